@@ -1,0 +1,49 @@
+//! Can this plan go on with that plan's state?
+//!
+//! Invariant: the signature of a stateful operator depends only on what decides its state
+//! (kind, window, key types, aggregates), so a script may change in white space, comments,
+//! rates, sinks and stateless parts and still find its state.
+
+use thalweg_types::hash;
+
+use crate::graph::Plan;
+use crate::node::{Node, NodeKind, SortKey};
+
+/// Returns what decides the state of `node`, as text; `None` if it keeps none.
+pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
+    if !node.kind.is_stateful() {
+        return None;
+    }
+    let input = &node.inputs[0];
+    let schema = plan.output_schema(input.from, input.port);
+    let kinds = |columns: &[usize]| -> Vec<String> {
+        columns.iter().map(|column| schema.field(*column).data_type().to_string()).collect()
+    };
+    Some(match &node.kind {
+        NodeKind::Aggregate(aggregate) => {
+            let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
+            let window = aggregate.window.map(|w| format!("{} {:?}", w.assigner, w.basis));
+            format!("{:?} {window:?} by {:?}: {calls:?}", node.kind.name(), kinds(&aggregate.keys))
+        }
+        NodeKind::WindowTop(top) => {
+            let order = order(&top.order);
+            format!("top {} by {:?} order {order} of {schema}", top.limit, kinds(&top.partition))
+        }
+        NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
+        _ => node.kind.name().to_owned(),
+    })
+}
+
+fn order(keys: &[SortKey]) -> String {
+    let keys = keys.iter().map(|k| format!("{}{}{}", k.column, k.descending, k.nulls_first));
+    keys.collect::<Vec<_>>().join(",")
+}
+
+/// Returns a number that two processes share only if they would run the same dataflow.
+pub fn fingerprint(plan: &Plan) -> u64 {
+    let text = crate::explain::explain(plan);
+    let column = std::sync::Arc::new(arrow::array::StringArray::from(vec![text]));
+    let mut hashes = Vec::new();
+    hash::hash_rows(&[column], 1, &mut hashes).expect("text can be hashed");
+    hashes[0]
+}

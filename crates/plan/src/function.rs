@@ -1,0 +1,136 @@
+//! Functions over whole batches: what SQL expressions and Rust closures become.
+//!
+//! Invariants: functions are deterministic in their arguments and the moment, hold no clock and
+//! do no I/O; one value may be called from several workers at once, so all state is in the
+//! accumulators, of which each worker makes its own.
+
+use std::fmt::Debug;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use thalweg_types::{Change, EventTime, Groups, Moment, Result};
+
+/// A stateless function from changes to changes: projection, filter, flat map.
+///
+/// # Contract
+/// Each output row carries the weight of the row it was made from. Rows of the result may be
+/// fewer or more than those of the input, but depend on each input row alone: the caller cuts a
+/// batch that fails with `Data` into pieces to find the row at fault.
+pub trait Transform: Send + Sync + Debug {
+    /// Returns the schema of the result.
+    fn schema(&self) -> SchemaRef;
+
+    /// Appends what becomes of `input` to `out`.
+    ///
+    /// # Errors
+    /// `Data` if a value cannot be computed (a cast, a division).
+    fn apply(&self, input: &Change, moment: &Moment, out: &mut Vec<Change>) -> Result<()>;
+
+    /// Returns a line for `EXPLAIN`.
+    fn explain(&self) -> String;
+
+    /// Does the result depend on the wall clock?
+    fn is_processing_time(&self) -> bool {
+        false
+    }
+}
+
+/// The watermark strategy of a source: how far event time has come, given rows.
+pub trait Watermarker: Send + Sync + Debug {
+    /// Returns the highest watermark that `rows` allow; `None` if all are NULL or there are none.
+    ///
+    /// # Errors
+    /// `Data` if the expression fails.
+    fn watermark(&self, rows: &RecordBatch) -> Result<Option<EventTime>>;
+
+    /// Returns a line for `EXPLAIN`.
+    fn explain(&self) -> String;
+}
+
+/// The rows of one call to [`Accumulator::update`].
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The group of each row, `n` of them.
+    pub groups: &'a [u32],
+    /// The argument columns, `n` rows each.
+    pub arguments: &'a [ArrayRef],
+    /// Rows that count; `None` for all. NULL is "no".
+    pub filter: Option<&'a BooleanArray>,
+    /// The weight of each row; `None` for +1.
+    pub weights: Option<&'a Int64Array>,
+    /// Number of groups there are from now on; every group number is below it.
+    pub total: usize,
+}
+
+impl Rows<'_> {
+    /// Returns the weight of `row`, 0 if the filter leaves it out.
+    #[inline]
+    pub fn weight(&self, row: usize) -> i64 {
+        use arrow::array::Array;
+        if let Some(filter) = self.filter
+            && !(filter.is_valid(row) && filter.value(row))
+        {
+            return 0;
+        }
+        self.weights.map_or(1, |weights| weights.value(row))
+    }
+}
+
+/// The running aggregates of one call over many groups.
+///
+/// # Contract
+/// Groups are numbered densely from 0; a group that was never updated has the value of the
+/// aggregate over no rows. Nothing here consumes: `partial` and `evaluate` may be called at any
+/// time, for any groups. `merge(partial(x))` into a fresh group gives x again.
+pub trait Accumulator: Send {
+    /// Adds rows; those of negative weight are taken back.
+    ///
+    /// # Errors
+    /// `Data` on overflow; `Internal` on a retraction by an aggregate that is not retractable.
+    fn update(&mut self, rows: Rows<'_>) -> Result<()>;
+
+    /// Adds partial states, one per entry of `groups`.
+    ///
+    /// # Errors
+    /// As `update`.
+    fn merge(&mut self, groups: &[u32], partial: &[ArrayRef], total: usize) -> Result<()>;
+
+    /// Returns the partial state of `groups`, a column for each of the aggregate's state fields.
+    ///
+    /// # Errors
+    /// `Internal` if the state cannot be read.
+    fn partial(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>>;
+
+    /// Returns the value of `groups`.
+    ///
+    /// # Errors
+    /// `Data` if the value cannot be represented.
+    fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef>;
+
+    /// Forgets every group and gives memory back.
+    fn clear(&mut self);
+
+    /// Returns about how many bytes the states take.
+    fn bytes(&self) -> usize;
+}
+
+/// An aggregate function over fixed argument types.
+pub trait AggregateFunction: Send + Sync + Debug {
+    /// Returns the name, as `EXPLAIN` prints it; part of the fingerprint of the state.
+    fn name(&self) -> &str;
+
+    /// Returns the field of the value.
+    fn result(&self) -> FieldRef;
+
+    /// Returns the fields of the partial state.
+    fn state(&self) -> Vec<FieldRef>;
+
+    /// Can rows be taken back?
+    fn is_retractable(&self) -> bool;
+
+    /// Makes an accumulator without groups.
+    ///
+    /// # Errors
+    /// `Invalid` if the argument types are not supported.
+    fn accumulator(&self) -> Result<Box<dyn Accumulator>>;
+}

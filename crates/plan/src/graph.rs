@@ -1,0 +1,216 @@
+//! The plan: nodes in an order in which each comes after its inputs.
+//!
+//! Invariants: ids are positions; inputs point backwards; operator ids are unique and depend on
+//! the statement alone, not on what stands around it in the script.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::sync::Arc;
+use thalweg_types::{DomainId, Error, NodeId, OperatorId, Result};
+
+use crate::node::{
+    AggregateCall, AggregateNode, Exchange, Input, Node, NodeKind, SourceNode, Stage,
+};
+use crate::source::bad_record_schema;
+use crate::window::{Assigner, WindowSpec};
+
+/// A dataflow to run: one job.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The nodes; each stands behind its inputs.
+    pub nodes: Vec<Node>,
+    /// Names of the time domains, by id.
+    pub domains: Vec<String>,
+}
+
+impl Plan {
+    /// Returns node `id`.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// Returns the source nodes, in order.
+    pub fn sources(&self) -> impl Iterator<Item = (&Node, &SourceNode)> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(source) => Some((node, source)),
+            _ => None,
+        })
+    }
+
+    /// Returns the schema of output `port` of node `id`.
+    pub fn output_schema(&self, id: NodeId, port: usize) -> SchemaRef {
+        let node = self.node(id);
+        match (&node.kind, port) {
+            (_, 0) => node.schema.clone(),
+            (NodeKind::Aggregate(_), _) => {
+                let input = &node.inputs[0];
+                self.output_schema(input.from, input.port)
+            }
+            _ => bad_record_schema(),
+        }
+    }
+}
+
+/// An aggregation as a way in asks for it.
+#[derive(Clone, Debug)]
+pub struct Aggregation {
+    /// The windows; `None` for a running aggregation.
+    pub window: Option<WindowSpec>,
+    /// Columns of the key.
+    pub keys: Vec<usize>,
+    /// The aggregates.
+    pub calls: Vec<AggregateCall>,
+    /// Do late rows go to output 1 of the node that judges them?
+    pub divert_late: bool,
+}
+
+/// The nodes of an aggregation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aggregated {
+    /// Its result, on output 0.
+    pub result: NodeId,
+    /// Late rows, on output 1 of this node.
+    pub late: NodeId,
+}
+
+/// Builds a plan, node by node.
+#[derive(Debug, Default)]
+pub struct PlanBuilder {
+    plan: Plan,
+    statement: String,
+    /// How many nodes of each kind this statement has, for stable names.
+    counts: BTreeMap<(String, &'static str), usize>,
+}
+
+impl PlanBuilder {
+    /// Returns a builder of an empty plan.
+    pub fn new() -> PlanBuilder {
+        PlanBuilder::default()
+    }
+
+    /// Names the statement whose nodes follow; state is stored under it.
+    pub fn statement(&mut self, name: impl Into<String>) {
+        self.statement = name.into();
+    }
+
+    /// Adds a time domain.
+    pub fn domain(&mut self, name: impl Into<String>) -> DomainId {
+        self.plan.domains.push(name.into());
+        DomainId(self.plan.domains.len() - 1)
+    }
+
+    /// Returns what is built so far.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the finished plan.
+    pub fn finish(self) -> Plan {
+        self.plan
+    }
+
+    /// Adds a node whose result has `schema`.
+    ///
+    /// A `Map` behind a `Map` on the same worker is fused into one chain.
+    pub fn add(&mut self, kind: NodeKind, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
+        let is_updating = match &kind {
+            NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
+            NodeKind::Sort(_) | NodeKind::WindowTop(_) => false,
+            _ => inputs.iter().any(|i| i.port == 0 && self.plan.node(i.from).is_updating),
+        };
+        let domains: BTreeSet<DomainId> = match &kind {
+            NodeKind::Source(source) => source.domain.into_iter().collect(),
+            _ => inputs.iter().flat_map(|i| self.plan.node(i.from).domains.clone()).collect(),
+        };
+        let domains = domains.into_iter().collect();
+        let id = NodeId(self.plan.nodes.len());
+        let operator = self.operator_id(&kind);
+        self.plan.nodes.push(Node { id, operator, kind, inputs, schema, is_updating, domains });
+        id
+    }
+
+    /// A source is named by its table, all else by statement, kind and number.
+    fn operator_id(&mut self, kind: &NodeKind) -> OperatorId {
+        let place = match kind {
+            NodeKind::Source(source) => source.table.clone(),
+            _ => self.statement.clone(),
+        };
+        let count = self.counts.entry((place.clone(), kind.name())).or_default();
+        *count += 1;
+        OperatorId(format!("{place}/{}-{count}", kind.name()))
+    }
+
+    /// Adds an aggregation of output 0 of `from`: with a pre-aggregation on each worker before the
+    /// exchange where that is possible, and with one worker's share per key group behind it.
+    ///
+    /// # Errors
+    /// `Invalid` if the input is updating, or a window column is not a timestamp.
+    pub fn aggregate(&mut self, from: NodeId, aggregation: Aggregation) -> Result<Aggregated> {
+        let input = self.plan.node(from);
+        if input.is_updating {
+            return Err(Error::invalid(
+                "an aggregation over an updating input is not supported yet",
+            )
+            .remedy("aggregate over windows first, or write the first aggregation to a sink"));
+        }
+        let schema = input.schema.clone();
+        let Aggregation { window, keys, calls, divert_late } = aggregation;
+        let sessions =
+            matches!(window, Some(WindowSpec { assigner: Assigner::Session { .. }, .. }));
+        let head: Vec<Field> = head_fields(&schema, window.as_ref(), &keys);
+        let width = head.len() - keys.len();
+        let values = calls.iter().map(|call| call.function.result().as_ref().clone());
+        let result: SchemaRef =
+            Arc::new(Schema::new(head.iter().cloned().chain(values).collect::<Vec<_>>()));
+        if sessions {
+            let exchange = exchange_by(keys.clone());
+            let node = AggregateNode { window, keys, calls, stage: Stage::Whole, divert_late };
+            let input = Input { from, port: 0, exchange };
+            let id = self.add(NodeKind::Aggregate(node), vec![input], result);
+            return Ok(Aggregated { result: id, late: id });
+        }
+        let states = calls.iter().flat_map(|call| call.function.state());
+        let states = states.map(|field| field.as_ref().clone());
+        let partial: SchemaRef =
+            Arc::new(Schema::new(head.into_iter().chain(states).collect::<Vec<_>>()));
+        let merges = calls.iter().map(|call| AggregateCall {
+            function: call.function.clone(),
+            arguments: Vec::new(),
+            filter: None,
+        });
+        let second = AggregateNode {
+            window: window.map(|w| WindowSpec { start: 0, end: 1, ..w }),
+            keys: (width..width + keys.len()).collect(),
+            calls: merges.collect(),
+            stage: Stage::Final,
+            divert_late: false,
+        };
+        let first = AggregateNode { window, keys, calls, stage: Stage::Partial, divert_late };
+        let input = Input { from, port: 0, exchange: Exchange::Forward };
+        let late = self.add(NodeKind::Aggregate(first), vec![input], partial);
+        let exchange = exchange_by(second.keys.clone());
+        let input = Input { from: late, port: 0, exchange };
+        let result = self.add(NodeKind::Aggregate(second), vec![input], result);
+        Ok(Aggregated { result, late })
+    }
+}
+
+/// Rows without a key go to one worker.
+fn exchange_by(keys: Vec<usize>) -> Exchange {
+    if keys.is_empty() { Exchange::Global } else { Exchange::ByKey(keys) }
+}
+
+/// Returns the window columns, if any, and the key columns.
+fn head_fields(schema: &Schema, window: Option<&WindowSpec>, keys: &[usize]) -> Vec<Field> {
+    let mut head = Vec::new();
+    if let Some(window) = window {
+        for (column, name) in [(window.start, "window_start"), (window.end, "window_end")] {
+            let kind = schema.field(column).data_type().clone();
+            debug_assert!(matches!(kind, DataType::Timestamp(_, _)));
+            head.push(Field::new(name, kind, false));
+        }
+    }
+    head.extend(keys.iter().map(|key| schema.field(*key).clone()));
+    head
+}

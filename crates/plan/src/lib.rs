@@ -1,0 +1,24 @@
+//! The waist: what to compute, and the contracts that the doing must meet.
+//!
+//! What it is for: SQL and the typed API make a [`Plan`]; the engine runs one. Sources, sinks and
+//! functions are traits here, so that whoever implements them and whoever calls them never meet.
+//! What must always hold: a plan is data plus functions; it holds no connection and no thread,
+//! and the same text gives the same plan in every process. It does *not* run anything.
+#![forbid(unsafe_code)]
+
+pub mod function;
+pub mod sink;
+pub mod source;
+pub mod window;
+
+pub mod connector;
+
+pub mod node;
+
+pub mod graph;
+
+pub mod explain;
+pub mod fingerprint;
+
+pub use graph::{Plan, PlanBuilder};
+pub use node::{Exchange, Input, Node, NodeKind};

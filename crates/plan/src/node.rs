@@ -1,0 +1,232 @@
+//! The closed set of node kinds: everything that the engine can do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_types::{DomainId, NodeId, OperatorId};
+
+use crate::function::{AggregateFunction, Transform, Watermarker};
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::window::WindowSpec;
+
+/// How rows come from one node's workers to the next node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Rows stay on their worker.
+    Forward,
+    /// Rows go to the owner of the key in these columns.
+    ByKey(Vec<usize>),
+    /// All rows go to one worker.
+    Global,
+}
+
+/// An edge into a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The node it comes from.
+    pub from: NodeId,
+    /// Which output of that node: 0 for results, 1 for late rows or bad records.
+    pub port: usize,
+    /// How rows travel.
+    pub exchange: Exchange,
+}
+
+/// What becomes of a record that cannot be decoded, or a row whose expression fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRecords {
+    /// The job fails and names the record.
+    Fail,
+    /// The record is counted and left out.
+    Skip,
+    /// The record goes to output 1 of the node, as rows of the bad-record schema.
+    Divert,
+}
+
+/// A node that reads a table.
+#[derive(Clone, Debug)]
+pub struct SourceNode {
+    /// Name of the table; splits and offsets are stored under it.
+    pub table: String,
+    /// The source itself.
+    pub source: Arc<dyn Source>,
+    /// The time domain of its rows; `None` without a watermark.
+    pub domain: Option<DomainId>,
+    /// How watermarks are made; present where the domain is.
+    pub watermark: Option<Arc<dyn Watermarker>>,
+    /// A split that hands over nothing for so long no longer holds the watermark back.
+    pub idle_timeout: Option<Duration>,
+    /// Rows per second over all workers; `None` for as fast as it goes.
+    pub rows_per_second: Option<u64>,
+    /// What becomes of malformed records.
+    pub bad_records: BadRecords,
+}
+
+/// A chain of stateless functions.
+#[derive(Clone, Debug)]
+pub struct MapNode {
+    /// The functions, first one first.
+    pub transforms: Vec<Arc<dyn Transform>>,
+    /// What becomes of rows whose expressions fail.
+    pub bad_records: BadRecords,
+    /// Where rows come from, for error messages: the statement.
+    pub statement: String,
+}
+
+/// One aggregate of an aggregation.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: Arc<dyn AggregateFunction>,
+    /// Columns of its arguments.
+    pub arguments: Vec<usize>,
+    /// A boolean column: only rows where it is true count.
+    pub filter: Option<usize>,
+}
+
+/// Which part of an aggregation a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Rows in, values out.
+    Whole,
+    /// Rows in; at the end of each epoch partial states out, nothing kept.
+    Partial,
+    /// Partial states in, values out.
+    Final,
+}
+
+/// An aggregation, windowed or not.
+///
+/// Shapes: in stage `Whole` and `Partial` the input is rows, and `keys`, `calls` and the window's
+/// columns count in it. `Partial` puts out `[window start, window end,] keys…, states…` (window
+/// columns only if windowed), and `Final` reads that: its `keys` and window columns count there,
+/// its calls have no arguments, their states stand behind the keys in the order of the calls.
+/// `Whole` and `Final` put out `[window start, window end,] keys…, values…`.
+#[derive(Clone, Debug)]
+pub struct AggregateNode {
+    /// The windows; `None` for a running aggregation with an updating result.
+    pub window: Option<WindowSpec>,
+    /// Columns of the key; none for one group in all.
+    pub keys: Vec<usize>,
+    /// The aggregates; none for `DISTINCT`.
+    pub calls: Vec<AggregateCall>,
+    /// Which part this node does.
+    pub stage: Stage,
+    /// Do late rows go to output 1 (as rows of the input)? Else they are counted only.
+    pub divert_late: bool,
+}
+
+/// One column of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    /// The column.
+    pub column: usize,
+    /// Greatest first?
+    pub descending: bool,
+    /// NULLs before all values?
+    pub nulls_first: bool,
+}
+
+/// The first rows of each window and partition, put out when the window is complete.
+///
+/// Shapes: out the input's columns, and if `rank` a BIGINT column behind them.
+#[derive(Clone, Debug)]
+pub struct WindowTopNode {
+    /// The windows; always attached.
+    pub window: WindowSpec,
+    /// Further columns of the partition.
+    pub partition: Vec<usize>,
+    /// The order; ties are broken by the whole row, column by column.
+    pub order: Vec<SortKey>,
+    /// How many rows of each partition.
+    pub limit: usize,
+    /// Is the row number a column of the result?
+    pub rank: bool,
+}
+
+/// All rows of a bounded input in order.
+#[derive(Clone, Debug)]
+pub struct SortNode {
+    /// The order; empty keeps that of arrival. Ties are broken by the whole row.
+    pub order: Vec<SortKey>,
+    /// Rows to leave out at the start.
+    pub skip: usize,
+    /// Rows to put out at most.
+    pub limit: Option<usize>,
+}
+
+/// A node that writes a table.
+#[derive(Clone, Debug)]
+pub struct SinkNode {
+    /// Name of the table.
+    pub table: String,
+    /// The sink itself.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// Reads a table.
+    Source(SourceNode),
+    /// Applies stateless functions.
+    Map(MapNode),
+    /// Aggregates by key, and by window.
+    Aggregate(AggregateNode),
+    /// Keeps the first rows of each window.
+    WindowTop(WindowTopNode),
+    /// Puts several inputs of one schema together.
+    Union,
+    /// Orders a bounded input.
+    Sort(SortNode),
+    /// Writes a table.
+    Sink(SinkNode),
+}
+
+impl NodeKind {
+    /// Does the node keep state between epochs?
+    pub fn is_stateful(&self) -> bool {
+        match self {
+            NodeKind::Aggregate(node) => node.stage != Stage::Partial,
+            NodeKind::WindowTop(_) | NodeKind::Sort(_) => true,
+            NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
+        }
+    }
+
+    /// Returns the kind's name, as `EXPLAIN` prints it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            NodeKind::Source(_) => "Source",
+            NodeKind::Map(_) => "Map",
+            NodeKind::Aggregate(node) => match (node.stage, node.window.is_some()) {
+                (Stage::Partial, _) => "PreAggregate",
+                (_, true) => "WindowAggregate",
+                (_, false) => "Aggregate",
+            },
+            NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::Union => "Union",
+            NodeKind::Sort(_) => "Sort",
+            NodeKind::Sink(_) => "Sink",
+        }
+    }
+}
+
+/// A node of a plan.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Position in the plan.
+    pub id: NodeId,
+    /// Stable name, under which state is stored.
+    pub operator: OperatorId,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Where its rows come from.
+    pub inputs: Vec<Input>,
+    /// Schema of output 0.
+    pub schema: SchemaRef,
+    /// Does output 0 carry retractions?
+    pub is_updating: bool,
+    /// The time domains upstream; their least watermark is the node's.
+    pub domains: Vec<DomainId>,
+}

@@ -1,0 +1,138 @@
+//! Windows as data: where they lie, when they fire, what a pane keeps.
+//!
+//! One operator reads these; assigner, trigger and accumulation are values, so that a new kind
+//! of window is a new value and not a new operator.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How rows are assigned to windows. Sizes are in nanoseconds and positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Assigner {
+    /// The rows carry their window: it was assigned before, by `TUMBLE` or by an aggregation.
+    Attached,
+    /// Windows of `size`, side by side, shifted by `offset`.
+    Tumble {
+        /// Length of a window.
+        size: i64,
+        /// Shift of all windows from 1970-01-01.
+        offset: i64,
+    },
+    /// Windows of `size` that start every `slide`.
+    Hop {
+        /// Length of a window, a multiple of `slide`.
+        size: i64,
+        /// Distance between starts.
+        slide: i64,
+        /// Shift of all windows from 1970-01-01.
+        offset: i64,
+    },
+    /// Windows that start with `size` and grow by `step` until they reach it.
+    Cumulate {
+        /// Greatest length of a window, a multiple of `step`.
+        size: i64,
+        /// By how much each window is longer than the last.
+        step: i64,
+        /// Shift of all windows from 1970-01-01.
+        offset: i64,
+    },
+    /// A window per key and run of rows without a pause of `gap`.
+    Session {
+        /// The pause that ends a session.
+        gap: i64,
+    },
+}
+
+impl Assigner {
+    /// Returns the length of the slices that all windows are made of; 0 where there are none.
+    pub fn slice(self) -> i64 {
+        match self {
+            Assigner::Tumble { size, .. } => size,
+            Assigner::Hop { slide, .. } => slide,
+            Assigner::Cumulate { step, .. } => step,
+            Assigner::Session { .. } | Assigner::Attached => 0,
+        }
+    }
+
+    /// Returns the shift of the slices from 1970-01-01.
+    pub fn offset(self) -> i64 {
+        match self {
+            Assigner::Tumble { offset, .. }
+            | Assigner::Hop { offset, .. }
+            | Assigner::Cumulate { offset, .. } => offset,
+            Assigner::Session { .. } | Assigner::Attached => 0,
+        }
+    }
+
+    /// Returns the start of the slice that holds `time`; only for windows made of slices.
+    pub fn slice_start(self, time: i64) -> i64 {
+        let slice = self.slice();
+        time - (time - self.offset()).rem_euclid(slice)
+    }
+
+    /// Returns the windows `(start, end)` that hold the slice starting at `slice_start`, the
+    /// earliest end first.
+    pub fn windows_of(self, slice_start: i64) -> Vec<(i64, i64)> {
+        match self {
+            Assigner::Tumble { size, .. } => vec![(slice_start, slice_start + size)],
+            Assigner::Hop { size, slide, .. } => (0..size / slide)
+                .rev()
+                .map(|back| slice_start - back * slide)
+                .map(|start| (start, start + size))
+                .collect(),
+            Assigner::Cumulate { size, step, offset } => {
+                let start = slice_start - (slice_start - offset).rem_euclid(size);
+                let first = slice_start + step;
+                (0..)
+                    .map(|n| first + n * step)
+                    .take_while(|end| *end <= start + size)
+                    .map(|end| (start, end))
+                    .collect()
+            }
+            Assigner::Session { .. } | Assigner::Attached => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Assigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span = |nanos: &i64| format!("{:?}", std::time::Duration::from_nanos(*nanos as u64));
+        match self {
+            Assigner::Attached => f.write_str("ATTACHED"),
+            Assigner::Tumble { size, .. } => write!(f, "TUMBLE({})", span(size)),
+            Assigner::Hop { size, slide, .. } => write!(f, "HOP({}, {})", span(slide), span(size)),
+            Assigner::Cumulate { size, step, .. } => {
+                write!(f, "CUMULATE({}, {})", span(step), span(size))
+            }
+            Assigner::Session { gap } => write!(f, "SESSION({})", span(gap)),
+        }
+    }
+}
+
+/// Which time drives a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TimeBasis {
+    /// The watermark of the input.
+    Event,
+    /// The wall clock of the epoch.
+    Processing,
+}
+
+/// The whole description of a window: assigner, time, and the columns that carry it.
+///
+/// Every row that reaches a window operator carries a window: the true one (`Attached`), the
+/// slice it falls into (hopping, cumulating), or the window it would have alone (sessions: from
+/// its time to its time plus the gap). The operator makes true windows of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSpec {
+    /// Where windows lie.
+    pub assigner: Assigner,
+    /// Which time drives them.
+    pub basis: TimeBasis,
+    /// Column of the start of the row's window or slice: a timestamp.
+    pub start: usize,
+    /// Column of its end, in the same unit.
+    pub end: usize,
+}

@@ -1,0 +1,28 @@
+//! The words that every other crate uses.
+//!
+//! What it is for: identifiers, epochs, event time, batches of changes, key groups, errors and
+//! the clock. What must always hold: nothing here does I/O, waits, or knows another crate of
+//! this workspace. What it does *not* do: anything a stream processor would be recognised by.
+#![forbid(unsafe_code)]
+
+pub mod error;
+
+pub mod epoch;
+pub mod ids;
+pub mod time;
+
+pub mod change;
+pub mod groups;
+pub mod hash;
+pub mod key;
+
+pub mod clock;
+pub mod size;
+
+pub use change::Change;
+pub use epoch::{Epoch, EpochInfo, Moment};
+pub use error::{Error, ErrorKind, Place, Result};
+pub use groups::Groups;
+pub use ids::{AttemptId, DomainId, JobId, NodeId, OperatorId, SplitId, WorkerId};
+pub use key::{KeyGroup, KeyGroupRange, KeyGroups};
+pub use time::EventTime;
