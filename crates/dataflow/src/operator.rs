@@ -22,6 +22,8 @@ pub enum Step {
 pub struct Close {
     /// Epoch, wall clock, and the watermark of the operator's own time domains.
     pub moment: Moment,
+    /// Is the state at this close to be kept?
+    pub is_checkpoint: bool,
     /// Is it the last epoch of the attempt, and why?
     pub ending: Option<Ending>,
 }

@@ -7,11 +7,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// The result of anything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the caller must do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The same call may succeed later; retry within a bound.
@@ -33,7 +35,7 @@ pub enum ErrorKind {
 }
 
 /// Where an error happened, in the words of whoever has to look there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Place {
     /// A place in the text of a SQL script; line and column count from 1, in characters.
@@ -79,16 +81,17 @@ impl fmt::Display for Place {
     }
 }
 
-/// An error with its kind, its place and its remedy.
-#[derive(Clone)]
+/// An error with its kind, its place and its remedy; sent to another process without its source.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Error(Box<Inner>);
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     places: Vec<Place>,
     remedy: Option<String>,
+    #[serde(skip)]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 

@@ -1,0 +1,97 @@
+//! The epochs that are open on this worker, and what they report to the pacer.
+//!
+//! Invariant: the facts of an epoch are here before any row of it, and stay until the epoch is
+//! complete everywhere.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use thalweg_types::{DomainId, Epoch, EpochInfo, EventTime, Moment, NodeId};
+use timely::scheduling::Activator;
+
+/// Facts of the open epochs, shared by the operators of one worker.
+#[derive(Clone, Debug, Default)]
+pub struct Book(Rc<RefCell<BTreeMap<u64, EpochInfo>>>);
+
+impl Book {
+    /// Writes the facts of an epoch down.
+    pub fn open(&self, info: EpochInfo) {
+        self.0.borrow_mut().insert(info.epoch.0, info);
+    }
+
+    /// Returns the facts of `epoch`, if it is open.
+    pub fn get(&self, epoch: u64) -> Option<EpochInfo> {
+        self.0.borrow().get(&epoch).cloned()
+    }
+
+    /// Returns the moment of `epoch` for rows of `domains`.
+    pub fn moment(&self, epoch: u64, domains: &[DomainId]) -> Option<Moment> {
+        let book = self.0.borrow();
+        let info = book.get(&epoch)?;
+        Some(Moment { epoch: Epoch(epoch), clock: info.clock, watermark: info.watermark(domains) })
+    }
+
+    /// Forgets the epochs before `epoch`.
+    pub fn forget_before(&self, epoch: u64) {
+        let mut book = self.0.borrow_mut();
+        *book = book.split_off(&epoch);
+    }
+}
+
+/// What a worker tells the pacer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// How far a source instance has come.
+    Source {
+        /// The source.
+        node: NodeId,
+        /// The worker.
+        worker: usize,
+        /// Bytes that wait in its port, at least 1 if anything waits.
+        waiting_bytes: usize,
+        /// Least watermark of its open splits.
+        watermark: Option<EventTime>,
+        /// Sequences begun since the last report.
+        begun: Vec<String>,
+        /// Will no split come any more, and are all rows taken?
+        is_finished: bool,
+    },
+    /// When an operator must be closed next even without rows.
+    Wake {
+        /// The operator.
+        node: NodeId,
+        /// The worker.
+        worker: usize,
+        /// The wall-clock time; `None` if there is none.
+        at: Option<EventTime>,
+    },
+}
+
+/// Reports on their way to the pacer.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    reports: Rc<RefCell<Vec<Report>>>,
+    sender: Rc<RefCell<Option<Activator>>>,
+}
+
+impl Outbox {
+    /// Adds a report.
+    pub fn send(&self, report: Report) {
+        self.reports.borrow_mut().push(report);
+        if let Some(sender) = &*self.sender.borrow() {
+            sender.activate();
+        }
+    }
+
+    /// Takes all reports.
+    pub fn take(&self) -> Vec<Report> {
+        std::mem::take(&mut *self.reports.borrow_mut())
+    }
+
+    /// Says which operator to activate when a report waits.
+    pub fn sent_by(&self, activator: Activator) {
+        *self.sender.borrow_mut() = Some(activator);
+    }
+}

@@ -1,0 +1,346 @@
+//! The driver: maps the operator contract onto timely.
+//!
+//! Invariants: an operator sees everything of epoch e, then its close, then e+1, also when the
+//! frontier jumps several epochs; what arrives early waits; an operator whose output is full is
+//! called again when it has drained, and nothing else of it is called before. The driver holds a
+//! capability for the open epoch only, never for I/O.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_plan::Node;
+use thalweg_state::StateWriter;
+use thalweg_types::{Change, EpochInfo, Error, EventTime, Moment, Place, Result, WorkerId};
+use timely::container::NoopBuilder;
+use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, Stream};
+use timely::progress::frontier::MutableAntichain;
+
+use crate::book::{Book, Outbox, Report};
+use crate::container::{Container, Credit, FrameId, Unconsumed};
+use crate::exchange::KeyDistributor;
+use crate::job::{Event, Job};
+use crate::operator::{Close, OUTPUT_BYTES_MAX, Operator, Output, Step};
+use crate::stats::Counters;
+
+/// Snapshots after which a full one is taken, so that restores stay short.
+const DELTAS_MAX: usize = 32;
+
+/// An input of a driven operator.
+pub struct DrivenInput<'scope> {
+    /// Where rows come from.
+    pub stream: Stream<'scope, u64, Container>,
+    /// Columns of the key by which they are exchanged; `None` if they stay on their worker.
+    pub key: Option<Vec<usize>>,
+    /// Schema of the rows.
+    pub schema: SchemaRef,
+    /// Channel that they were sent on.
+    pub frame: FrameId,
+}
+
+/// What a driver needs besides its operator.
+pub struct Surroundings {
+    /// The attempt.
+    pub job: Arc<Job>,
+    /// Index of this worker in the job.
+    pub worker: usize,
+    /// Facts of the open epochs.
+    pub book: Book,
+    /// Reports to the pacer.
+    pub outbox: Outbox,
+}
+
+/// Builds `operator` into the dataflow; returns its two outputs.
+pub fn driven<'scope>(
+    scope: Scope<'scope, u64>,
+    node: &Node,
+    operator: Box<dyn Operator>,
+    inputs: Vec<DrivenInput<'scope>>,
+    around: Surroundings,
+) -> [Stream<'scope, u64, Container>; 2] {
+    let mut builder = OperatorBuilder::new(node.operator.0.clone(), scope);
+    let mut pulls: Vec<PullInto> = Vec::new();
+    let schemas: Vec<_> = inputs.iter().map(|i| (i.frame, i.schema.clone())).collect();
+    for (index, input) in inputs.into_iter().enumerate() {
+        match input.key {
+            None => {
+                let mut handle = builder.new_input(input.stream, Pipeline);
+                pulls.push(Box::new(move |into| {
+                    handle.for_each(|time, data| into(*time.time(), index, std::mem::take(data)));
+                }));
+            }
+            Some(columns) => {
+                let groups = around.job.groups;
+                let pact = DistributorPact(move |_| KeyDistributor::new(columns, groups));
+                let mut handle = builder.new_input(input.stream, pact);
+                pulls.push(Box::new(move |into| {
+                    handle.for_each(|time, data| into(*time.time(), index, std::mem::take(data)));
+                }));
+            }
+        }
+    }
+    let (first, first_stream) = builder.new_output::<Container>();
+    let (second, second_stream) = builder.new_output::<Container>();
+    let outputs = [first, second].map(OutputBuilder::<_, NoopBuilder<Container>>::from);
+    let waker = scope.worker().sync_activator_for(builder.operator_info().address.to_vec());
+    let mut driver = Driver::new(node, operator, schemas, around);
+    driver.sent.wake_by(move || {
+        // A worker that is gone needs no waking.
+        let _ = waker.activate();
+    });
+    let mut outputs = outputs;
+    builder.build(move |capabilities| {
+        driver.capabilities = capabilities;
+        driver.advance();
+        move |frontiers| {
+            for pull in &mut pulls {
+                pull(&mut |time, input, container| driver.receive(time, input, container));
+            }
+            driver.run(frontiers, &mut outputs);
+        }
+    });
+    [first_stream, second_stream]
+}
+
+type PullInto = Box<dyn FnMut(&mut dyn FnMut(u64, usize, Container))>;
+type Outputs = [OutputBuilder<u64, NoopBuilder<Container>>; 2];
+
+/// What an operator that said `More` was doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Batch,
+    Close,
+}
+
+struct Driver {
+    operator: Box<dyn Operator>,
+    node: Node,
+    around: Surroundings,
+    schemas: Vec<(FrameId, SchemaRef)>,
+    frames: [FrameId; 2],
+    counters: Arc<Counters>,
+    sent: Arc<Unconsumed>,
+    capabilities: Vec<Capability<u64>>,
+    /// The open epoch.
+    next: u64,
+    /// Batches by epoch, in the order of arrival.
+    stash: BTreeMap<u64, VecDeque<(usize, Change, Option<Arc<Credit>>)>>,
+    stashed_rows: usize,
+    /// Set while the operator has more to send.
+    unfinished: Option<Doing>,
+    wake: Option<EventTime>,
+    deltas: usize,
+    is_over: bool,
+}
+
+impl Driver {
+    fn new(
+        node: &Node,
+        operator: Box<dyn Operator>,
+        schemas: Vec<(FrameId, SchemaRef)>,
+        around: Surroundings,
+    ) -> Driver {
+        let job = &around.job;
+        let frame = |port| FrameId { plan: job.fingerprint, channel: node.id.0 as u64 * 2 + port };
+        Driver {
+            operator,
+            node: node.clone(),
+            schemas,
+            frames: [frame(0), frame(1)],
+            counters: job.counters[around.worker - job.first_worker][node.id.0].clone(),
+            sent: Arc::default(),
+            capabilities: Vec::new(),
+            next: job.start.epoch.next().0,
+            stash: BTreeMap::new(),
+            stashed_rows: 0,
+            unfinished: None,
+            wake: None,
+            deltas: DELTAS_MAX,
+            is_over: false,
+            around,
+        }
+    }
+
+    /// Moves the capabilities to the open epoch.
+    fn advance(&mut self) {
+        for capability in &mut self.capabilities {
+            capability.downgrade(&self.next);
+        }
+    }
+
+    fn receive(&mut self, time: u64, input: usize, container: Container) {
+        if self.is_over {
+            return;
+        }
+        let (frame, schema) = &self.schemas[input];
+        match container.open(*frame, schema) {
+            Ok((change, credit)) => {
+                self.counters.count_in(change.len(), change.bytes());
+                self.stashed_rows += change.len();
+                self.stash.entry(time).or_default().push_back((input, change, credit));
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn run(&mut self, frontiers: &[MutableAntichain<u64>], outputs: &mut Outputs) {
+        let began = Instant::now();
+        if !self.is_over
+            && let Err(error) = self.try_run(frontiers, outputs)
+        {
+            self.fail(error);
+        }
+        self.report_wake();
+        self.counters.set_backlog(self.stashed_rows);
+        self.counters.count_busy(began.elapsed());
+    }
+
+    /// Does what can be done now: batches of the open epoch, its close, the next epoch.
+    fn try_run(
+        &mut self,
+        frontiers: &[MutableAntichain<u64>],
+        outputs: &mut Outputs,
+    ) -> Result<()> {
+        loop {
+            if let Some(doing) = self.unfinished {
+                if self.sent.bytes() >= OUTPUT_BYTES_MAX {
+                    return Ok(());
+                }
+                let mut output = Output::new(self.sent.bytes());
+                let step = self.operator.resume(&mut output)?;
+                self.flush(output, outputs);
+                if step == Step::More {
+                    if self.sent.bytes() < OUTPUT_BYTES_MAX {
+                        // Not the channels are full but something behind the operator.
+                        return Ok(());
+                    }
+                    continue;
+                }
+                self.unfinished = None;
+                if doing == Doing::Close {
+                    self.closed()?;
+                }
+                continue;
+            }
+            if let Some((input, change, credit)) = self.pop_open() {
+                self.stashed_rows -= change.len();
+                let mut output = Output::new(self.sent.bytes());
+                let step = self.operator.batch(input, change, &mut output)?;
+                drop(credit);
+                self.flush(output, outputs);
+                self.unfinished = (step == Step::More).then_some(Doing::Batch);
+                continue;
+            }
+            if self.is_over || frontiers.iter().any(|frontier| frontier.less_equal(&self.next)) {
+                return Ok(());
+            }
+            let Some(info) = self.around.book.get(self.next) else {
+                // The attempt ended before this epoch was opened.
+                self.end();
+                return Ok(());
+            };
+            let mut output = Output::new(self.sent.bytes());
+            let close = self.close_of(&info);
+            let step = self.operator.close(&close, &mut output)?;
+            self.flush(output, outputs);
+            match step {
+                Step::More => self.unfinished = Some(Doing::Close),
+                Step::Done => self.closed()?,
+            }
+        }
+    }
+
+    fn pop_open(&mut self) -> Option<(usize, Change, Option<Arc<Credit>>)> {
+        self.stash.get_mut(&self.next)?.pop_front()
+    }
+
+    fn close_of(&self, info: &EpochInfo) -> Close {
+        let watermark = info.watermark(&self.node.domains);
+        let moment = Moment { epoch: info.epoch, clock: info.clock, watermark };
+        Close { moment, is_checkpoint: info.is_checkpoint, ending: info.ending }
+    }
+
+    /// The close of the open epoch is done: keep its state if asked, go on to the next.
+    fn closed(&mut self) -> Result<()> {
+        let info = self.around.book.get(self.next);
+        let info = info.ok_or_else(|| Error::internal("an epoch was forgotten while open"))?;
+        self.counters.set_watermark(info.watermark(&self.node.domains));
+        if info.is_checkpoint {
+            self.snapshot(&info)?;
+        }
+        self.stash.remove(&self.next);
+        self.next += 1;
+        match info.ending {
+            None => self.advance(),
+            Some(_) => self.end(),
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, info: &EpochInfo) -> Result<()> {
+        let full = self.deltas >= DELTAS_MAX;
+        self.deltas = if full { 0 } else { self.deltas + 1 };
+        let mut state = StateWriter::new(full, self.around.job.groups);
+        self.operator.snapshot(&mut state)?;
+        self.counters.set_state(self.operator.size());
+        let (late, bad) = self.counters.rejected();
+        self.around.job.tell(Event::Snapshot {
+            node: self.node.id,
+            worker: WorkerId(self.around.worker),
+            epoch: info.epoch,
+            state: Box::new(state),
+            late,
+            bad,
+        });
+        Ok(())
+    }
+
+    /// Sends what the operator put out in the open epoch.
+    fn flush(&mut self, mut output: Output, outputs: &mut Outputs) {
+        let (late, bad) = output.counted();
+        self.counters.count_rejected(late, bad);
+        let [first, second] = outputs;
+        let (mut first, mut second) = (first.activate(), second.activate());
+        for (port, change) in output.take() {
+            if port == 0 {
+                self.counters.count_out(change.len(), change.bytes());
+            }
+            let mut container = Container::new(change, self.frames[port], &self.sent);
+            let capability = &self.capabilities[port];
+            match port {
+                0 => first.session_with_builder(capability).give_container(&mut container),
+                _ => second.session_with_builder(capability).give_container(&mut container),
+            }
+        }
+    }
+
+    fn report_wake(&mut self) {
+        let wake = if self.is_over { None } else { self.operator.wake() };
+        // A wake that is due is reported again: the pacer forgets the ones it serves.
+        if wake != self.wake {
+            self.wake = wake;
+            let (node, worker) = (self.node.id, self.around.worker);
+            self.around.outbox.send(Report::Wake { node, worker, at: wake });
+        }
+    }
+
+    fn end(&mut self) {
+        self.is_over = true;
+        self.capabilities.clear();
+        self.stash.clear();
+        self.stashed_rows = 0;
+    }
+
+    /// Tells what failed and where, and ends the attempt.
+    fn fail(&mut self, error: Error) {
+        let operator = self.node.operator.0.clone();
+        let place = Place::Operator { operator, worker: self.around.worker, epoch: self.next };
+        self.around.job.fail(error.at(place));
+        self.end();
+    }
+}

@@ -1,0 +1,257 @@
+//! Plan → timely graph; the only `match` on node kinds in the engine room.
+//!
+//! Invariant: every worker of every process builds the same operators in the same order, since
+//! timely knows channels by their number alone.
+
+use std::sync::Arc;
+
+use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, Node, NodeKind};
+use thalweg_types::{Error, NodeId, Place, Result};
+use timely::container::NoopBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::probe::{Handle, Probe};
+use timely::dataflow::{Scope, Stream};
+
+use crate::book::{Book, Outbox};
+use crate::chain::{self, ChainOperator};
+use crate::container::{Container, FrameId, Unconsumed};
+use crate::driven::{DrivenInput, Surroundings, driven};
+use crate::job::{Job, Seat};
+use crate::operator::Operator;
+use crate::operators;
+use crate::pacer::Dispatch;
+use crate::sink::SinkOperator;
+use crate::source::{SourceInstance, source};
+
+type Outputs<'scope> = [Stream<'scope, u64, Container>; 2];
+
+/// Builds a plan's dataflow on one worker.
+pub struct Lowering<'scope> {
+    scope: Scope<'scope, u64>,
+    job: Arc<Job>,
+    seat: Seat,
+    worker: usize,
+    book: Book,
+    outbox: Outbox,
+    epochs: Stream<'scope, u64, Dispatch>,
+    outputs: Vec<Outputs<'scope>>,
+}
+
+impl<'scope> Lowering<'scope> {
+    /// Returns a lowering of `job` for this worker; `epochs` tells what the pacer opened.
+    pub fn new(
+        job: &Arc<Job>,
+        seat: Seat,
+        (book, outbox): (Book, Outbox),
+        epochs: Stream<'scope, u64, Dispatch>,
+    ) -> Lowering<'scope> {
+        let scope = epochs.scope();
+        let worker = scope.index();
+        let job = job.clone();
+        Lowering { scope, job, seat, worker, book, outbox, epochs, outputs: Vec::new() }
+    }
+
+    /// Builds all nodes, with `probe` behind every sink.
+    ///
+    /// # Errors
+    /// `Internal` if a seat lacks an edge, `State` if restored state does not fit.
+    pub fn build(mut self, probe: &Handle<u64>) -> Result<()> {
+        let plan = self.job.plan.clone();
+        for node in &plan.nodes {
+            let outputs = self.node(node)?;
+            if matches!(node.kind, NodeKind::Sink(_)) {
+                outputs[0].clone().probe_with(probe);
+            }
+            self.outputs.push(outputs);
+        }
+        // A job needs its epochs watched even if it has no sink.
+        self.epochs.clone().probe_with(probe);
+        Ok(())
+    }
+
+    fn node(&mut self, node: &Node) -> Result<Outputs<'scope>> {
+        match &node.kind {
+            NodeKind::Source(source_node) => {
+                let port = self.seat.sources.get(&node.id).cloned();
+                let port = port.ok_or_else(|| missing(node, "reader"))?;
+                let outbox = self.outbox.clone();
+                let instance =
+                    SourceInstance::new(&self.job, (node, source_node), self.worker, port, outbox);
+                Ok(source(self.scope, self.epochs.clone(), instance))
+            }
+            NodeKind::Map(map) if map.bad_records == BadRecords::Fail => Ok(self.chain(node, map)),
+            NodeKind::Map(map) => {
+                let first = self.job.start.epoch.next().0;
+                let domains = node.domains.clone();
+                let chain = ChainOperator::new(map.clone(), self.book.clone(), domains, first);
+                Ok(self.driven(node, Box::new(chain)))
+            }
+            NodeKind::Union => Ok(self.union(node)),
+            NodeKind::Sink(_) => {
+                let port = self.seat.sinks.get(&node.id).cloned();
+                let port = port.ok_or_else(|| missing(node, "writer"))?;
+                Ok(self.driven(node, Box::new(SinkOperator::new(port))))
+            }
+            NodeKind::Aggregate(_) | NodeKind::WindowTop(_) | NodeKind::Sort(_) => {
+                let input = &node.inputs[0];
+                let schema = self.job.plan.output_schema(input.from, input.port);
+                let operator = operators::make(node, schema)?;
+                let operator = operator.ok_or_else(|| missing(node, "operator"))?;
+                let operator = self.restored(node, operator)?;
+                Ok(self.driven(node, operator))
+            }
+        }
+    }
+
+    /// Gives an operator the state of its key groups, if there is any.
+    fn restored(
+        &mut self,
+        node: &Node,
+        mut operator: Box<dyn Operator>,
+    ) -> Result<Box<dyn Operator>> {
+        if let Some(state) = self.seat.state.remove(&node.id) {
+            let start = &self.job.start;
+            let watermark = node.domains.iter().map(|d| start.watermarks[d.0]).min();
+            let moment = thalweg_types::Moment {
+                epoch: start.epoch,
+                clock: start.clock,
+                watermark: watermark.unwrap_or(thalweg_types::EventTime::MAX),
+            };
+            let operator_name = node.operator.0.clone();
+            let (worker, epoch) = (self.worker, start.epoch.0);
+            let place = Place::Operator { operator: operator_name, worker, epoch };
+            operator.restore(&state, &moment).map_err(|error| error.at(place))?;
+        }
+        Ok(operator)
+    }
+
+    fn stream(&self, input: &Input) -> Stream<'scope, u64, Container> {
+        self.outputs[input.from.0][input.port].clone()
+    }
+
+    fn frame(&self, from: NodeId, port: usize) -> FrameId {
+        FrameId { plan: self.job.fingerprint, channel: from.0 as u64 * 2 + port as u64 }
+    }
+
+    fn driven(&self, node: &Node, operator: Box<dyn Operator>) -> Outputs<'scope> {
+        let inputs = node.inputs.iter().map(|input| DrivenInput {
+            stream: self.stream(input),
+            key: match &input.exchange {
+                Exchange::Forward => None,
+                Exchange::ByKey(columns) => Some(columns.clone()),
+                Exchange::Global => Some(Vec::new()),
+            },
+            schema: self.job.plan.output_schema(input.from, input.port),
+            frame: self.frame(input.from, input.port),
+        });
+        let around = Surroundings {
+            job: self.job.clone(),
+            worker: self.worker,
+            book: self.book.clone(),
+            outbox: self.outbox.clone(),
+        };
+        driven(self.scope, node, operator, inputs.collect(), around)
+    }
+
+    /// Puts the inputs together; each batch gets the channel of the union.
+    fn union(&self, node: &Node) -> Outputs<'scope> {
+        let mut builder = OperatorBuilder::new(node.operator.0.clone(), self.scope);
+        let handles = node.inputs.iter().map(|input| {
+            (builder.new_input(self.stream(input), Pipeline), self.frame(input.from, input.port))
+        });
+        let mut handles: Vec<_> = handles.collect();
+        let (output, stream) = builder.new_output::<Container>();
+        let (_, second) = builder.new_output::<Container>();
+        let mut output = OutputBuilder::<_, NoopBuilder<Container>>::from(output);
+        let (frame, sent) = (self.frame(node.id, 0), Arc::<Unconsumed>::default());
+        let (schema, job) = (node.schema.clone(), self.job.clone());
+        builder.build(move |_| {
+            move |_| {
+                let mut output = output.activate();
+                for (handle, from) in &mut handles {
+                    handle.for_each(|time, data| {
+                        match std::mem::take(data)
+                            .open(*from, &schema)
+                            .and_then(|(c, _)| rename(c, &schema))
+                        {
+                            Ok(change) => {
+                                let mut container = Container::new(change, frame, &sent);
+                                output.session_with_builder(&time).give_container(&mut container);
+                            }
+                            Err(error) => job.fail(error),
+                        }
+                    });
+                }
+            }
+        });
+        [stream, second]
+    }
+
+    /// A stateless chain: rows leave as they come.
+    fn chain(&self, node: &Node, map: &MapNode) -> Outputs<'scope> {
+        let input = &node.inputs[0];
+        let mut builder = OperatorBuilder::new(node.operator.0.clone(), self.scope);
+        let mut handle = builder.new_input(self.stream(input), Pipeline);
+        let (output, stream) = builder.new_output::<Container>();
+        let (_, second) = builder.new_output::<Container>();
+        let mut output = OutputBuilder::<_, NoopBuilder<Container>>::from(output);
+        let from = (
+            self.frame(input.from, input.port),
+            self.job.plan.output_schema(input.from, input.port),
+        );
+        let (frame, sent) = (self.frame(node.id, 0), Arc::<Unconsumed>::default());
+        let (map, book, job, domains) =
+            (map.clone(), self.book.clone(), self.job.clone(), node.domains.clone());
+        let counters = job.counters[self.worker - job.first_worker][node.id.0].clone();
+        let name = node.operator.0.clone();
+        let worker = self.worker;
+        builder.build(move |_| {
+            move |_| {
+                let began = std::time::Instant::now();
+                let mut output = output.activate();
+                handle.for_each(|time, data| {
+                    let opened = std::mem::take(data).open(from.0, &from.1);
+                    let mapped = opened.and_then(|(change, _)| {
+                        let moment = book.moment(*time.time(), &domains);
+                        let moment = moment
+                            .ok_or_else(|| Error::internal("rows of an epoch that is not open"))?;
+                        counters.count_in(change.len(), change.bytes());
+                        chain::apply(&map, change, &moment)
+                    });
+                    match mapped {
+                        Ok(mapped) => {
+                            let mut session = output.session_with_builder(&time);
+                            for change in mapped.rows {
+                                counters.count_out(change.len(), change.bytes());
+                                session.give_container(&mut Container::new(change, frame, &sent));
+                            }
+                        }
+                        Err(error) => {
+                            let (operator, epoch) = (name.clone(), *time.time());
+                            job.fail(error.at(Place::Operator { operator, worker, epoch }));
+                        }
+                    }
+                });
+                counters.count_busy(began.elapsed());
+            }
+        });
+        [stream, second]
+    }
+}
+
+/// Gives the rows of one input the names of the union's columns.
+fn rename(
+    change: thalweg_types::Change,
+    schema: &arrow::datatypes::SchemaRef,
+) -> Result<thalweg_types::Change> {
+    let columns = change.rows.columns().to_vec();
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(change.len()));
+    let rows = arrow::array::RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+    Ok(thalweg_types::Change { rows, weights: change.weights })
+}
+
+fn missing(node: &Node, what: &str) -> Error {
+    Error::internal(format!("operator `{}` has no {what}", node.operator))
+}

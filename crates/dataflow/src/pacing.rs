@@ -1,0 +1,102 @@
+//! Decides when an epoch is opened, and how far event time has come. Pure.
+//!
+//! An epoch is a burst, not an interval: it is opened because something waits, at once when
+//! much waits, and never so often that empty epochs take more than a tenth of a core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use thalweg_types::EventTime;
+
+/// Epochs that may be open at once.
+pub const IN_FLIGHT_MAX: usize = 4;
+/// Bytes that make an epoch worth opening at once.
+pub const TARGET_BYTES: usize = 1 << 20;
+/// Bytes that one source instance takes into one epoch at most, plus one batch.
+pub const EPOCH_BYTES_MAX: usize = 8 << 20;
+
+/// What the pacer knows when it decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation {
+    /// Epochs opened and not complete.
+    pub in_flight: usize,
+    /// Bytes that wait at sources.
+    pub waiting_bytes: usize,
+    /// Is there a reason for an epoch: rows, a watermark, a due wake, a command?
+    pub has_reason: bool,
+    /// Must it be opened whatever it costs (a command)?
+    pub is_urgent: bool,
+    /// Time since the last epoch was opened.
+    pub since_last: Duration,
+    /// Moving cost of an epoch that carries next to nothing.
+    pub empty_cost: Duration,
+}
+
+/// What the pacer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Open an epoch now.
+    Open,
+    /// Ask again after this time.
+    Later(Duration),
+    /// Wait until something happens.
+    Wait,
+}
+
+/// Decides whether to open an epoch.
+pub fn decide(situation: &Situation) -> Decision {
+    let s = situation;
+    if !s.has_reason && !s.is_urgent {
+        return Decision::Wait;
+    }
+    if s.in_flight >= IN_FLIGHT_MAX {
+        return Decision::Wait;
+    }
+    if s.is_urgent || s.waiting_bytes >= TARGET_BYTES {
+        return Decision::Open;
+    }
+    // Under backlog one large epoch rather than several small ones.
+    if s.in_flight > 1 {
+        return Decision::Wait;
+    }
+    let gap = (s.empty_cost * 10).clamp(Duration::from_micros(100), Duration::from_millis(5));
+    match gap.checked_sub(s.since_last) {
+        Some(rest) if !rest.is_zero() => Decision::Later(rest),
+        _ => Decision::Open,
+    }
+}
+
+/// How far one source has come on all workers.
+#[derive(Clone, Debug, Default)]
+pub struct SourceProgress {
+    /// Least watermark of the open splits of each worker; `None` if it holds nothing back.
+    pub watermarks: BTreeMap<usize, Option<EventTime>>,
+    /// Bytes that wait on each worker.
+    pub waiting: BTreeMap<usize, usize>,
+    /// Workers to which no split will come any more.
+    pub finished: BTreeSet<usize>,
+    /// Sequences known and not begun; they hold the watermark back.
+    pub pending: BTreeSet<String>,
+}
+
+impl SourceProgress {
+    /// Is the source at its end on all `workers`?
+    pub fn is_finished(&self, workers: usize) -> bool {
+        self.finished.len() == workers
+    }
+
+    /// Returns the watermark after `current`; never less than it.
+    pub fn watermark(&self, current: EventTime, workers: usize) -> EventTime {
+        if self.is_finished(workers) {
+            return EventTime::MAX;
+        }
+        if !self.pending.is_empty() {
+            return current;
+        }
+        let least = self.watermarks.values().flatten().min();
+        least.map_or(current, |least| current.max(*least))
+    }
+}
+
+#[cfg(test)]
+mod tests;

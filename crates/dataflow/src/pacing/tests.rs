@@ -1,0 +1,57 @@
+use super::*;
+
+const QUIET: Situation = Situation {
+    in_flight: 0,
+    waiting_bytes: 0,
+    has_reason: false,
+    is_urgent: false,
+    since_last: Duration::from_secs(1),
+    empty_cost: Duration::from_micros(10),
+};
+
+/// Would fail if an idle job opened epochs, or a burst had to wait.
+#[test]
+fn an_epoch_is_opened_for_a_reason_only() {
+    assert_eq!(decide(&QUIET), Decision::Wait);
+    assert_eq!(decide(&Situation { has_reason: true, ..QUIET }), Decision::Open);
+}
+
+/// Would fail if small epochs took more than a tenth of a core.
+#[test]
+fn small_epochs_keep_their_distance() {
+    let soon = Situation { has_reason: true, since_last: Duration::from_micros(30), ..QUIET };
+    assert_eq!(decide(&soon), Decision::Later(Duration::from_micros(70)));
+    let much = Situation { waiting_bytes: TARGET_BYTES, ..soon };
+    assert_eq!(decide(&much), Decision::Open);
+    let costly = Situation { empty_cost: Duration::from_micros(100), ..soon };
+    assert_eq!(decide(&costly), Decision::Later(Duration::from_micros(970)));
+}
+
+/// Would fail if sources could run ahead of a slow sink without bound.
+#[test]
+fn epochs_in_flight_are_bounded() {
+    let full = Situation {
+        in_flight: IN_FLIGHT_MAX,
+        waiting_bytes: 1 << 30,
+        has_reason: true,
+        is_urgent: true,
+        ..QUIET
+    };
+    assert_eq!(decide(&full), Decision::Wait);
+}
+
+/// Would fail if an unread file, or a worker that lags, did not hold the watermark back.
+#[test]
+fn the_watermark_is_that_of_the_slowest() {
+    let mut progress = SourceProgress::default();
+    progress.watermarks.insert(0, Some(EventTime(5)));
+    progress.watermarks.insert(1, Some(EventTime(3)));
+    assert_eq!(progress.watermark(EventTime::MIN, 2), EventTime(3));
+    progress.watermarks.insert(1, None);
+    assert_eq!(progress.watermark(EventTime(3), 2), EventTime(5));
+    assert_eq!(progress.watermark(EventTime(9), 2), EventTime(9));
+    progress.pending.insert("b.json".to_owned());
+    assert_eq!(progress.watermark(EventTime::MIN, 2), EventTime::MIN);
+    progress.finished.extend([0, 1]);
+    assert_eq!(progress.watermark(EventTime(3), 2), EventTime::MAX);
+}

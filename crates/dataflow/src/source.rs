@@ -1,0 +1,245 @@
+//! The source operator: cuts what a reader hands over into epochs.
+//!
+//! Invariants: on learning of an epoch it takes what its port holds now, at most its budget, and
+//! gives the epoch up in the same activation; offsets at a checkpoint are those of the rows taken
+//! so far, no more and no less.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use thalweg_plan::Node;
+use thalweg_plan::node::{BadRecords, SourceNode};
+use thalweg_plan::source::Offset;
+use thalweg_types::{Change, Epoch, EpochInfo, EventTime, NodeId, SplitId, WorkerId};
+use timely::container::NoopBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, Stream};
+
+use crate::book::{Outbox, Report};
+use crate::container::{Container, FrameId, Unconsumed};
+use crate::job::{Event, Job, SplitProgress, hold_of_sequence, hold_of_split};
+use crate::pacer::Dispatch;
+use crate::pacing::EPOCH_BYTES_MAX;
+use crate::port::{SourceItem, SourcePort};
+use crate::stats::Counters;
+
+/// Builds the source operator of this worker; returns rows and bad records.
+pub fn source<'scope>(
+    scope: Scope<'scope, u64>,
+    epochs: Stream<'scope, u64, Dispatch>,
+    mut instance: SourceInstance,
+) -> [Stream<'scope, u64, Container>; 2] {
+    let name = instance.name.clone();
+    let mut builder = OperatorBuilder::new(name, scope);
+    let mut input = builder.new_input(epochs, Pipeline);
+    let (rows_output, rows_stream) = builder.new_output::<Container>();
+    let (bad_output, bad_stream) = builder.new_output::<Container>();
+    let mut rows_output = OutputBuilder::<_, NoopBuilder<Container>>::from(rows_output);
+    let mut bad_output = OutputBuilder::<_, NoopBuilder<Container>>::from(bad_output);
+    let waker = scope.worker().sync_activator_for(builder.operator_info().address.to_vec());
+    instance.port.operator.set(move || {
+        // A worker that is gone needs no waking.
+        let _ = waker.activate();
+    });
+    builder.build(move |_| {
+        move |_| {
+            let mut rows_handle = rows_output.activate();
+            let mut bad_handle = bad_output.activate();
+            input.for_each(|time, dispatch| {
+                let (for_rows, for_bad) = (time.retain(0), time.retain(1));
+                let mut rows_session = rows_handle.session_with_builder(&for_rows);
+                let mut bad_session = bad_handle.session_with_builder(&for_bad);
+                for (_, info) in dispatch.drain(..) {
+                    let taken = instance.take(&info);
+                    for mut container in taken.rows {
+                        rows_session.give_container(&mut container);
+                    }
+                    for mut container in taken.bad {
+                        bad_session.give_container(&mut container);
+                    }
+                }
+            });
+            instance.report();
+        }
+    });
+    [rows_stream, bad_stream]
+}
+
+/// What a source takes into one epoch.
+struct Taken {
+    rows: Vec<Container>,
+    bad: Vec<Container>,
+}
+
+/// A split as the source operator sees it.
+struct OpenSplit {
+    offset: Option<Offset>,
+    watermark: EventTime,
+    is_idle: bool,
+}
+
+/// One source on one worker.
+pub struct SourceInstance {
+    name: String,
+    node: NodeId,
+    worker: usize,
+    diverts: bool,
+    job: Arc<Job>,
+    port: Arc<SourcePort>,
+    counters: Arc<Counters>,
+    outbox: Outbox,
+    frames: [FrameId; 2],
+    sent: Arc<Unconsumed>,
+    open: BTreeMap<SplitId, OpenSplit>,
+    /// Splits at their end that no cut has named yet.
+    finished: Vec<SplitProgress>,
+    begun: BTreeSet<String>,
+    is_ended: bool,
+    /// What was reported last: waiting bytes (coarsely), watermark, finished.
+    reported: Option<(usize, Option<EventTime>, bool)>,
+    rows: u64,
+    bad: u64,
+}
+
+impl SourceInstance {
+    /// Returns the source `node` on `worker`.
+    pub fn new(
+        job: &Arc<Job>,
+        (node, source): (&Node, &SourceNode),
+        worker: usize,
+        port: Arc<SourcePort>,
+        outbox: Outbox,
+    ) -> SourceInstance {
+        let frame =
+            |port: u64| FrameId { plan: job.fingerprint, channel: node.id.0 as u64 * 2 + port };
+        SourceInstance {
+            name: node.operator.0.clone(),
+            node: node.id,
+            worker,
+            diverts: source.bad_records == BadRecords::Divert,
+            port,
+            counters: job.counters[worker - job.first_worker][node.id.0].clone(),
+            outbox,
+            frames: [frame(0), frame(1)],
+            sent: Arc::default(),
+            open: BTreeMap::new(),
+            finished: Vec::new(),
+            begun: BTreeSet::new(),
+            is_ended: false,
+            reported: None,
+            rows: 0,
+            bad: 0,
+            job: job.clone(),
+        }
+    }
+
+    /// Takes what waits into the epoch of `info`.
+    fn take(&mut self, info: &EpochInfo) -> Taken {
+        let mut taken = Taken { rows: Vec::new(), bad: Vec::new() };
+        let mut bytes = 0;
+        while info.ending.is_none() && bytes < EPOCH_BYTES_MAX {
+            let Some((item, item_bytes)) = self.port.pop() else { break };
+            bytes += item_bytes;
+            self.take_item(item, &mut taken);
+        }
+        // Everything waiting is another reason for an epoch, so it must be reported again.
+        self.reported = None;
+        if info.is_checkpoint {
+            self.cut(info.epoch);
+        }
+        taken
+    }
+
+    fn take_item(&mut self, item: SourceItem, taken: &mut Taken) {
+        match item {
+            SourceItem::Opened { split, sequence, offset, watermark } => {
+                self.begun.extend([hold_of_sequence(&sequence), hold_of_split(&split)]);
+                self.open.insert(split, OpenSplit { offset, watermark, is_idle: false });
+            }
+            SourceItem::Rows { split, rows, bad, bad_count, next, watermark } => {
+                if let Some(open) = self.open.get_mut(&split) {
+                    open.offset = Some(next);
+                    open.is_idle = false;
+                    open.watermark = open.watermark.max(watermark.unwrap_or(EventTime::MIN));
+                }
+                self.rows += rows.num_rows() as u64 + bad_count;
+                self.bad += bad_count;
+                self.counters.count_rejected(0, bad_count);
+                if rows.num_rows() > 0 {
+                    let change = Change::append(rows);
+                    let (count, bytes) = (change.len(), change.bytes());
+                    self.counters.count_in(count, bytes);
+                    self.counters.count_out(count, bytes);
+                    taken.rows.push(Container::new(change, self.frames[0], &self.sent));
+                }
+                if let Some(bad) = bad
+                    && self.diverts
+                    && bad.num_rows() > 0
+                {
+                    taken.bad.push(Container::new(Change::append(bad), self.frames[1], &self.sent));
+                }
+            }
+            SourceItem::Idle(split) => {
+                if let Some(open) = self.open.get_mut(&split) {
+                    open.is_idle = true;
+                }
+            }
+            SourceItem::Finished(split) => {
+                if let Some(open) = self.open.remove(&split) {
+                    self.finished.push(progress(&split, &open, true));
+                }
+            }
+            SourceItem::End => self.is_ended = true,
+        }
+    }
+
+    /// Tells the coordinator where the splits are at the end of `epoch`.
+    fn cut(&mut self, epoch: Epoch) {
+        let mut splits = std::mem::take(&mut self.finished);
+        splits.extend(self.open.iter().map(|(split, open)| progress(split, open, false)));
+        self.job.tell(Event::Cut {
+            node: self.node,
+            worker: WorkerId(self.worker),
+            epoch,
+            splits,
+            rows: self.rows,
+            bad: self.bad,
+        });
+    }
+
+    /// Tells the pacer what is new: rows that wait, the watermark, the end.
+    fn report(&mut self) {
+        let (items, bytes) = self.port.waiting();
+        let waiting = if items == 0 { 0 } else { bytes.max(1) };
+        let live = self.open.values().filter(|open| !open.is_idle);
+        let watermark = live.map(|open| open.watermark).min();
+        let is_finished = self.is_ended && items == 0;
+        self.counters.set_watermark(watermark.unwrap_or(EventTime::MIN));
+        // Steps of the waiting bytes: nothing, something, a target's worth, more of them.
+        let step = if waiting == 0 { 0 } else { 1 + waiting / crate::pacing::TARGET_BYTES };
+        let now = (step, watermark, is_finished);
+        if self.reported == Some(now) && self.begun.is_empty() {
+            return;
+        }
+        self.reported = Some(now);
+        self.outbox.send(Report::Source {
+            node: self.node,
+            worker: self.worker,
+            waiting_bytes: waiting,
+            watermark,
+            begun: std::mem::take(&mut self.begun).into_iter().collect(),
+            is_finished,
+        });
+    }
+}
+
+fn progress(split: &SplitId, open: &OpenSplit, is_finished: bool) -> SplitProgress {
+    SplitProgress {
+        split: split.clone(),
+        offset: open.offset.clone(),
+        is_finished,
+        watermark: open.watermark,
+    }
+}

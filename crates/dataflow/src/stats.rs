@@ -1,0 +1,133 @@
+//! Counters of each operator on each worker.
+//!
+//! Invariant: counters are written by one worker thread and read by anyone; they steer nothing.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use thalweg_types::EventTime;
+
+/// Counters of one operator on one worker since the attempt began.
+#[derive(Debug)]
+pub struct Counters {
+    rows_in: AtomicU64,
+    rows_out: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    busy_ns: AtomicU64,
+    late: AtomicU64,
+    bad: AtomicU64,
+    backlog_rows: AtomicU64,
+    state_rows: AtomicU64,
+    state_bytes: AtomicU64,
+    watermark: AtomicI64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            rows_in: AtomicU64::new(0),
+            rows_out: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            bad: AtomicU64::new(0),
+            backlog_rows: AtomicU64::new(0),
+            state_rows: AtomicU64::new(0),
+            state_bytes: AtomicU64::new(0),
+            watermark: AtomicI64::new(i64::MIN),
+        }
+    }
+}
+
+/// What the counters said at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// Rows that went out.
+    pub rows_out: u64,
+    /// Bytes that came in.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
+    /// Time spent in the operator.
+    pub busy: Duration,
+    /// Rows that were late.
+    pub late: u64,
+    /// Records that were bad.
+    pub bad: u64,
+    /// Rows that wait in the operator for their epoch.
+    pub backlog_rows: u64,
+    /// Rows (groups, panes) of state.
+    pub state_rows: u64,
+    /// Bytes of state.
+    pub state_bytes: u64,
+    /// The watermark of the last closed epoch, nanoseconds since 1970.
+    pub watermark: i64,
+}
+
+impl Counters {
+    /// Counts rows and bytes that came in.
+    pub fn count_in(&self, rows: usize, bytes: usize) {
+        self.rows_in.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts rows and bytes that went out.
+    pub fn count_out(&self, rows: usize, bytes: usize) {
+        self.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts time spent.
+    pub fn count_busy(&self, time: Duration) {
+        self.busy_ns.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Counts late rows and bad records.
+    pub fn count_rejected(&self, late: u64, bad: u64) {
+        self.late.fetch_add(late, Ordering::Relaxed);
+        self.bad.fetch_add(bad, Ordering::Relaxed);
+    }
+
+    /// Says how many rows wait for their epoch.
+    pub fn set_backlog(&self, rows: usize) {
+        self.backlog_rows.store(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Says how large the state is.
+    pub fn set_state(&self, (bytes, rows): (usize, usize)) {
+        self.state_bytes.store(bytes as u64, Ordering::Relaxed);
+        self.state_rows.store(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Says how far event time has come.
+    pub fn set_watermark(&self, watermark: EventTime) {
+        self.watermark.store(watermark.0, Ordering::Relaxed);
+    }
+
+    /// Returns late rows and bad records so far.
+    pub fn rejected(&self) -> (u64, u64) {
+        (self.late.load(Ordering::Relaxed), self.bad.load(Ordering::Relaxed))
+    }
+
+    /// Returns all counters.
+    pub fn read(&self) -> Counted {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counted {
+            rows_in: get(&self.rows_in),
+            rows_out: get(&self.rows_out),
+            bytes_in: get(&self.bytes_in),
+            bytes_out: get(&self.bytes_out),
+            busy: Duration::from_nanos(get(&self.busy_ns)),
+            late: get(&self.late),
+            bad: get(&self.bad),
+            backlog_rows: get(&self.backlog_rows),
+            state_rows: get(&self.state_rows),
+            state_bytes: get(&self.state_bytes),
+            watermark: self.watermark.load(Ordering::Relaxed),
+        }
+    }
+}
