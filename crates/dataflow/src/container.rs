@@ -264,10 +264,11 @@ fn decode(bytes: &[u8], frame: FrameId, schema: &SchemaRef) -> Result<Change> {
         ))
         .remedy("all processes of a job must run the same program and the same script"));
     }
-    let (weighted, message) = (header(3)? == 1, header(4)? as usize);
+    let (weighted, message, length) = (header(3)? == 1, header(4)? as usize, header(5)? as usize);
     let rest = bytes.get(HEADER_WORDS * 8..).ok_or_else(damaged)?;
     let meta = rest.get(..message).ok_or_else(damaged)?;
     let body = rest.get(message.next_multiple_of(8)..).ok_or_else(damaged)?;
+    let body = body.get(..length).ok_or_else(damaged)?;
     let meta = ipc::root_as_message(meta)
         .map_err(|error| Error::internal(format!("a frame has no Arrow message: {error}")))?;
     let batch = meta.header_as_record_batch().ok_or_else(damaged)?;

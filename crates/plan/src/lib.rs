@@ -13,6 +13,8 @@ pub mod window;
 
 pub mod connector;
 
+pub mod aggregate;
+
 pub mod node;
 
 pub mod graph;

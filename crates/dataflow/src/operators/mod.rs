@@ -1,1 +1,42 @@
 //! The operators, one file each. None knows timely.
+//!
+//! [`make`] is the one place that knows which node kind is which operator.
+
+pub mod accumulators;
+
+pub mod due;
+pub mod ordering;
+
+pub mod aggregate;
+pub mod pre_aggregate;
+pub mod sort;
+pub mod window;
+pub mod window_top;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_plan::node::{Node, NodeKind, Stage};
+use thalweg_types::Result;
+
+use crate::operator::Operator;
+
+/// Makes the operator of `node`, whose input has schema `input`; `None` if the node needs none.
+///
+/// # Errors
+/// `Invalid` if its types are not supported.
+pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> {
+    let output = node.schema.clone();
+    Ok(match &node.kind {
+        NodeKind::Aggregate(aggregate) => Some(match (aggregate.stage, &aggregate.window) {
+            (Stage::Partial, _) => {
+                Box::new(pre_aggregate::PreAggregate::new(aggregate.clone(), &input, output)?)
+            }
+            (_, None) => Box::new(aggregate::Aggregate::new(aggregate.clone(), &input, output)?),
+            (_, Some(spec)) => window::make(aggregate.clone(), *spec, &input, output)?,
+        }),
+        NodeKind::WindowTop(top) => {
+            Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
+        }
+        NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
+        NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => None,
+    })
+}
