@@ -1,0 +1,46 @@
+use super::*;
+
+fn block<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn next(manifest: &Manifest) -> Manifest {
+    let (number, epoch) = (manifest.number + 1, manifest.epoch + 10);
+    Manifest { number, epoch, kind: Kind::Checkpoint, ..manifest.clone() }
+}
+
+/// Would fail if an attempt that was taken over could still complete a checkpoint.
+#[test]
+fn a_fenced_attempt_loses() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ObjectStore::open(folder.path().to_str().unwrap()).unwrap();
+    let log = CheckpointLog::new(store);
+    block(async {
+        let first = log.fence(&Manifest::empty("job", 8)).await.unwrap();
+        let checkpoint = next(&first);
+        log.append(&checkpoint).await.unwrap();
+        let newest = log.newest().await.unwrap().unwrap();
+        assert_eq!(newest, checkpoint);
+        let second = log.fence(&newest).await.unwrap();
+        assert_eq!((second.attempt, second.epoch), (2, checkpoint.epoch));
+        let error = log.append(&next(&checkpoint)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+        log.append(&next(&second)).await.unwrap();
+    });
+}
+
+/// Would fail if this version could not open what version 1 wrote.
+#[test]
+fn the_fixture_of_version_1_opens() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/v1/manifest.json");
+    let mut expected = Manifest::empty("job", 1024);
+    expected.sources.insert("lines/Source-1".to_owned(), Default::default());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/v1")).unwrap();
+        std::fs::write(path, expected.encode().unwrap()).unwrap();
+    }
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(Manifest::decode("fixture", &bytes).unwrap(), expected);
+    let newer = br#"{"version": 2}"#;
+    assert_eq!(Manifest::decode("newer", newer).unwrap_err().kind(), ErrorKind::State);
+}

@@ -1,0 +1,12 @@
+use super::*;
+
+/// Would fail if two runs could use one state directory, or the refusal hid who holds it.
+#[test]
+fn a_second_run_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = StateDirLock::acquire(folder.path(), "process 42 running `a.sql`").unwrap();
+    let error = StateDirLock::acquire(folder.path(), "process 43").unwrap_err();
+    assert!(error.message().contains("process 42 running `a.sql`"), "{error}");
+    drop(held);
+    StateDirLock::acquire(folder.path(), "process 43").unwrap();
+}
