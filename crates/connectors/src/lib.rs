@@ -1,1 +1,21 @@
-//! Filled below.
+//! Foreign systems as sources and sinks, one folder each, over formats that they share.
+//!
+//! What must always hold: options are checked when a table is created; a replayable source gives
+//! the same rows again from an offset; committing twice equals committing once. It does *not*
+//! know SQL or the engine; it meets them through the contracts of `plan`.
+#![forbid(unsafe_code)]
+
+pub mod formats;
+
+pub mod blackhole;
+pub mod files;
+pub mod print;
+
+use std::sync::Arc;
+
+use thalweg_plan::connector::Connector;
+
+/// Returns all connectors.
+pub fn all() -> Vec<Arc<dyn Connector>> {
+    vec![Arc::new(files::Filesystem), Arc::new(print::Print), Arc::new(blackhole::Blackhole)]
+}

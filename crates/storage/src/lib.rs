@@ -10,4 +10,5 @@ pub mod checkpoint;
 
 pub mod lock;
 
+pub use checkpoint::CheckpointLog;
 pub use object::ObjectStore;

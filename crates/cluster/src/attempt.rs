@@ -1,0 +1,272 @@
+//! One life of a job's threads: workers, readers, writers, uploader; started together, ended
+//! together.
+//!
+//! Invariant: `end` returns only when no thread of the attempt is left.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use thalweg_dataflow::job::{Command, Commands, Event, Job, Listener, Seat, Start, Stop};
+use thalweg_dataflow::port::{Port, SinkPort, SourcePort};
+use thalweg_dataflow::stats::Counters;
+use thalweg_dataflow::worker::{Fabric, run};
+use thalweg_plan::node::NodeKind;
+use thalweg_plan::sink::{WriterContext, WriterState};
+use thalweg_plan::{Plan, fingerprint};
+use thalweg_state::{StateReader, StateWriter};
+use thalweg_storage::CheckpointLog;
+use thalweg_storage::checkpoint::manifest::StateFile;
+use thalweg_storage::checkpoint::paths;
+use thalweg_types::clock::SystemClock;
+use thalweg_types::{AttemptId, Epoch, Error, JobId, KeyGroups, NodeId, Result, WorkerId};
+use tokio::runtime::Handle;
+
+use crate::message::Message;
+use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
+use crate::reader::Reader;
+use crate::splits::Answer;
+use crate::writer::Writer;
+
+/// Hears the messages of an attempt's threads.
+pub type Tell = Arc<dyn Fn(Message) + Send + Sync>;
+
+/// Everything an attempt begins with.
+pub struct Begin {
+    /// What to run.
+    pub plan: Arc<Plan>,
+    /// Key groups and workers.
+    pub groups: KeyGroups,
+    /// Name of the job.
+    pub job: JobId,
+    /// Which life of it.
+    pub attempt: AttemptId,
+    /// Epoch, clock, watermarks and holds to go on from.
+    pub start: Start,
+    /// Restored state, by worker.
+    pub state: Vec<BTreeMap<NodeId, StateReader>>,
+    /// What writers left, by operator of the sink.
+    pub writers: BTreeMap<String, Vec<String>>,
+    /// Where state files go.
+    pub log: CheckpointLog,
+    /// Who hears the threads.
+    pub tell: Tell,
+    /// Runs what is asynchronous.
+    pub runtime: Handle,
+}
+
+/// A running attempt.
+pub struct Attempt {
+    /// The attempt as the engine room sees it; its counters are read by others.
+    pub job: Arc<Job>,
+    answers: BTreeMap<(NodeId, WorkerId), Sender<Answer>>,
+    sources: Vec<Arc<SourcePort>>,
+    sinks: Vec<Arc<SinkPort>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Attempt {
+    /// Starts all threads.
+    ///
+    /// # Errors
+    /// `Failed` if a thread cannot be started.
+    pub fn start(begin: Begin) -> Result<Attempt> {
+        let workers = begin.groups.workers;
+        let (upload, uploads) = channel();
+        let listener = listener(begin.tell.clone(), upload);
+        let nodes = begin.plan.nodes.len();
+        let mut attempt = Attempt {
+            answers: BTreeMap::new(),
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            threads: Vec::new(),
+            job: Arc::new(Job {
+                fingerprint: fingerprint::fingerprint(&begin.plan),
+                plan: begin.plan.clone(),
+                groups: begin.groups,
+                clock: Arc::new(SystemClock),
+                start: begin.start.clone(),
+                first_worker: 0,
+                seats: (0..workers).map(|_| Mutex::new(None)).collect(),
+                counters: (0..workers)
+                    .map(|_| (0..nodes).map(|_| Arc::<Counters>::default()).collect())
+                    .collect(),
+                listener,
+                commands: Arc::<Commands>::default(),
+                stop: Arc::<Stop>::default(),
+            }),
+        };
+        attempt.upload(&begin, uploads)?;
+        attempt.seat(begin)?;
+        let (job, tell) = (attempt.job.clone(), attempt.job.listener.clone());
+        attempt.spawn("workers", move || {
+            if let Err(error) = run(job, Fabric::Threads(workers)) {
+                (tell.0)(Event::Failed(error));
+            }
+        })?;
+        Ok(attempt)
+    }
+
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        let thread =
+            thread.map_err(|error| Error::failed(format!("cannot start a thread: {error}")))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Makes the ports of every worker, and starts readers and writers at their other ends.
+    fn seat(&mut self, mut begin: Begin) -> Result<()> {
+        for worker in 0..begin.groups.workers {
+            let mut seat = Seat { state: begin.state.remove(0), ..Seat::default() };
+            for node in &begin.plan.clone().nodes {
+                match &node.kind {
+                    NodeKind::Source(source) => {
+                        let port = Port::new(READER_BYTES_MAX);
+                        let (answer, answers) = channel();
+                        self.answers.insert((node.id, WorkerId(worker)), answer);
+                        self.sources.push(port.clone());
+                        seat.sources.insert(node.id, port.clone());
+                        let reader = Reader {
+                            node: node.id,
+                            source: source.clone(),
+                            worker: WorkerId(worker),
+                            workers: begin.groups.workers,
+                            port,
+                            tell: begin.tell.clone(),
+                            answers,
+                            stop: self.job.stop.clone(),
+                            runtime: begin.runtime.clone(),
+                        };
+                        self.spawn("reader", move || reader.run())?;
+                    }
+                    NodeKind::Sink(sink) => {
+                        let port = Port::new(WRITER_BYTES_MAX);
+                        self.sinks.push(port.clone());
+                        seat.sinks.insert(node.id, port.clone());
+                        let context = context(&begin, node.operator.as_str(), worker);
+                        let writer = Writer {
+                            node: node.id,
+                            sink: sink.sink.clone(),
+                            context,
+                            port,
+                            tell: begin.tell.clone(),
+                            runtime: begin.runtime.clone(),
+                        };
+                        self.spawn("writer", move || writer.run())?;
+                    }
+                    _ => {}
+                }
+            }
+            if let Ok(mut place) = self.job.seats[worker].lock() {
+                *place = Some(seat);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the thread that encodes snapshots and stores them.
+    fn upload(&mut self, begin: &Begin, uploads: Receiver<Upload>) -> Result<()> {
+        let (plan, log, tell) = (begin.plan.clone(), begin.log.clone(), begin.tell.clone());
+        let (runtime, attempt) = (begin.runtime.clone(), begin.attempt);
+        self.spawn("uploader", move || {
+            // Ends when the last worker, and with it the last sender, is gone.
+            for upload in uploads {
+                let message = save(&plan, &log, (&runtime, attempt), upload);
+                tell(message.unwrap_or_else(Message::Failed));
+            }
+        })
+    }
+
+    /// Tells a reader what to read.
+    pub fn answer(&self, node: NodeId, worker: WorkerId, answer: Answer) {
+        if let Some(reader) = self.answers.get(&(node, worker)) {
+            // A reader that is gone needs no split.
+            let _ = reader.send(answer);
+        }
+    }
+
+    /// Sends a command to the pacer.
+    pub fn command(&self, command: Command) {
+        self.job.commands.send(command);
+    }
+
+    /// Ends the attempt, whatever state it is in, and waits for its threads.
+    pub fn end(mut self) {
+        self.job.stop.set();
+        self.answers.clear();
+        self.sources.iter().for_each(|port| port.close());
+        self.sinks.iter().for_each(|port| port.close());
+        let Attempt { threads, job, .. } = self;
+        // The uploader ends with the last sender, which the job holds.
+        drop(job);
+        for thread in threads {
+            // A thread that panicked has told so already; the attempt is over either way.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A snapshot on its way to the store.
+struct Upload {
+    node: NodeId,
+    worker: WorkerId,
+    epoch: Epoch,
+    state: Box<StateWriter>,
+    late: u64,
+    bad: u64,
+}
+
+/// Turns what workers say into messages; snapshots take the way over the uploader.
+fn listener(tell: Tell, upload: Sender<Upload>) -> Listener {
+    Listener(Arc::new(move |event| match event {
+        Event::Cut { node, worker, epoch, splits, rows, bad } => {
+            tell(Message::Cut { node, worker, epoch, splits, rows, bad });
+        }
+        Event::Snapshot { node, worker, epoch, state, late, bad } => {
+            let sent = upload.send(Upload { node, worker, epoch, state, late, bad });
+            if sent.is_err() {
+                tell(Message::Failed(Error::internal("the uploader is gone")));
+            }
+        }
+        Event::Checkpoint { info } => tell(Message::Opened(info)),
+        Event::Ended(worker) => tell(Message::Ended(worker)),
+        Event::Failed(error) => tell(Message::Failed(error)),
+    }))
+}
+
+/// Encodes and stores a snapshot; stateless operators send empty ones, for their counters.
+fn save(
+    plan: &Plan,
+    log: &CheckpointLog,
+    (runtime, attempt): (&Handle, AttemptId),
+    upload: Upload,
+) -> Result<Message> {
+    let Upload { node, worker, epoch, state, late, bad } = upload;
+    let (is_full, rows) = (state.is_full(), state.rows() as u64);
+    let is_stateful = plan.node(node).kind.is_stateful();
+    let bytes = if is_stateful { state.finish()? } else { None };
+    let mut file = None;
+    if let Some(bytes) = bytes {
+        let operator = plan.node(node).operator.as_str();
+        let path = paths::state(operator, attempt.0, epoch.0, worker.0);
+        let size = bytes.len() as u64;
+        runtime.block_on(log.put_state(&path, bytes))?;
+        file = Some(StateFile { path, bytes: size, rows });
+    }
+    Ok(Message::Saved { node, worker, epoch, is_full, file, late, bad })
+}
+
+/// Returns who a writer is; states of the last attempt's writers are dealt out in turn.
+fn context(begin: &Begin, operator: &str, worker: usize) -> WriterContext {
+    let states = begin.writers.get(operator).map_or(&[][..], Vec::as_slice);
+    let own = states.iter().skip(worker).step_by(begin.groups.workers);
+    WriterContext {
+        job: begin.job.clone(),
+        attempt: begin.attempt,
+        worker: WorkerId(worker),
+        workers: begin.groups.workers,
+        restored: own.cloned().map(WriterState).collect(),
+    }
+}

@@ -1,0 +1,345 @@
+//! Carries out what an attempt needs decided: who reads what, when to keep a checkpoint, when
+//! output may be published, when the job is over.
+//!
+//! Invariants: one checkpoint at a time; output is published only after the manifest that names
+//! it is written; a committable leaves the manifests only after it was committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use thalweg_dataflow::job::{Command, hold_of_sequence};
+use thalweg_plan::Plan;
+use thalweg_plan::fingerprint::signature;
+use thalweg_plan::node::{BadRecords, NodeKind};
+use thalweg_plan::sink::{Committable, Committer};
+use thalweg_storage::CheckpointLog;
+use thalweg_storage::checkpoint::manifest::{Kind, Manifest, OperatorState, Pending};
+use thalweg_storage::checkpoint::retention::KEPT;
+use thalweg_types::epoch::Ending;
+use thalweg_types::{Epoch, EpochInfo, Error, ErrorKind, KeyGroups, NodeId, Result, WorkerId};
+use tokio::runtime::Handle;
+
+use crate::attempt::Attempt;
+use crate::checkpoints::{Checkpoint, Expected, Saved, chains};
+use crate::message::{Message, Stop};
+use crate::splits::{Answer, Splits};
+
+/// How a job came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All input is processed.
+    Finished,
+    /// The job pauses; it can go on later.
+    Suspended,
+    /// Nobody wants the output any more.
+    Closed,
+    /// The user ended it at once.
+    Aborted,
+}
+
+/// Splits and discovery of one source.
+pub struct SourceDesk {
+    /// Its splits.
+    pub splits: Splits,
+    /// When to look for new splits.
+    pub look_at: Option<Instant>,
+    /// Workers that wait for a split.
+    pub waiting: BTreeSet<WorkerId>,
+}
+
+/// The coordinator of one attempt.
+pub struct Coordinator {
+    /// What runs.
+    pub plan: Arc<Plan>,
+    /// Key groups and workers.
+    pub groups: KeyGroups,
+    /// Where checkpoints are.
+    pub log: CheckpointLog,
+    /// The newest record.
+    pub manifest: Manifest,
+    /// Counters when the attempt began.
+    pub counters: BTreeMap<String, u64>,
+    /// The sources.
+    pub sources: BTreeMap<NodeId, SourceDesk>,
+    /// Who publishes, by operator of the sink.
+    pub committers: BTreeMap<String, Box<dyn Committer>>,
+    /// Time between checkpoints.
+    pub interval: Duration,
+    /// Runs what is asynchronous.
+    pub runtime: Handle,
+    /// The last few manifests.
+    pub kept: Vec<Manifest>,
+    /// Checkpoints completed.
+    pub completed: u64,
+}
+
+/// What goes on between two messages.
+struct Progress {
+    current: Option<Checkpoint>,
+    /// Answers that arrived before the news that their checkpoint was opened.
+    is_requested: bool,
+    next_checkpoint: Instant,
+}
+
+impl Coordinator {
+    /// Runs the attempt to its end.
+    ///
+    /// # Errors
+    /// Whatever made the attempt fail.
+    pub fn run(&mut self, attempt: &Attempt, inbox: &Receiver<Message>) -> Result<End> {
+        let mut progress = Progress {
+            current: None,
+            is_requested: false,
+            next_checkpoint: Instant::now() + self.interval,
+        };
+        loop {
+            let wait = self.until_next(&progress);
+            match inbox.recv_timeout(wait) {
+                Ok(message) => {
+                    if let Some(end) = self.handle(attempt, &mut progress, message)? {
+                        return Ok(end);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::internal("all threads of the attempt are gone"));
+                }
+            }
+            if !progress.is_requested && Instant::now() >= progress.next_checkpoint {
+                progress.is_requested = true;
+                attempt.command(Command::Checkpoint);
+            }
+            self.discover(attempt)?;
+        }
+    }
+
+    fn until_next(&self, progress: &Progress) -> Duration {
+        let looks = self.sources.values().filter_map(|desk| desk.look_at);
+        let checkpoint = (!progress.is_requested).then_some(progress.next_checkpoint);
+        let next = looks.chain(checkpoint).min();
+        let bound = Duration::from_secs(3600);
+        next.map_or(bound, |at| at.saturating_duration_since(Instant::now()).min(bound))
+    }
+
+    fn handle(
+        &mut self,
+        attempt: &Attempt,
+        progress: &mut Progress,
+        message: Message,
+    ) -> Result<Option<End>> {
+        match message {
+            Message::WantSplit(node, worker) => self.want_split(attempt, node, worker),
+            Message::Opened(info) => {
+                progress.is_requested = true;
+                progress.current = Some(Checkpoint::new(info));
+            }
+            Message::Cut { node, epoch, splits, worker, rows, bad } => {
+                let checkpoint = current(progress, epoch)?;
+                let table = self.plan.node(node).operator.0.clone();
+                checkpoint.counters.insert((format!("rows {table}"), worker.0), rows);
+                checkpoint.counters.insert((format!("bad {table}"), worker.0), bad);
+                checkpoint.cuts.push((node, splits));
+            }
+            Message::Saved { node, worker, epoch, is_full, file, late, bad } => {
+                let checkpoint = current(progress, epoch)?;
+                let operator = self.plan.node(node).operator.0.clone();
+                checkpoint.counters.insert((format!("late {operator}"), worker.0), late);
+                checkpoint.counters.insert((format!("bad {operator}"), worker.0), bad);
+                checkpoint.saves.push((node, Saved { worker, is_full, file }));
+            }
+            Message::Prepared(node, epoch, prepared) => {
+                current(progress, epoch)?.prepared.push((node, prepared));
+            }
+            Message::Ended(_) => {}
+            Message::Failed(error) if error.kind() == ErrorKind::Closed => {
+                return Ok(Some(End::Closed));
+            }
+            Message::Failed(error) => return Err(error),
+            Message::Stop(Stop::AtOnce) => return Ok(Some(End::Aborted)),
+            Message::Stop(Stop::Gently(ending)) => attempt.command(Command::End(ending)),
+        }
+        let expected = self.expected();
+        if progress.current.as_ref().is_some_and(|checkpoint| checkpoint.is_complete(expected))
+            && let Some(checkpoint) = progress.current.take()
+        {
+            progress.is_requested = false;
+            progress.next_checkpoint = Instant::now() + self.interval;
+            return self.complete(checkpoint);
+        }
+        Ok(None)
+    }
+
+    fn expected(&self) -> Expected {
+        let workers = self.groups.workers;
+        let count = |f: fn(&NodeKind) -> bool| {
+            self.plan.nodes.iter().filter(|node| f(&node.kind)).count() * workers
+        };
+        Expected {
+            cuts: count(|kind| matches!(kind, NodeKind::Source(_))),
+            saves: count(is_driven),
+            prepared: count(|kind| matches!(kind, NodeKind::Sink(_))),
+        }
+    }
+
+    fn want_split(&mut self, attempt: &Attempt, node: NodeId, worker: WorkerId) {
+        let Some(desk) = self.sources.get_mut(&node) else { return };
+        let answer = desk.splits.next();
+        if answer == Answer::Wait {
+            desk.waiting.insert(worker);
+        }
+        attempt.answer(node, worker, answer);
+    }
+
+    /// Looks for new splits where it is time to.
+    fn discover(&mut self, attempt: &Attempt) -> Result<()> {
+        for (node, desk) in &mut self.sources {
+            if desk.look_at.is_none_or(|at| at > Instant::now()) {
+                continue;
+            }
+            let NodeKind::Source(source) = &self.plan.node(*node).kind else { continue };
+            let found = self.runtime.block_on(source.source.enumerate(&desk.splits.known()))?;
+            desk.look_at = found.again.map(|after| Instant::now() + after);
+            let sequences = desk.splits.discovered(found.splits, found.again.is_none());
+            if !sequences.is_empty() {
+                let holds = sequences.iter().map(|sequence| hold_of_sequence(sequence)).collect();
+                attempt.command(Command::Discovered(*node, holds));
+            }
+            for worker in std::mem::take(&mut desk.waiting) {
+                let answer = desk.splits.next();
+                if answer == Answer::Wait {
+                    desk.waiting.insert(worker);
+                } else {
+                    attempt.answer(*node, worker, answer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the manifest of a complete checkpoint and publishes what it covers.
+    fn complete(&mut self, checkpoint: Checkpoint) -> Result<Option<End>> {
+        let ending = checkpoint.info.ending;
+        let manifest = self.manifest_of(checkpoint);
+        self.append(manifest)?;
+        self.completed += 1;
+        self.publish()?;
+        match ending {
+            None => Ok(None),
+            Some(ending) => {
+                // A last record without committables, so that a later start has none to repeat.
+                let last = Manifest { number: self.manifest.number + 1, ..self.manifest.clone() };
+                self.append(last)?;
+                Ok(Some(match ending {
+                    Ending::Finish => End::Finished,
+                    Ending::Suspend => End::Suspended,
+                }))
+            }
+        }
+    }
+
+    fn append(&mut self, manifest: Manifest) -> Result<()> {
+        self.runtime.block_on(self.log.append(&manifest))?;
+        self.kept.push(std::mem::replace(&mut self.manifest, manifest));
+        if self.kept.len() > KEPT {
+            self.kept.remove(0);
+            self.runtime.block_on(self.log.collect(&self.manifest, &self.kept))?;
+        }
+        Ok(())
+    }
+
+    /// Commits everything that waits for it; what is committed leaves the next manifest.
+    ///
+    /// # Errors
+    /// `State` if a sink is gone from the plan, or a staged part from the disk.
+    pub fn publish(&mut self) -> Result<()> {
+        for pending in &self.manifest.committables {
+            let committer = self.committers.get(&pending.sink).ok_or_else(|| {
+                Error::state(format!(
+                    "output of sink `{}` waits to be published, and the script has no such sink",
+                    pending.sink
+                ))
+            })?;
+            let committable = Committable(pending.committable.clone());
+            self.runtime.block_on(committer.commit(&committable))?;
+        }
+        self.manifest.committables.clear();
+        Ok(())
+    }
+
+    fn manifest_of(&mut self, checkpoint: Checkpoint) -> Manifest {
+        let info = &checkpoint.info;
+        for (node, progress) in &checkpoint.cuts {
+            if let Some(desk) = self.sources.get_mut(node) {
+                desk.splits.cut(progress);
+            }
+        }
+        let operator = |node: &NodeId| self.plan.node(*node).operator.0.clone();
+        let mut saves: BTreeMap<NodeId, Vec<Saved>> = BTreeMap::new();
+        for (node, saved) in checkpoint.saves {
+            saves.entry(node).or_default().push(saved);
+        }
+        let mut operators = BTreeMap::new();
+        for (node, saves) in &saves {
+            let Some(signature) = signature(&self.plan, self.plan.node(*node)) else { continue };
+            let old = self.manifest.operators.get(&operator(node));
+            let old = old.map_or(&[][..], |state| state.chains.as_slice());
+            let chains = chains(old, saves, self.groups);
+            operators.insert(operator(node), OperatorState { signature, chains });
+        }
+        let mut writers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut committables = self.manifest.committables.clone();
+        for (node, prepared) in checkpoint.prepared {
+            let states = prepared.states.into_iter().map(|state| state.0);
+            writers.entry(operator(&node)).or_default().extend(states);
+            committables.extend(prepared.committables.into_iter().map(|committable| Pending {
+                sink: operator(&node),
+                epoch: info.epoch.0,
+                committable: committable.0,
+            }));
+        }
+        let mut counters = self.counters.clone();
+        for ((name, _), count) in checkpoint.counters {
+            *counters.entry(name).or_default() += count;
+        }
+        let sources = self.sources.iter().map(|(node, desk)| (operator(node), desk.splits.state()));
+        Manifest {
+            number: self.manifest.number + 1,
+            kind: Kind::Checkpoint,
+            epoch: info.epoch.0,
+            clock: info.clock.0,
+            is_finished: info.ending == Some(Ending::Finish),
+            watermarks: watermarks(&self.plan, info),
+            sources: sources.collect(),
+            operators,
+            writers,
+            committables,
+            counters,
+            ..self.manifest.clone()
+        }
+    }
+}
+
+/// Returns the watermark of each time domain, by name.
+fn watermarks(plan: &Plan, info: &EpochInfo) -> BTreeMap<String, i64> {
+    plan.domains.iter().cloned().zip(info.watermarks.iter().map(|time| time.0)).collect()
+}
+
+/// Does the node have a driver, which answers at checkpoints?
+fn is_driven(kind: &NodeKind) -> bool {
+    match kind {
+        NodeKind::Source(_) | NodeKind::Union => false,
+        NodeKind::Map(map) => map.bad_records != BadRecords::Fail,
+        NodeKind::Aggregate(_) | NodeKind::WindowTop(_) | NodeKind::Sort(_) | NodeKind::Sink(_) => {
+            true
+        }
+    }
+}
+
+fn current(progress: &mut Progress, epoch: Epoch) -> Result<&mut Checkpoint> {
+    match &mut progress.current {
+        Some(checkpoint) if checkpoint.info.epoch == epoch => Ok(checkpoint),
+        _ => Err(Error::internal(format!("an answer for epoch {epoch}, which is no checkpoint"))),
+    }
+}

@@ -1,0 +1,230 @@
+//! Drives the readers of one source on one worker: a thread that asks for splits, reads them and
+//! fills the source's port.
+//!
+//! Invariants: the thread waits only where the port, the coordinator or the stop flag can end the
+//! wait; a row is handed over together with the offset behind it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use thalweg_dataflow::job::Stop;
+use thalweg_dataflow::port::{SourceItem, SourcePort};
+use thalweg_plan::node::{BadRecords, SourceNode};
+use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, bad_record_batch};
+use thalweg_types::{Error, NodeId, Place, Result, SplitId, WorkerId};
+use tokio::runtime::Handle;
+
+use crate::message::Message;
+use crate::splits::{Answer, Assignment};
+
+/// How often a waiting reader looks whether it is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A throttled reader hands rows over this often.
+const THROTTLE_STEP: Duration = Duration::from_millis(10);
+
+/// A reader thread's surroundings.
+pub struct Reader {
+    /// The source's node.
+    pub node: NodeId,
+    /// The source.
+    pub source: SourceNode,
+    /// The worker.
+    pub worker: WorkerId,
+    /// Number of workers.
+    pub workers: usize,
+    /// Where rows go.
+    pub port: Arc<SourcePort>,
+    /// Where messages go.
+    pub tell: Arc<dyn Fn(Message) + Send + Sync>,
+    /// What the coordinator answers.
+    pub answers: Receiver<Answer>,
+    /// Ends everything.
+    pub stop: Arc<Stop>,
+    /// Runs what is asynchronous.
+    pub runtime: Handle,
+}
+
+impl Reader {
+    /// Reads until there are no splits left or the attempt ends.
+    pub fn run(mut self) {
+        if let Err(error) = self.read_splits() {
+            (self.tell)(Message::Failed(error));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.port.is_closed() || self.stop.is_set()
+    }
+
+    fn read_splits(&mut self) -> Result<()> {
+        let mut asks = true;
+        while !self.is_over() {
+            if asks {
+                (self.tell)(Message::WantSplit(self.node, self.worker));
+            }
+            match self.answers.recv_timeout(LOOK_EVERY) {
+                Ok(Answer::Read(assignment)) => self.read(*assignment)?,
+                Ok(Answer::End) | Err(RecvTimeoutError::Disconnected) => {
+                    self.port.push_waiting(SourceItem::End, 0);
+                    return Ok(());
+                }
+                // The coordinator remembers who waits.
+                Ok(Answer::Wait) | Err(RecvTimeoutError::Timeout) => {
+                    asks = false;
+                    continue;
+                }
+            }
+            asks = true;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, assignment: Assignment) -> Result<()> {
+        let Assignment { split, offset, watermark } = assignment;
+        let opened = SourceItem::Opened {
+            split: split.id.clone(),
+            sequence: split.sequence.clone(),
+            offset: offset.clone(),
+            watermark,
+        };
+        self.port.push_waiting(opened, 0);
+        let (mut skip, from) = unpack(offset);
+        let open = self.source.source.reader(&split, from.as_ref());
+        let mut reader = self.runtime.block_on(open)?;
+        let mut base = from;
+        while !self.is_over() {
+            let Some(batch) = self.next(&split.id, &mut reader)? else {
+                if !self.is_over() {
+                    self.port.push_waiting(SourceItem::Finished(split.id), 0);
+                }
+                return Ok(());
+            };
+            let next = batch.next.clone();
+            self.hand_over(&split.id, batch, &base, &mut skip)?;
+            base = Some(next);
+        }
+        Ok(())
+    }
+
+    /// Waits for the next batch, looking at the stop flag and telling of idleness meanwhile.
+    fn next(
+        &self,
+        split: &SplitId,
+        reader: &mut Box<dyn SplitReader>,
+    ) -> Result<Option<SourceBatch>> {
+        let idle_after = self.source.idle_timeout;
+        self.runtime.block_on(async {
+            let began = Instant::now();
+            let mut is_idle = false;
+            let mut next = reader.next();
+            loop {
+                match tokio::time::timeout(LOOK_EVERY, &mut next).await {
+                    Ok(batch) => return batch,
+                    Err(_) if self.is_over() => return Ok(None),
+                    Err(_) => {
+                        if !is_idle && idle_after.is_some_and(|after| began.elapsed() >= after) {
+                            is_idle = true;
+                            self.port.push_waiting(SourceItem::Idle(split.clone()), 0);
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    fn hand_over(
+        &self,
+        split: &SplitId,
+        batch: SourceBatch,
+        base: &Option<Offset>,
+        skip: &mut u64,
+    ) -> Result<()> {
+        let (bad, bad_count) = self.judge(&batch.bad)?;
+        let rows = batch.rows.num_rows();
+        let skipped = (*skip as usize).min(rows);
+        *skip -= skipped as u64;
+        let step = match self.source.rows_per_second {
+            None => rows,
+            Some(rate) => ((rate as f64 * THROTTLE_STEP.as_secs_f64()) as usize).max(1),
+        };
+        let mut at = skipped;
+        loop {
+            let to = (at + step.max(1)).min(rows);
+            let part = batch.rows.slice(at, to - at);
+            let is_last = to == rows;
+            let watermark = match &self.source.watermark {
+                Some(watermarker) => watermarker.watermark(&part)?,
+                None => None,
+            };
+            let next = if is_last { batch.next.clone() } else { pack(base, to as u64) };
+            let share = batch.bytes * (to - at) / rows.max(1);
+            let item = SourceItem::Rows {
+                split: split.clone(),
+                rows: part,
+                bad: if is_last { bad.clone() } else { None },
+                bad_count: if is_last { bad_count } else { 0 },
+                next,
+                watermark,
+            };
+            if !self.port.push_waiting(item, share.max(64)) {
+                return Ok(());
+            }
+            self.throttle(to - at);
+            at = to;
+            if is_last || self.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits as long as so many rows may take.
+    fn throttle(&self, rows: usize) {
+        let Some(rate) = self.source.rows_per_second else { return };
+        let share = rate as f64 / self.workers as f64;
+        let pause = Duration::from_secs_f64(rows as f64 / share.max(0.001));
+        let until = Instant::now() + pause;
+        while !self.is_over() && Instant::now() < until {
+            std::thread::park_timeout(
+                LOOK_EVERY.min(until.saturating_duration_since(Instant::now())),
+            );
+        }
+    }
+
+    /// Does with bad records what the user said.
+    fn judge(&self, bad: &[BadRecord]) -> Result<(Option<arrow::array::RecordBatch>, u64)> {
+        let Some(first) = bad.first() else { return Ok((None, 0)) };
+        match self.source.bad_records {
+            BadRecords::Fail => {
+                let place = Place::File { path: first.place.clone(), line: None, offset: None };
+                Err(Error::data(format!("bad record in `{}`: {}", self.source.table, first.error))
+                    .at(place)
+                    .remedy("set 'bad-records' = 'skip' or 'table:NAME' on the table to go on"))
+            }
+            BadRecords::Skip => Ok((None, bad.len() as u64)),
+            BadRecords::Divert => Ok((Some(bad_record_batch(bad)?), bad.len() as u64)),
+        }
+    }
+}
+
+/// Returns the offset behind the first `rows` rows that follow `base`: a reader opened at `base`
+/// gives the same rows again, so they can be skipped.
+fn pack(base: &Option<Offset>, rows: u64) -> Offset {
+    let base = base.as_ref().map_or("", |offset| offset.0.as_str());
+    Offset(format!("+{rows}|{base}"))
+}
+
+/// Returns how many rows to skip behind which offset of the connector's.
+fn unpack(offset: Option<Offset>) -> (u64, Option<Offset>) {
+    let Some(Offset(text)) = offset else { return (0, None) };
+    let packed = text.strip_prefix('+').and_then(|rest| rest.split_once('|'));
+    let packed = packed.and_then(|(rows, base)| Some((rows.parse().ok()?, base)));
+    match packed {
+        Some((rows, "")) => (rows, None),
+        Some((rows, base)) => (rows, Some(Offset(base.to_owned()))),
+        None => (0, Some(Offset(text))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

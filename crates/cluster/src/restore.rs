@@ -1,0 +1,73 @@
+//! From a manifest to an attempt's beginning: what fits, what is read, who gets what.
+
+use thalweg_plan::Plan;
+use thalweg_plan::fingerprint::signature;
+use thalweg_state::StateReader;
+use thalweg_storage::CheckpointLog;
+use thalweg_storage::checkpoint::Manifest;
+use thalweg_types::{Error, ErrorKind, KeyGroupRange, Result};
+
+/// Checks that `plan` can go on with the state of `manifest`.
+///
+/// # Errors
+/// `State` that names the operator that changed and the ways out.
+pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
+    if manifest.epoch == 0 {
+        return Ok(());
+    }
+    let refuse = |what: String| {
+        Err(Error::state(what).remedy(
+            "go back to the earlier script, begin anew with --fresh, or name another --state-dir",
+        ))
+    };
+    for node in &plan.nodes {
+        let Some(own) = signature(plan, node) else { continue };
+        match manifest.operators.get(node.operator.as_str()) {
+            None => {
+                return refuse(format!(
+                    "the script changed: operator `{}` is not in the saved state",
+                    node.operator
+                ));
+            }
+            Some(saved) if saved.signature != own => {
+                return refuse(format!(
+                    "the script changed: operator `{}` was {} and is now {own}",
+                    node.operator, saved.signature
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let is_there = |name: &str| plan.nodes.iter().any(|node| node.operator.as_str() == name);
+    for name in manifest.operators.keys().chain(manifest.sources.keys()) {
+        if !is_there(name) {
+            return refuse(format!(
+                "the script changed: operator `{name}` of the saved state is gone"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the state of an operator's owned key groups.
+///
+/// # Errors
+/// `State` if a file is missing or damaged.
+pub async fn state(
+    log: &CheckpointLog,
+    manifest: &Manifest,
+    operator: &str,
+    owned: KeyGroupRange,
+) -> Result<Option<StateReader>> {
+    let Some(saved) = manifest.operators.get(operator) else { return Ok(None) };
+    let mut files = Vec::new();
+    for chain in saved.chains.iter().filter(|chain| chain.groups.overlaps(owned)) {
+        for file in &chain.files {
+            files.push(log.get_state(&file.path).await?);
+        }
+    }
+    let opened = StateReader::open(files, owned);
+    opened.map(Some).map_err(|error| {
+        error.with_kind(ErrorKind::State).context(format!("state of operator `{operator}`"))
+    })
+}

@@ -1,0 +1,164 @@
+//! Which split is read next, and where each one is. Pure.
+//!
+//! Invariants: a split is given to one worker only; splits are given out in the order of their
+//! discovery, those begun in an earlier attempt first; what stands in a manifest is exactly what
+//! the sources cut.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use thalweg_dataflow::job::{SplitProgress, hold_of_sequence, hold_of_split};
+use thalweg_plan::source::{Offset, Split};
+use thalweg_storage::checkpoint::manifest::{SourceState, SplitState};
+use thalweg_types::{EventTime, SplitId};
+
+/// A split and where to begin in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The split.
+    pub split: Split,
+    /// Where to go on; `None` for its start.
+    pub offset: Option<Offset>,
+    /// Its watermark when it was last cut.
+    pub watermark: EventTime,
+}
+
+/// What a reader is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Read this.
+    Read(Box<Assignment>),
+    /// Nothing now; wait.
+    Wait,
+    /// Nothing any more.
+    End,
+}
+
+/// The splits of one source.
+#[derive(Clone, Debug, Default)]
+pub struct Splits {
+    states: BTreeMap<SplitId, SplitState>,
+    order: Vec<SplitId>,
+    waiting: VecDeque<SplitId>,
+    is_complete: bool,
+}
+
+impl Splits {
+    /// Returns the splits of a manifest; those not finished wait to be read, begun ones first.
+    pub fn restored(state: &SourceState) -> Splits {
+        let mut splits = Splits::default();
+        for state in &state.splits {
+            let id = SplitId(state.id.clone());
+            splits.order.push(id.clone());
+            splits.states.insert(id, state.clone());
+        }
+        let open = |is_begun: bool| {
+            let of = |id: &&SplitId| {
+                let state = &splits.states[*id];
+                !state.is_finished && state.is_begun == is_begun
+            };
+            splits.order.iter().filter(of).cloned().collect::<Vec<_>>()
+        };
+        let waiting = open(true).into_iter().chain(open(false)).collect();
+        splits.waiting = waiting;
+        splits
+    }
+
+    /// Adds discovered splits; `is_complete` says that these were the last ones. Returns the
+    /// sequences that were not known.
+    pub fn discovered(&mut self, found: Vec<Split>, is_complete: bool) -> Vec<String> {
+        let known: BTreeSet<String> =
+            self.states.values().map(|state| state.sequence.clone()).collect();
+        let mut sequences = Vec::new();
+        for split in found {
+            if self.states.contains_key(&split.id) {
+                continue;
+            }
+            if !known.contains(&split.sequence) && !sequences.contains(&split.sequence) {
+                sequences.push(split.sequence.clone());
+            }
+            self.order.push(split.id.clone());
+            self.waiting.push_back(split.id.clone());
+            let state = SplitState {
+                id: split.id.0.clone(),
+                sequence: split.sequence,
+                payload: split.payload,
+                is_begun: false,
+                offset: None,
+                is_finished: false,
+                watermark: EventTime::MIN.0,
+            };
+            self.states.insert(split.id, state);
+        }
+        self.is_complete |= is_complete;
+        sequences
+    }
+
+    /// Returns all known splits.
+    pub fn known(&self) -> Vec<Split> {
+        self.order.iter().map(|id| split_of(&self.states[id])).collect()
+    }
+
+    /// Returns what a reader without a split should do.
+    pub fn next(&mut self) -> Answer {
+        match self.waiting.pop_front() {
+            Some(id) => {
+                let state = &self.states[&id];
+                Answer::Read(Box::new(Assignment {
+                    split: split_of(state),
+                    offset: state.offset.clone().map(Offset),
+                    watermark: EventTime(state.watermark),
+                }))
+            }
+            None if self.is_complete => Answer::End,
+            None => Answer::Wait,
+        }
+    }
+
+    /// Returns what holds the watermark back until it is opened: sequences none of whose splits
+    /// is begun, and splits that were begun and must go on.
+    pub fn holds(&self) -> Vec<String> {
+        let begun: BTreeSet<&str> = self
+            .states
+            .values()
+            .filter(|state| state.is_begun)
+            .map(|state| state.sequence.as_str())
+            .collect();
+        let mut holds = BTreeSet::new();
+        for state in self.states.values().filter(|state| !state.is_finished) {
+            if state.is_begun {
+                holds.insert(hold_of_split(&SplitId(state.id.clone())));
+            } else if !begun.contains(state.sequence.as_str()) {
+                holds.insert(hold_of_sequence(&state.sequence));
+            }
+        }
+        holds.into_iter().collect()
+    }
+
+    /// Takes what a source cut at a checkpoint.
+    pub fn cut(&mut self, progress: &[SplitProgress]) {
+        for one in progress {
+            if let Some(state) = self.states.get_mut(&one.split) {
+                state.is_begun = true;
+                state.offset = one.offset.as_ref().map(|offset| offset.0.clone());
+                state.is_finished = one.is_finished;
+                state.watermark = one.watermark.0;
+            }
+        }
+    }
+
+    /// Returns the state for a manifest.
+    pub fn state(&self) -> SourceState {
+        SourceState { splits: self.order.iter().map(|id| self.states[id].clone()).collect() }
+    }
+}
+
+fn split_of(state: &SplitState) -> Split {
+    Split {
+        id: SplitId(state.id.clone()),
+        sequence: state.sequence.clone(),
+        payload: state.payload.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

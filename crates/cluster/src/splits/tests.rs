@@ -1,0 +1,46 @@
+use super::*;
+
+fn split(id: &str, sequence: &str) -> Split {
+    Split { id: id.into(), sequence: sequence.to_owned(), payload: String::new() }
+}
+
+fn progress(id: &str, offset: &str, is_finished: bool) -> SplitProgress {
+    let offset = Some(Offset(offset.to_owned()));
+    SplitProgress { split: id.into(), offset, is_finished, watermark: EventTime(7) }
+}
+
+fn next(splits: &mut Splits) -> Option<(String, Option<String>)> {
+    match splits.next() {
+        Answer::Read(one) => Some((one.split.id.0, one.offset.map(|offset| offset.0))),
+        _ => None,
+    }
+}
+
+/// Would fail if a restart skipped a split, read one twice, or forgot an offset.
+#[test]
+fn a_restart_goes_on_where_the_cut_was() {
+    let mut splits = Splits::default();
+    let found = vec![split("a0", "a"), split("a1", "a"), split("b0", "b"), split("c0", "c")];
+    assert_eq!(splits.discovered(found.clone(), true), ["a", "b", "c"]);
+    assert_eq!(next(&mut splits), Some(("a0".to_owned(), None)));
+    assert_eq!(next(&mut splits), Some(("a1".to_owned(), None)));
+    // b0 is given out but its source has not seen it when the checkpoint is cut.
+    assert_eq!(next(&mut splits), Some(("b0".to_owned(), None)));
+    splits.cut(&[progress("a0", "9", true), progress("a1", "4", false)]);
+
+    let mut restored = Splits::restored(&splits.state());
+    assert_eq!(restored.holds(), ["sequence b", "sequence c", "split a1"]);
+    assert!(restored.discovered(found, true).is_empty());
+    assert_eq!(next(&mut restored), Some(("a1".to_owned(), Some("4".to_owned()))));
+    assert_eq!(next(&mut restored), Some(("b0".to_owned(), None)));
+    assert_eq!(next(&mut restored), Some(("c0".to_owned(), None)));
+    assert_eq!(restored.next(), Answer::End);
+}
+
+/// Would fail if a reader of a watched directory ended while files may still come.
+#[test]
+fn an_unbounded_source_waits() {
+    let mut splits = Splits::default();
+    splits.discovered(vec![], false);
+    assert_eq!(splits.next(), Answer::Wait);
+}

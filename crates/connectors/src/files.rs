@@ -1,0 +1,80 @@
+//! `'connector' = 'filesystem'`: files, directories and globs on the local disk.
+//!
+//! Invariants: a file is cut into ranges that do not depend on the number of workers; reading on
+//! from an offset is refused if the file is not the one that the offset was taken from; what a
+//! writer stages is hidden until it is committed.
+
+mod listing;
+mod sink;
+mod source;
+
+use std::sync::Arc;
+
+use thalweg_plan::connector::{Connector, TableSpec};
+use thalweg_plan::sink::Sink;
+use thalweg_plan::source::Source;
+use thalweg_types::{Error, Result};
+
+use crate::formats;
+use crate::formats::encode::Encoder;
+
+const OPTIONS: [&str; 9] = [
+    "connector",
+    "path",
+    "format",
+    "scan.order",
+    "scan.range-size",
+    "source.monitor-interval",
+    "sink.rolling-policy.file-size",
+    "sink.rolling-policy.rollover-interval",
+    "csv.field-delimiter",
+];
+
+/// The connector.
+#[derive(Clone, Copy, Debug)]
+pub struct Filesystem;
+
+impl Connector for Filesystem {
+    fn name(&self) -> &'static str {
+        "filesystem"
+    }
+
+    fn validate(&self, table: &TableSpec) -> Result<()> {
+        let options = &table.options;
+        options.only(&OPTIONS)?;
+        local_path(options.required("path")?)?;
+        options.duration("source.monitor-interval")?;
+        options.duration("sink.rolling-policy.rollover-interval")?;
+        options.bytes("sink.rolling-policy.file-size")?;
+        options.bytes("scan.range-size")?;
+        listing::Order::of(options)?;
+        // A format that can neither be read nor written is wrong whatever the table is used for.
+        let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
+        let read = formats::decoder(formats::of(options)?, &table.schema, &columns).map(|_| ());
+        let written = Encoder::of(options, &table.schema).map(|_| ());
+        if written.is_ok() { Ok(()) } else { read }
+    }
+
+    fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(source::FileSource::new(table, columns)?))
+    }
+
+    fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(sink::FileSink::new(table)?))
+    }
+}
+
+/// Returns the path that `place` names on the local disk.
+fn local_path(place: &str) -> Result<&str> {
+    match place.split_once("://") {
+        None => Ok(place),
+        Some(("file", path)) => Ok(path),
+        Some((scheme, _)) => {
+            Err(Error::invalid(format!("option 'path': `{scheme}://` is not supported yet"))
+                .remedy("use a path of the local disk or file:///…"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

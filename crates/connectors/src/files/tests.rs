@@ -1,0 +1,199 @@
+use std::collections::BTreeMap;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use thalweg_plan::connector::Options;
+use thalweg_plan::sink::{Committable, Prepared, WriterContext, WriterState};
+use thalweg_plan::source::Offset;
+use thalweg_types::{AttemptId, Change, Epoch, ErrorKind, JobId, WorkerId};
+
+use super::*;
+
+fn block<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn table(path: &str, more: &[(&str, &str)]) -> TableSpec {
+    let field = Field::new("line", DataType::Utf8View, true);
+    let mut options: BTreeMap<String, String> =
+        more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    options.insert("path".to_owned(), path.to_owned());
+    options.entry("format".to_owned()).or_insert("raw".to_owned());
+    TableSpec {
+        name: "lines".to_owned(),
+        schema: Arc::new(Schema::new(vec![field])),
+        primary_key: Vec::new(),
+        options: Options(options),
+    }
+}
+
+/// Reads all splits from their offsets on; returns lines, and every offset with what follows it.
+fn read(source: &Arc<dyn Source>) -> Vec<String> {
+    let found = block(source.enumerate(&[])).unwrap();
+    let mut lines = Vec::new();
+    for split in &found.splits {
+        let whole = read_from(source, split, None);
+        for at in 0..whole.len() {
+            let rest: Vec<String> =
+                whole[at + 1..].iter().flat_map(|(_, lines)| lines.clone()).collect();
+            let again = read_from(source, split, Some(&whole[at].0));
+            let again: Vec<String> = again.into_iter().flat_map(|(_, lines)| lines).collect();
+            assert_eq!(again, rest, "split {} from {}", split.id, whole[at].0.0);
+        }
+        lines.extend(whole.into_iter().flat_map(|(_, lines)| lines));
+    }
+    lines
+}
+
+fn read_from(
+    source: &Arc<dyn Source>,
+    split: &thalweg_plan::source::Split,
+    from: Option<&Offset>,
+) -> Vec<(Offset, Vec<String>)> {
+    let mut reader = block(source.reader(split, from)).unwrap();
+    let mut batches = Vec::new();
+    while let Some(batch) = block(reader.next()).unwrap() {
+        let lines = batch.rows.column(0).as_string_view().iter();
+        batches.push((batch.next, lines.map(|line| line.unwrap().to_owned()).collect()));
+    }
+    batches
+}
+
+/// Would fail if a line at the edge of two ranges were lost or read twice.
+#[test]
+fn ranges_hold_each_line_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines.txt");
+    let texts =
+        ["", "a", "a\n", "a\nb", "\n\n", "one\r\ntwo\r\n\r\nthree", "long line here\nx\ny\n"];
+    for text in texts {
+        std::fs::write(&path, text).unwrap();
+        let mut expected: Vec<&str> = text.split('\n').collect();
+        if text.ends_with('\n') || text.is_empty() {
+            expected.pop();
+        }
+        let expected: Vec<&str> = expected.iter().map(|l| l.trim_end_matches('\r')).collect();
+        for bytes in 1..=text.len().max(1) + 1 {
+            let range = format!("{bytes}b");
+            let spec = table(path.to_str().unwrap(), &[("scan.range-size", &range)]);
+            let source = Filesystem.source(&spec, &[0]).unwrap();
+            assert_eq!(read(&source), expected, "{text:?} in ranges of {bytes}");
+        }
+    }
+}
+
+/// Would fail if a large file were cut wrongly between blocks.
+#[test]
+fn blocks_hold_each_line_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines.txt");
+    let lines: Vec<String> = (0..300_000).map(|n| format!("line number {n}")).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let spec = table(path.to_str().unwrap(), &[("scan.range-size", "3mb")]);
+    assert_eq!(read(&Filesystem.source(&spec, &[0]).unwrap()), lines);
+}
+
+/// Would fail if a job went on in a file that is not the one it stopped in.
+#[test]
+fn a_changed_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines.txt");
+    let spec = table(path.to_str().unwrap(), &[]);
+    let source = Filesystem.source(&spec, &[0]).unwrap();
+    std::fs::write(&path, "first\nsecond\n").unwrap();
+    let found = block(source.enumerate(&[])).unwrap();
+    let offset = read_from(&source, &found.splits[0], None)[0].0.clone();
+    let refuse = |expected: &str| {
+        let error = block(source.reader(&found.splits[0], Some(&offset))).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::State);
+        assert!(error.message().contains(expected), "{error}");
+        assert!(error.message().contains("lines.txt"), "{error}");
+    };
+    std::fs::write(&path, "first\nsecund\n").unwrap();
+    refuse("changed");
+    std::fs::write(&path, "first\n").unwrap();
+    refuse("shrank");
+    std::fs::remove_file(&path).unwrap();
+    refuse("vanished");
+}
+
+/// Would fail if files were read in another order than that of their names, or hidden ones at all.
+#[test]
+fn directories_and_globs_are_listed_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["b.txt", "a.txt", "c.log", ".hidden.txt", "_temporary.txt"] {
+        std::fs::write(folder.path().join(name), format!("{name}\n")).unwrap();
+    }
+    let lines = |pattern: &str| {
+        let path = folder.path().join(pattern);
+        let spec = table(path.to_str().unwrap(), &[]);
+        read(&Filesystem.source(&spec, &[0]).unwrap())
+    };
+    assert_eq!(lines(""), ["a.txt", "b.txt", "c.log"]);
+    assert_eq!(lines("*.txt"), ["a.txt", "b.txt"]);
+    assert_eq!(lines("?.log"), ["c.log"]);
+}
+
+fn rows(lines: &[&str]) -> Change {
+    let column: ArrayRef = Arc::new(StringViewArray::from(lines.to_vec()));
+    Change::append(RecordBatch::try_from_iter([("line", column)]).unwrap())
+}
+
+fn context(attempt: u64, restored: Vec<WriterState>) -> WriterContext {
+    let (worker, workers) = (WorkerId(0), 1);
+    WriterContext {
+        job: JobId("job".to_owned()),
+        attempt: AttemptId(attempt),
+        worker,
+        workers,
+        restored,
+    }
+}
+
+fn visible(folder: &std::path::Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.file_name().unwrap().to_string_lossy().starts_with('.') {
+            let text = std::fs::read_to_string(path).unwrap();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// Would fail if rows were visible before their checkpoint, lost or doubled by a crash behind it.
+#[test]
+fn parts_are_cut_back_and_committed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = table(folder.path().to_str().unwrap(), &[]);
+    let sink = Filesystem.sink(&spec).unwrap();
+    let committer = block(sink.committer()).unwrap();
+    let commit = |prepared: &Prepared| {
+        for committable in &prepared.committables {
+            block(committer.commit(committable)).unwrap();
+            block(committer.commit(committable)).unwrap();
+        }
+    };
+    let mut writer = block(sink.writer(context(1, vec![]))).unwrap();
+    block(writer.write(rows(&["a", "b"]))).unwrap();
+    let first = block(writer.prepare(Epoch(1), false)).unwrap();
+    assert_eq!((first.committables.len(), first.states.len()), (0, 1));
+    block(writer.write(rows(&["lost in the crash"]))).unwrap();
+    block(writer.prepare(Epoch(2), false)).unwrap();
+    drop(writer);
+    assert!(visible(folder.path()).is_empty());
+
+    let mut writer = block(sink.writer(context(2, first.states))).unwrap();
+    block(writer.write(rows(&["c"]))).unwrap();
+    let second = block(writer.prepare(Epoch(2), false)).unwrap();
+    commit(&second);
+    assert_eq!(visible(folder.path()), ["a", "b"]);
+    let last = block(writer.prepare(Epoch(3), true)).unwrap();
+    assert!(last.states.is_empty());
+    commit(&last);
+    assert_eq!(visible(folder.path()), ["a", "b", "c"]);
+    let gone = Committable(last.committables[0].0.replace("part-job", "part-other"));
+    assert_eq!(block(committer.commit(&gone)).unwrap_err().kind(), ErrorKind::State);
+}

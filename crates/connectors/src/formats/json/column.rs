@@ -1,0 +1,276 @@
+//! Columns in the making.
+
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::*;
+use sonic_rs::{JsonValueTrait, LazyValue};
+use thalweg_types::{Error, Result};
+
+use crate::formats::text;
+
+/// A column that values are pushed to, one for each row.
+#[derive(Debug)]
+pub(super) enum Column {
+    Boolean(BooleanBuilder),
+    Int(DataType, Int64Builder),
+    Float(Float64Builder, bool),
+    Text(StringViewBuilder),
+    PlainText(StringBuilder),
+    Bytes(BinaryBuilder),
+    Decimal(Decimal128Builder, u8, i8),
+    Date(Date32Builder),
+    Timestamp(DataType, TimeUnit, Int64Builder),
+    Struct(Fields, Vec<Column>, Vec<bool>),
+    List(FieldRef, Box<Column>, Vec<i32>, Vec<bool>),
+}
+
+/// Returns the schema with every column nullable, for rows that are still to be filtered.
+pub(super) fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+impl Column {
+    pub(super) fn new(field: &Field) -> Result<Column> {
+        use DataType as D;
+        Ok(match field.data_type() {
+            D::Boolean => Column::Boolean(BooleanBuilder::new()),
+            kind @ (D::Int8 | D::Int16 | D::Int32 | D::Int64) => {
+                Column::Int(kind.clone(), Int64Builder::new())
+            }
+            D::Float64 => Column::Float(Float64Builder::new(), false),
+            D::Float32 => Column::Float(Float64Builder::new(), true),
+            D::Utf8View => Column::Text(StringViewBuilder::new()),
+            D::Utf8 => Column::PlainText(StringBuilder::new()),
+            D::Binary => Column::Bytes(BinaryBuilder::new()),
+            D::Decimal128(precision, scale) => {
+                let kind = field.data_type().clone();
+                let builder = Decimal128Builder::new().with_data_type(kind);
+                Column::Decimal(builder, *precision, *scale)
+            }
+            D::Date32 => Column::Date(Date32Builder::new()),
+            kind @ D::Timestamp(unit, _) => {
+                Column::Timestamp(kind.clone(), *unit, Int64Builder::new())
+            }
+            D::Struct(fields) => {
+                let children = fields.iter().map(|field| Column::new(field));
+                Column::Struct(fields.clone(), children.collect::<Result<_>>()?, Vec::new())
+            }
+            D::List(element) => {
+                let child = Box::new(Column::new(element)?);
+                Column::List(element.clone(), child, vec![0], Vec::new())
+            }
+            other => {
+                let name = field.name();
+                return Err(Error::invalid(format!(
+                    "column `{name}`: type {other} has no form in format 'json'"
+                )));
+            }
+        })
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Column::Boolean(builder) => builder.len(),
+            Column::Int(_, builder) | Column::Timestamp(_, _, builder) => builder.len(),
+            Column::Float(builder, _) => builder.len(),
+            Column::Text(builder) => builder.len(),
+            Column::PlainText(builder) => builder.len(),
+            Column::Bytes(builder) => builder.len(),
+            Column::Decimal(builder, _, _) => builder.len(),
+            Column::Date(builder) => builder.len(),
+            Column::Struct(_, _, valid) | Column::List(_, _, _, valid) => valid.len(),
+        }
+    }
+
+    /// Makes row `row` complete, whatever was pushed for it.
+    pub(super) fn complete(&mut self, row: usize) {
+        if let Column::Struct(_, children, valid) = self {
+            children.iter_mut().for_each(|child| child.complete(row));
+            valid.resize(row + 1, false);
+        } else if self.len() == row {
+            self.push_null();
+        }
+    }
+
+    pub(super) fn push_null(&mut self) {
+        match self {
+            Column::Boolean(builder) => builder.append_null(),
+            Column::Int(_, builder) | Column::Timestamp(_, _, builder) => builder.append_null(),
+            Column::Float(builder, _) => builder.append_null(),
+            Column::Text(builder) => builder.append_null(),
+            Column::PlainText(builder) => builder.append_null(),
+            Column::Bytes(builder) => builder.append_null(),
+            Column::Decimal(builder, _, _) => builder.append_null(),
+            Column::Date(builder) => builder.append_null(),
+            Column::Struct(_, children, valid) => {
+                children.iter_mut().for_each(Column::push_null);
+                valid.push(false);
+            }
+            Column::List(_, child, offsets, valid) => {
+                // Elements of a list that failed half-way belong to its NULL.
+                offsets.push(child.len() as i32);
+                valid.push(false);
+            }
+        }
+    }
+
+    /// Adds a value that is not NULL; after an error the row must be completed.
+    pub(super) fn push(&mut self, value: &LazyValue<'_>) -> Result<(), String> {
+        match self {
+            Column::Boolean(builder) => {
+                builder.append_value(value.as_bool().ok_or_else(|| expected("a BOOLEAN", value))?);
+            }
+            Column::Int(kind, builder) => builder.append_value(whole(kind, value)?),
+            Column::Float(builder, _) => {
+                let number = match value.as_f64() {
+                    Some(number) => Some(number),
+                    None => value.as_str().and_then(|text| text.parse().ok()),
+                };
+                builder.append_value(number.ok_or_else(|| expected("a number", value))?);
+            }
+            Column::Text(builder) => push_text(value, |text| builder.append_value(text)),
+            Column::PlainText(builder) => push_text(value, |text| builder.append_value(text)),
+            Column::Bytes(builder) => {
+                let bytes = value.as_str().and_then(text::read_base64);
+                builder.append_value(bytes.ok_or_else(|| expected("base 64 text", value))?);
+            }
+            Column::Decimal(builder, precision, scale) => {
+                let raw = value.as_raw_str().trim_matches('"');
+                let number = text::read_decimal(raw, *precision, *scale);
+                let wanted = || expected(&format!("a DECIMAL({precision}, {scale})"), value);
+                builder.append_value(number.ok_or_else(wanted)?);
+            }
+            Column::Date(builder) => {
+                let date = value
+                    .as_str()
+                    .and_then(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok());
+                let date = date.ok_or_else(|| expected("a DATE such as 2020-04-15", value))?;
+                builder.append_value(Date32Type::from_naive_date(date));
+            }
+            Column::Timestamp(_, unit, builder) => {
+                let time = match value.as_str() {
+                    Some(text) => text::read_timestamp(text, *unit),
+                    None => None,
+                };
+                let wanted = || expected("a TIMESTAMP such as 2020-04-15 08:05:00.000", value);
+                builder.append_value(time.ok_or_else(wanted)?);
+            }
+            Column::Struct(fields, children, valid) => push_struct(fields, children, valid, value)?,
+            Column::List(_, child, offsets, valid) => {
+                let items = value.clone().into_array_iter();
+                for item in items.ok_or_else(|| expected("an array", value))? {
+                    let item = item.map_err(|error| error.to_string())?;
+                    let at = child.len();
+                    let pushed = match item.is_null() {
+                        true => Ok(child.push_null()),
+                        false => child.push(&item),
+                    };
+                    child.complete(at);
+                    pushed?;
+                }
+                offsets.push(child.len() as i32);
+                valid.push(true);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match self {
+            Column::Boolean(builder) => Arc::new(builder.finish()),
+            Column::Int(DataType::Int64, builder) => Arc::new(builder.finish()),
+            Column::Int(kind, builder) => cast_checked(Arc::new(builder.finish()), kind),
+            Column::Float(builder, false) => Arc::new(builder.finish()),
+            Column::Float(builder, true) => {
+                cast_checked(Arc::new(builder.finish()), &DataType::Float32)
+            }
+            Column::Text(builder) => Arc::new(builder.finish()),
+            Column::PlainText(builder) => Arc::new(builder.finish()),
+            Column::Bytes(builder) => Arc::new(builder.finish()),
+            Column::Decimal(builder, _, _) => Arc::new(builder.finish()),
+            Column::Date(builder) => Arc::new(builder.finish()),
+            Column::Timestamp(kind, _, builder) => cast_checked(Arc::new(builder.finish()), kind),
+            Column::Struct(fields, children, valid) => {
+                let children = children.iter_mut().map(Column::finish).collect();
+                let nulls = NullBuffer::from(std::mem::take(valid));
+                Arc::new(StructArray::new(fields.clone(), children, Some(nulls)))
+            }
+            Column::List(element, child, offsets, valid) => {
+                let offsets = std::mem::replace(offsets, vec![0]);
+                let nulls = NullBuffer::from(std::mem::take(valid));
+                let offsets = OffsetBuffer::new(offsets.into());
+                Arc::new(ListArray::new(element.clone(), offsets, child.finish(), Some(nulls)))
+            }
+        }
+    }
+}
+
+/// Casts values whose range was checked when they were pushed.
+fn cast_checked(array: ArrayRef, kind: &DataType) -> ArrayRef {
+    arrow::compute::cast(&array, kind).expect("checked: the values fit the type")
+}
+
+fn expected(what: &str, value: &LazyValue<'_>) -> String {
+    let raw = value.as_raw_str();
+    let shown: String = raw.chars().take(40).collect();
+    let dots = if shown.len() < raw.len() { "…" } else { "" };
+    format!("expected {what}, found {shown}{dots}")
+}
+
+fn whole(kind: &DataType, value: &LazyValue<'_>) -> Result<i64, String> {
+    let (name, bits) = match kind {
+        DataType::Int8 => ("TINYINT", 8),
+        DataType::Int16 => ("SMALLINT", 16),
+        DataType::Int32 => ("INT", 32),
+        _ => ("BIGINT", 64),
+    };
+    let number = match value.as_i64() {
+        Some(number) => Some(number),
+        None => value.as_str().and_then(|text| text.parse().ok()),
+    };
+    let fits =
+        |number: &i64| bits == 64 || (-(1i64 << (bits - 1))..1i64 << (bits - 1)).contains(number);
+    let article = if name == "INT" { "an" } else { "a" };
+    number.filter(fits).ok_or_else(|| expected(&format!("{article} {name}"), value))
+}
+
+/// Text as it is, without a copy where it has no escapes; other values as JSON writes them.
+fn push_text(value: &LazyValue<'_>, mut push: impl FnMut(&str)) {
+    let raw = value.as_raw_str();
+    match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(plain) if memchr::memchr(b'\\', plain.as_bytes()).is_none() => push(plain),
+        Some(_) => push(value.as_str().unwrap_or_default()),
+        None => push(raw),
+    }
+}
+
+fn push_struct(
+    fields: &Fields,
+    children: &mut [Column],
+    valid: &mut Vec<bool>,
+    value: &LazyValue<'_>,
+) -> Result<(), String> {
+    let row = valid.len();
+    let entries = value.clone().into_object_iter();
+    let entries = entries.ok_or_else(|| expected("an object", value))?;
+    let mut next = 0;
+    for entry in entries {
+        let (key, value) = entry.map_err(|error| error.to_string())?;
+        let count = fields.len();
+        let found = (0..count)
+            .map(|step| (next + step) % count)
+            .find(|index| fields[*index].name().as_str() == key.as_ref());
+        let Some(index) = found else { continue };
+        next = index + 1;
+        if children[index].len() > row || value.is_null() {
+            continue;
+        }
+        children[index].push(&value).map_err(|error| format!("field `{key}`: {error}"))?;
+    }
+    children.iter_mut().for_each(|child| child.complete(row));
+    valid.push(true);
+    Ok(())
+}

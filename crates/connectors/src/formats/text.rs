@@ -1,0 +1,174 @@
+//! Values as text, and text as values: one way for all formats.
+
+use std::fmt::Write;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::*;
+use arrow::temporal_conversions as temporal;
+use arrow::util::display::array_value_to_string;
+
+/// Writes the value at `row`, which is not NULL, the way SQL prints it.
+pub fn write_value(array: &ArrayRef, row: usize, out: &mut String) {
+    match array.data_type() {
+        DataType::Utf8 => out.push_str(array.as_string::<i32>().value(row)),
+        DataType::Utf8View => out.push_str(array.as_string_view().value(row)),
+        DataType::Int64 => push(out, array.as_primitive::<Int64Type>().value(row)),
+        DataType::Int32 => push(out, array.as_primitive::<Int32Type>().value(row)),
+        DataType::Float64 => push_float(out, array.as_primitive::<Float64Type>().value(row)),
+        DataType::Float32 => push_float(out, array.as_primitive::<Float32Type>().value(row)),
+        DataType::Timestamp(unit, _) => write_timestamp(array, *unit, row, out),
+        DataType::Binary => push_base64(array.as_binary::<i32>().value(row), out),
+        _ => out.push_str(&array_value_to_string(array, row).unwrap_or_default()),
+    }
+}
+
+fn push(out: &mut String, value: impl std::fmt::Display) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, "{value}");
+}
+
+/// Shortest text that reads back as the same number, always with a point or an exponent.
+fn push_float(out: &mut String, value: impl std::fmt::Debug) {
+    let _ = write!(out, "{value:?}");
+}
+
+fn write_timestamp(array: &ArrayRef, unit: TimeUnit, row: usize, out: &mut String) {
+    let (time, digits) = match unit {
+        TimeUnit::Second => (
+            temporal::timestamp_s_to_datetime(
+                array.as_primitive::<TimestampSecondType>().value(row),
+            ),
+            0,
+        ),
+        TimeUnit::Millisecond => (
+            temporal::timestamp_ms_to_datetime(
+                array.as_primitive::<TimestampMillisecondType>().value(row),
+            ),
+            3,
+        ),
+        TimeUnit::Microsecond => (
+            temporal::timestamp_us_to_datetime(
+                array.as_primitive::<TimestampMicrosecondType>().value(row),
+            ),
+            6,
+        ),
+        TimeUnit::Nanosecond => (
+            temporal::timestamp_ns_to_datetime(
+                array.as_primitive::<TimestampNanosecondType>().value(row),
+            ),
+            9,
+        ),
+    };
+    let Some(time) = time else { return };
+    let pattern = match digits {
+        0 => "%Y-%m-%d %H:%M:%S",
+        3 => "%Y-%m-%d %H:%M:%S%.3f",
+        6 => "%Y-%m-%d %H:%M:%S%.6f",
+        _ => "%Y-%m-%d %H:%M:%S%.9f",
+    };
+    push(out, time.format(pattern));
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn push_base64(bytes: &[u8], out: &mut String) {
+    for chunk in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            let is_padding = digit > chunk.len();
+            let index = word >> (18 - 6 * digit) & 63;
+            out.push(if is_padding { '=' } else { char::from(BASE64[index as usize]) });
+        }
+    }
+}
+
+/// Reads base 64 with padding.
+pub fn read_base64(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim_end_matches('=');
+    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
+    let (mut word, mut bits) = (0u32, 0);
+    for c in text.bytes() {
+        let digit = BASE64.iter().position(|known| *known == c)? as u32;
+        word = word << 6 | digit;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((word >> bits) as u8);
+            word &= (1 << bits) - 1;
+        }
+    }
+    Some(bytes)
+}
+
+/// Reads a timestamp, `2020-04-15 08:05:00.123` or ISO 8601 with `T` and `Z`, in `unit`.
+pub fn read_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
+    let text = text.strip_suffix('Z').unwrap_or(text).as_bytes();
+    let digits = |from: usize, to: usize| -> Option<i64> {
+        let part = text.get(from..to)?;
+        part.iter()
+            .try_fold(0i64, |value, c| c.is_ascii_digit().then(|| value * 10 + i64::from(c - b'0')))
+    };
+    let is = |at: usize, wanted: &[u8]| text.get(at).is_some_and(|c| wanted.contains(c));
+    if !(is(4, b"-") && is(7, b"-") && is(10, b" T") && is(13, b":") && is(16, b":")) {
+        return None;
+    }
+    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
+    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
+    let date = chrono::NaiveDate::from_ymd_opt(year as i32, month as u32, day as u32)?;
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let fraction = match text.len() {
+        19 => 0,
+        length if is(19, b".") && (21..=29).contains(&length) => {
+            digits(20, length)? * 10i64.pow(29 - length as u32)
+        }
+        _ => return None,
+    };
+    let days =
+        i64::from(date.signed_duration_since(chrono::NaiveDate::default()).num_days() as i32);
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(match unit {
+        TimeUnit::Second => seconds,
+        TimeUnit::Millisecond => seconds * 1_000 + fraction / 1_000_000,
+        TimeUnit::Microsecond => seconds * 1_000_000 + fraction / 1_000,
+        TimeUnit::Nanosecond => seconds.checked_mul(1_000_000_000)?.checked_add(fraction)?,
+    })
+}
+
+/// Reads a decimal number exactly, with `scale` digits behind the point, rounding half up.
+pub fn read_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (text, exponent) = match text.split_once(['e', 'E']) {
+        Some((text, exponent)) => (text, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut value: i128 = 0;
+    for c in whole.bytes().chain(fraction.bytes()) {
+        if !c.is_ascii_digit() {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(i128::from(c - b'0'))?;
+    }
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let shift = i32::from(scale) - fraction.len() as i32 + exponent;
+    value = match shift {
+        0.. => value.checked_mul(10i128.checked_pow(shift as u32)?)?,
+        _ => match 10i128.checked_pow(shift.unsigned_abs()) {
+            Some(divisor) => (value + divisor / 2) / divisor,
+            None => 0,
+        },
+    };
+    let bound = 10i128.checked_pow(u32::from(precision))?;
+    (value < bound).then_some(if is_negative { -value } else { value })
+}
+
+#[cfg(test)]
+mod tests;

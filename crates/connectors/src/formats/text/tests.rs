@@ -1,0 +1,33 @@
+use super::*;
+
+/// Would fail if a timestamp lost its fraction, or an impossible one were taken.
+#[test]
+fn timestamps_are_read_in_both_ways() {
+    let millis = |text| read_timestamp(text, TimeUnit::Millisecond);
+    assert_eq!(millis("1970-01-01 00:00:01"), Some(1_000));
+    assert_eq!(millis("2020-04-15T08:05:00.123Z"), Some(1_586_937_900_123));
+    assert_eq!(millis("1969-12-31 23:59:59.5"), Some(-500));
+    for wrong in ["2020-02-30 00:00:00", "2020-01-01", "2020-01-01 24:00:00", "soon", ""] {
+        assert_eq!(millis(wrong), None, "{wrong}");
+    }
+}
+
+/// Would fail if a price went through binary floating point.
+#[test]
+fn decimals_are_exact() {
+    assert_eq!(read_decimal("0.1", 10, 2), Some(10));
+    assert_eq!(read_decimal("-12.345", 10, 2), Some(-1235));
+    assert_eq!(read_decimal("1e2", 10, 2), Some(10_000));
+    assert_eq!(read_decimal("123456", 5, 2), None);
+    assert_eq!(read_decimal("12a", 10, 2), None);
+}
+
+/// Would fail if bytes changed on their way through text.
+#[test]
+fn base64_reads_back() {
+    for bytes in [&b""[..], b"a", b"ab", b"abc", &[0, 255, 17, 3]] {
+        let mut text = String::new();
+        push_base64(bytes, &mut text);
+        assert_eq!(read_base64(&text).unwrap(), bytes, "{text}");
+    }
+}
