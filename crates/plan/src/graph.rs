@@ -10,7 +10,7 @@ use std::sync::Arc;
 use thalweg_types::{DomainId, Error, NodeId, OperatorId, Result};
 
 use crate::node::{
-    AggregateCall, AggregateNode, Exchange, Input, Node, NodeKind, SourceNode, Stage,
+    AggregateCall, AggregateNode, Exchange, Input, MapNode, Node, NodeKind, SourceNode, Stage,
 };
 use crate::source::bad_record_schema;
 use crate::window::{Assigner, WindowSpec};
@@ -111,8 +111,6 @@ impl PlanBuilder {
     }
 
     /// Adds a node whose result has `schema`.
-    ///
-    /// A `Map` behind a `Map` on the same worker is fused into one chain.
     pub fn add(&mut self, kind: NodeKind, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
         let is_updating = match &kind {
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
@@ -128,6 +126,26 @@ impl PlanBuilder {
         let operator = self.operator_id(&kind);
         self.plan.nodes.push(Node { id, operator, kind, inputs, schema, is_updating, domains });
         id
+    }
+
+    /// Adds a chain of stateless functions; behind another chain that nobody else reads it becomes
+    /// part of it.
+    pub fn add_map(&mut self, map: MapNode, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
+        let [Input { from, port: 0, exchange: Exchange::Forward }] = inputs.as_slice() else {
+            return self.add(NodeKind::Map(map), inputs, schema);
+        };
+        let from = *from;
+        let is_last = from.0 + 1 == self.plan.nodes.len();
+        match &mut self.plan.nodes[from.0] {
+            Node { kind: NodeKind::Map(before), schema: old, .. }
+                if is_last && before.bad_records == map.bad_records =>
+            {
+                before.transforms.extend(map.transforms);
+                *old = schema;
+                from
+            }
+            _ => self.add(NodeKind::Map(map), inputs, schema),
+        }
     }
 
     /// A source is named by its table, all else by statement, kind and number.

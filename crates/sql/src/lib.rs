@@ -1,1 +1,37 @@
-//! Filled below.
+//! Streaming SQL: from a script in Flink's dialect to a plan.
+//!
+//! What it is for: reading statements, keeping the catalog, and lowering what DataFusion planned
+//! and optimised to the nodes of a [`thalweg_plan::Plan`]. What must always hold: errors point at
+//! the user's text; what cannot run as a stream is refused while planning, with a way out. It
+//! does *not* run anything, and it is the only crate that names DataFusion.
+#![forbid(unsafe_code)]
+
+mod text;
+
+mod tokens;
+
+mod types;
+
+mod rewrite;
+
+mod catalog;
+
+mod functions;
+
+mod window_tvf;
+
+mod expression;
+mod unnest;
+mod windowing;
+
+mod aggregate;
+
+mod lower;
+
+mod session;
+
+mod statement;
+
+pub mod planner;
+
+pub use planner::{Planner, Script};

@@ -53,7 +53,8 @@ fn combine(left: u64, right: u64) -> u64 {
     xxh3_64_with_seed(&bytes, SEED)
 }
 
-fn hash_bytes(bytes: &[u8]) -> u64 {
+/// Hashes `bytes` as the value of a text or binary column; also the checksum of stored state.
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
     xxh3_64_with_seed(bytes, SEED)
 }
 

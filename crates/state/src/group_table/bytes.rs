@@ -1,28 +1,27 @@
-//! Keys of one string column, as Arrow views.
+//! Keys of one column of text or bytes, as Arrow views.
 //!
-//! A key of at most twelve bytes is its view, sixteen bytes that are compared at once; a longer
-//! one is its length, its first four bytes and a place in the table's own memory.
+//! A key of at most twelve bytes *is* its view, sixteen bytes that are compared at once and never
+//! looked into; of a longer one the table keeps the hash, and a view into its own memory. Views
+//! of both sorts differ in their length, so one hash table holds them all. The hash of a short
+//! key is made of all its bytes, and that of a long one is stored: growing reads no key again.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, StringViewArray};
-use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-use thalweg_types::{Error, Groups, Result};
+use thalweg_types::{Groups, Result};
 
+use super::arena::{Arena, INLINE_MAX};
 use super::fold;
 
-/// Longest key that fits into a view.
-const INLINE_MAX: u32 = 12;
-/// Bytes of one block of long keys; a view's offset has 32 bits.
-const BLOCK_BYTES: usize = 1 << 20;
-
+/// 32 bytes, two to a cache line; the alignment of `view` leaves room for the hash.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     view: u128,
+    hash: u64,
     group: u32,
 }
 
@@ -30,23 +29,25 @@ struct Slot {
 pub(super) struct BytesTable {
     kind: DataType,
     slots: HashTable<Slot>,
-    /// The view of each group; long ones point into `blocks`.
+    /// The view of each group; long ones point into `long_keys`.
     views: Vec<u128>,
-    blocks: Vec<Vec<u8>>,
+    long_keys: Arena,
+    /// The group of NULL; its view is that of no bytes and in no slot.
     null: Option<u32>,
 }
 
 impl BytesTable {
     pub(super) fn takes(kind: &DataType) -> bool {
+        use DataType as D;
         matches!(
             kind,
-            DataType::Utf8 | DataType::Utf8View | DataType::Binary | DataType::BinaryView
+            D::Utf8 | D::LargeUtf8 | D::Utf8View | D::Binary | D::LargeBinary | D::BinaryView
         )
     }
 
     pub(super) fn new(kind: DataType) -> BytesTable {
-        let (slots, views, blocks) = (HashTable::new(), Vec::new(), Vec::new());
-        BytesTable { kind, slots, views, blocks, null: None }
+        let (slots, views) = (HashTable::new(), Vec::new());
+        BytesTable { kind, slots, views, long_keys: Arena::default(), null: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -54,158 +55,104 @@ impl BytesTable {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.slots.capacity() * 33
-            + self.views.capacity() * 16
-            + self.blocks.iter().map(Vec::capacity).sum::<usize>()
+        self.slots.allocation_size() + self.views.capacity() * 16 + self.long_keys.bytes()
     }
 
     pub(super) fn clear(&mut self) {
         *self = BytesTable::new(self.kind.clone());
     }
 
-    pub(super) fn intern(&mut self, keys: &ArrayRef, groups: &mut Vec<u32>) -> Result<()> {
+    /// Writes the group of each key to `groups`, of the same length.
+    pub(super) fn intern(&mut self, keys: &ArrayRef, groups: &mut [u32]) -> Result<()> {
+        // From text views this copies nothing, from offsets no bytes of the keys.
         let keys = cast(keys, &DataType::BinaryView)?;
         let keys = keys.as_binary_view();
-        let nulls = keys.nulls().cloned();
-        for (row, view) in keys.views().iter().enumerate() {
-            let group = match &nulls {
-                Some(nulls) if nulls.is_null(row) => self.null_group(),
-                _ if *view as u32 <= INLINE_MAX => self.short(*view)?,
-                _ => self.long(keys.value(row))?,
-            };
-            groups.push(group);
+        let rows = groups.iter_mut().zip(keys.views().iter()).enumerate();
+        match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => rows.for_each(|(row, (group, view))| *group = self.group(*view, keys, row)),
+            Some(nulls) => rows.for_each(|(row, (group, view))| {
+                *group = if nulls.is_valid(row) {
+                    self.group(*view, keys, row)
+                } else {
+                    self.null_group()
+                };
+            }),
         }
         Ok(())
     }
 
-    fn null_group(&mut self) -> u32 {
-        match self.null {
-            Some(group) => group,
-            None => {
-                let group = self.views.len() as u32;
-                self.views.push(0);
-                *self.null.insert(group)
-            }
-        }
-    }
-
-    fn next_group(&self) -> Result<u32> {
-        u32::try_from(self.views.len()).map_err(|_| Error::failed("more than 4 billion keys"))
-    }
-
     #[inline]
-    fn short(&mut self, view: u128) -> Result<u32> {
-        let next = self.views.len() as u32;
-        let entry = self.slots.entry(
-            fold(view),
-            |slot| slot.view == view,
-            |slot| hash_slot(slot, &self.blocks),
-        );
-        match entry {
-            Entry::Occupied(entry) => Ok(entry.get().group),
-            Entry::Vacant(entry) => {
-                entry.insert(Slot { view, group: next });
-                self.views.push(view);
-                Ok(next)
+    fn group(&mut self, view: u128, keys: &BinaryViewArray, row: usize) -> u32 {
+        if view as u32 > INLINE_MAX {
+            return self.long_group(view as u64, keys.value(row));
+        }
+        let hash = fold(view);
+        match self.slots.find(hash, |slot| slot.view == view) {
+            Some(slot) => slot.group,
+            None => self.insert(view, hash),
+        }
+    }
+
+    /// `head` is the lower half of the key's view: its length and its first four bytes.
+    fn long_group(&mut self, head: u64, key: &[u8]) -> u32 {
+        let (hash, long_keys) = (hash_long(key), &self.long_keys);
+        let is_key = |slot: &Slot| {
+            slot.hash == hash && slot.view as u64 == head && long_keys.get(slot.view) == key
+        };
+        match self.slots.find(hash, is_key) {
+            Some(slot) => slot.group,
+            None => {
+                let view = self.long_keys.store(head, key);
+                self.insert(view, hash)
             }
         }
     }
 
-    fn long(&mut self, key: &[u8]) -> Result<u32> {
-        let next = self.next_group()?;
-        let head = head(key);
-        let (hash, blocks) = (hash_long(key), &self.blocks);
-        let is_key = |slot: &Slot| slot.view as u64 == head && long_bytes(slot.view, blocks) == key;
-        if let Some(slot) = self.slots.find(hash, is_key) {
-            return Ok(slot.group);
-        }
-        let view = self.store(key, head);
-        self.slots
-            .insert_unique(hash, Slot { view, group: next }, |slot| hash_slot(slot, &self.blocks));
+    #[inline(never)]
+    fn insert(&mut self, view: u128, hash: u64) -> u32 {
+        let group = self.views.len() as u32;
+        self.slots.insert_unique(hash, Slot { view, hash, group }, |slot| slot.hash);
         self.views.push(view);
-        Ok(next)
+        group
     }
 
-    /// Copies a long key into the table's memory and returns its view.
-    fn store(&mut self, key: &[u8], head: u64) -> u128 {
-        let is_full = self.blocks.last().is_none_or(|block| block.len() + key.len() > BLOCK_BYTES);
-        if is_full {
-            self.blocks.push(Vec::with_capacity(key.len().clamp(4096, BLOCK_BYTES)));
-        }
-        let index = self.blocks.len() as u32 - 1;
-        let block = self.blocks.last_mut().expect("pushed above");
-        let offset = block.len() as u32;
-        block.extend_from_slice(key);
-        u128::from(head) | u128::from(index) << 64 | u128::from(offset) << 96
+    fn null_group(&mut self) -> u32 {
+        *self.null.get_or_insert_with(|| {
+            self.views.push(0);
+            self.views.len() as u32 - 1
+        })
     }
 
     pub(super) fn keys(&self, groups: Groups<'_>) -> Result<ArrayRef> {
         let mut views = Vec::with_capacity(groups.len());
-        groups.for_each(|group| views.push(self.views[group]));
+        let mut copies = Arena::default();
+        groups.for_each(|group| {
+            let view = self.views[group];
+            views.push(match view as u32 {
+                0..=INLINE_MAX => view,
+                _ => copies.store(view as u64, self.long_keys.get(view)),
+            });
+        });
         let nulls = self.null.map(|null| {
             let mut valid = Vec::with_capacity(groups.len());
             groups.for_each(|group| valid.push(group as u32 != null));
             NullBuffer::from(valid)
         });
-        // Only the blocks that are asked for are copied, and their views moved along.
-        let mut copied: Vec<Option<u32>> = vec![None; self.blocks.len()];
-        let mut buffers = Vec::new();
-        for view in &mut views {
-            if *view as u32 > INLINE_MAX {
-                let index = (*view >> 64) as u32;
-                let place = *copied[index as usize].get_or_insert_with(|| {
-                    buffers.push(Buffer::from_slice_ref(&self.blocks[index as usize]));
-                    buffers.len() as u32 - 1
-                });
-                *view = *view & !(u128::from(u32::MAX) << 64) | u128::from(place) << 64;
-            }
-        }
-        let keys = BinaryViewArray::try_new(ScalarBuffer::from(views), buffers, nulls)?;
-        let keys = if buffers_are_sparse(&keys) { keys.gc() } else { keys };
-        match &self.kind {
-            DataType::Utf8View => {
-                let text: StringViewArray = keys.to_string_view()?;
-                Ok(Arc::new(text))
-            }
-            kind => Ok(cast(&keys, kind)?),
-        }
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
+        let views = ScalarBuffer::from(views);
+        let keys: ArrayRef =
+            Arc::new(BinaryViewArray::try_new(views, copies.into_buffers(), nulls)?);
+        Ok(cast(&keys, &self.kind)?)
     }
 }
 
-/// Do the rows use less than half of the buffers that they hold on to?
-fn buffers_are_sparse(keys: &BinaryViewArray) -> bool {
-    let held: usize = keys.data_buffers().iter().map(Buffer::len).sum();
-    keys.total_buffer_bytes_used() * 2 < held
-}
-
-/// Length and first four bytes, as in an Arrow view.
-fn head(key: &[u8]) -> u64 {
-    let prefix = [key[0], key[1], key[2], key[3]];
-    key.len() as u64 | u64::from(u32::from_le_bytes(prefix)) << 32
-}
-
-fn long_bytes(view: u128, blocks: &[Vec<u8>]) -> &[u8] {
-    let (length, index) = (view as u32 as usize, (view >> 64) as u32 as usize);
-    let offset = (view >> 96) as usize;
-    &blocks[index][offset..offset + length]
-}
-
+/// Hashes a key of more than twelve bytes, sixteen at a time.
 fn hash_long(key: &[u8]) -> u64 {
-    let mut hash = fold(key.len() as u128);
-    let mut chunks = key.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().expect("chunks are eight bytes"));
-        hash = fold(u128::from(hash) << 64 | u128::from(word));
-    }
-    let mut last = [0u8; 8];
-    last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
-    fold(u128::from(hash) << 64 | u128::from(u64::from_le_bytes(last)))
-}
-
-fn hash_slot(slot: &Slot, blocks: &[Vec<u8>]) -> u64 {
-    if slot.view as u32 <= INLINE_MAX {
-        fold(slot.view)
-    } else {
-        hash_long(long_bytes(slot.view, blocks))
-    }
+    let (chunks, rest) = key.as_chunks::<16>();
+    let mut last = [0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    // The length tells a key from the same key with zeros behind it.
+    let start = fold(key.len() as u128);
+    let mix = |hash, chunk: &[u8; 16]| fold(u128::from_le_bytes(*chunk) ^ u128::from(hash));
+    chunks.iter().chain([&last]).fold(start, mix)
 }

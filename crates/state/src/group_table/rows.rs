@@ -1,8 +1,11 @@
 //! Keys of several columns, or of types without a layout of their own, in Arrow's row format.
+//!
+//! Invariant: equal keys have equal rows; for that, floating-point numbers get one zero and one
+//! NaN first, the same as the hash of keys takes for equal.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::row::{RowConverter, SortField};
@@ -12,6 +15,7 @@ use super::bytes::BytesTable;
 
 #[derive(Debug)]
 pub(super) struct RowsTable {
+    types: Vec<DataType>,
     converter: RowConverter,
     table: BytesTable,
 }
@@ -21,7 +25,8 @@ impl RowsTable {
         let fields = types.iter().cloned().map(SortField::new).collect();
         let converter = RowConverter::new(fields)
             .map_err(|error| Error::invalid(format!("these columns cannot be a key: {error}")))?;
-        Ok(RowsTable { converter, table: BytesTable::new(DataType::BinaryView) })
+        let table = BytesTable::new(DataType::BinaryView);
+        Ok(RowsTable { types: types.to_vec(), converter, table })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -36,7 +41,8 @@ impl RowsTable {
         self.table.clear();
     }
 
-    pub(super) fn intern(&mut self, keys: &[ArrayRef], groups: &mut Vec<u32>) -> Result<()> {
+    /// Writes the group of each row of `keys` to `groups`, of the same length.
+    pub(super) fn intern(&mut self, keys: &[ArrayRef], groups: &mut [u32]) -> Result<()> {
         let keys = keys.iter().map(canonical).collect::<Result<Vec<_>>>()?;
         let rows = self.converter.convert_columns(&keys)?;
         let rows: ArrayRef = Arc::new(rows.try_into_binary()?);
@@ -45,15 +51,19 @@ impl RowsTable {
 
     pub(super) fn keys(&self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
         let rows = self.table.keys(groups)?;
-        let rows = cast(&rows, &DataType::Binary)?;
         let parser = self.converter.parser();
-        let rows = rows.as_binary::<i32>();
-        let rows = (0..rows.len()).map(|row| parser.parse(rows.value(row)));
-        Ok(self.converter.convert_rows(rows)?)
+        let rows = rows.as_binary_view().iter().flatten().map(|row| parser.parse(row));
+        let keys = self.converter.convert_rows(rows)?;
+        let of_type = |(key, kind): (ArrayRef, &DataType)| match key.data_type() == kind {
+            true => Ok(key),
+            // The row format holds the values of a dictionary, not the dictionary.
+            false => Ok(cast(&key, kind)?),
+        };
+        keys.into_iter().zip(&self.types).map(of_type).collect()
     }
 }
 
-/// Gives floating-point columns one zero and one NaN.
+/// Gives floating-point numbers one zero and one NaN.
 fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
     Ok(match column.data_type() {
         DataType::Float64 => {
@@ -63,6 +73,15 @@ fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
         DataType::Float32 => {
             let fix = |v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 };
             Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(fix))
+        }
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let (fields, columns, nulls) = column.as_struct().clone().into_parts();
+            let columns = columns.iter().map(canonical).collect::<Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new(fields, columns, nulls)?)
+        }
+        DataType::List(_) => {
+            let (field, offsets, values, nulls) = column.as_list::<i32>().clone().into_parts();
+            Arc::new(ListArray::try_new(field, offsets, canonical(&values)?, nulls)?)
         }
         _ => column.clone(),
     })

@@ -1,135 +1,162 @@
-//! The bytes of a snapshot, version 1.
+//! The bytes of a snapshot.
 //!
-//! `THST`, version (u32), then for each table: length of the name (u32), name, number of key
-//! columns (u32), length of the body (u64), hash of the body (u64), body; numbers are
-//! little-endian, the body is an Arrow IPC stream for each schema in it, one after the other.
+//! Version 2, which is written: `THST`, version (u32), then for each table: length of the name
+//! (u32), name, number of key columns (u32), length of the body (u64), body; at the end the hash
+//! of all bytes before it (u64). Version 1, which is still read, has the hash of the body before
+//! each body and none at the end, so that a table missing at its end goes unnoticed.
+//!
+//! Numbers are little-endian; hashes are [`hash::hash_bytes`]. A body is a sequence of Arrow IPC
+//! streams, one for each run of batches with one schema, each with its length (u64) in front.
 
-use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use thalweg_types::{Error, Result, hash};
 
+use super::compact::compact;
+
 const MAGIC: &[u8; 4] = b"THST";
-const VERSION: u32 = 1;
+/// The version that is written.
+const VERSION: u32 = 2;
+/// Bytes of a hash.
+const HASH: usize = 8;
 
-pub(super) type Tables = BTreeMap<&'static str, (usize, Vec<RecordBatch>)>;
+/// A table with our own two columns at its end.
+#[derive(Debug)]
+pub(super) struct Table<N> {
+    pub(super) name: N,
+    /// Number of key columns, the first ones.
+    pub(super) key: usize,
+    /// Oldest first; those that delete have the key columns only.
+    pub(super) batches: Vec<RecordBatch>,
+}
 
-pub(super) fn encode(tables: &Tables) -> Result<Bytes> {
+pub(super) fn encode(tables: &[Table<&'static str>]) -> Result<Bytes> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    for (name, (key, batches)) in tables {
-        let body = encode_batches(batches)?;
-        bytes.extend_from_slice(&(name.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.extend_from_slice(&(*key as u32).to_le_bytes());
-        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&checksum(&body)?.to_le_bytes());
-        bytes.extend_from_slice(&body);
+    for table in tables {
+        bytes.extend_from_slice(&(table.name.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(table.name.as_bytes());
+        bytes.extend_from_slice(&(table.key as u32).to_le_bytes());
+        with_length(&mut bytes, |bytes| encode_batches(&table.batches, bytes))?;
     }
+    let hash = hash::hash_bytes(&bytes);
+    bytes.extend_from_slice(&hash.to_le_bytes());
     Ok(bytes.into())
 }
 
-/// Each run of batches with one schema is a stream of its own, with its length in front.
-fn encode_batches(batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let mut body = Vec::new();
+fn encode_batches(batches: &[RecordBatch], bytes: &mut Vec<u8>) -> Result<()> {
     for run in batches.chunk_by(|left, right| left.schema() == right.schema()) {
-        let mut writer = StreamWriter::try_new(Vec::new(), &run[0].schema())?;
-        for batch in run {
-            writer.write(&compact(batch)?)?;
-        }
-        let stream = writer.into_inner()?;
-        body.extend_from_slice(&(stream.len() as u64).to_le_bytes());
-        body.extend_from_slice(&stream);
+        with_length(bytes, |bytes| {
+            let mut writer = StreamWriter::try_new(bytes, &run[0].schema())?;
+            for batch in run {
+                writer.write(&compact(batch)?)?;
+            }
+            Ok(writer.finish()?)
+        })?;
     }
-    Ok(body)
+    Ok(())
 }
 
-/// Copies views into buffers of their own, so that a row does not bring a whole buffer along.
-fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(|column| -> ArrayRef {
-        match column.data_type() {
-            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-            _ => column.clone(),
+/// Appends what `write` appends, with its length in front.
+fn with_length(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    let start = bytes.len() + size_of::<u64>();
+    bytes.extend_from_slice(&[0; size_of::<u64>()]);
+    write(bytes)?;
+    let length = (bytes.len() - start) as u64;
+    bytes[start - size_of::<u64>()..start].copy_from_slice(&length.to_le_bytes());
+    Ok(())
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Table<String>>> {
+    let mut rest = Rest(bytes);
+    if rest.take(MAGIC.len())? != MAGIC {
+        return Err(Error::state("does not begin with `THST`"));
+    }
+    match rest.u32()? {
+        1 => decode_tables(rest, true),
+        VERSION => {
+            let (before, after) = bytes.split_at_checked(bytes.len() - HASH).ok_or_else(ends)?;
+            check_hash(before, Rest(after).u64()?, "it")?;
+            let tables = rest.0.len().checked_sub(HASH).ok_or_else(ends)?;
+            decode_tables(Rest(rest.take(tables)?), false)
         }
-    });
-    Ok(RecordBatch::try_new(batch.schema(), columns.collect())?)
+        version => Err(Error::state(format!("has version {version}, not one of 1 to {VERSION}"))
+            .remedy("open it with the release that wrote it, or a later one")),
+    }
 }
 
-fn checksum(body: &[u8]) -> Result<u64> {
-    let mut hashes = Vec::new();
-    hash::hash_rows(&[Arc::new(BinaryArray::from(vec![body])) as ArrayRef], 1, &mut hashes)?;
-    Ok(hashes[0])
+fn decode_tables(mut rest: Rest<'_>, are_hashed: bool) -> Result<Vec<Table<String>>> {
+    let mut tables = Vec::new();
+    while !rest.0.is_empty() {
+        let length = rest.u32()? as usize;
+        let name = std::str::from_utf8(rest.take(length)?)
+            .map_err(|error| Error::state("has a table with a damaged name").caused_by(error))?;
+        let key = rest.u32()? as usize;
+        let length = rest.length()?;
+        let hash = if are_hashed { Some(rest.u64()?) } else { None };
+        let body = rest.take(length)?;
+        if let Some(hash) = hash {
+            check_hash(body, hash, &format!("table `{name}`"))?;
+        }
+        let batches = decode_batches(body)
+            .map_err(|error| error.context(format!("table `{name}` cannot be read")))?;
+        tables.push(Table { name: name.to_owned(), key, batches });
+    }
+    Ok(tables)
 }
 
-/// Takes bytes off the front.
-struct Cursored<'a>(&'a [u8]);
+fn check_hash(bytes: &[u8], expected: u64, what: &str) -> Result<()> {
+    let found = hash::hash_bytes(bytes);
+    if found != expected {
+        let (hash, length) = (format!("{found:016x}, not {expected:016x}"), bytes.len());
+        return Err(Error::state(format!("{what} is damaged: {length} bytes hash to {hash}")));
+    }
+    Ok(())
+}
 
-impl<'a> Cursored<'a> {
+fn decode_batches(body: &[u8]) -> Result<Vec<RecordBatch>> {
+    let mut rest = Rest(body);
+    let mut batches = Vec::new();
+    while !rest.0.is_empty() {
+        let length = rest.length()?;
+        for batch in StreamReader::try_new(Cursor::new(rest.take(length)?), None)? {
+            batches.push(batch?);
+        }
+    }
+    Ok(batches)
+}
+
+/// The bytes that are left; takes them off the front.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(length).ok_or_else(cut_short)?;
+        let (head, rest) = self.0.split_at_checked(length).ok_or_else(ends)?;
         self.0 = rest;
         Ok(head)
     }
 
     fn u32(&mut self) -> Result<u32> {
-        Ok(u32::from_le_bytes(self.take(4)?.try_into().map_err(|_| cut_short())?))
+        let (head, rest) = self.0.split_first_chunk().ok_or_else(ends)?;
+        self.0 = rest;
+        Ok(u32::from_le_bytes(*head))
     }
 
     fn u64(&mut self) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| cut_short())?))
+        let (head, rest) = self.0.split_first_chunk().ok_or_else(ends)?;
+        self.0 = rest;
+        Ok(u64::from_le_bytes(*head))
     }
 
     fn length(&mut self) -> Result<usize> {
-        usize::try_from(self.u64()?).map_err(|_| cut_short())
+        usize::try_from(self.u64()?).map_err(|_| ends())
     }
 }
 
-fn cut_short() -> Error {
-    Error::state("a state file is cut short")
-}
-
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<(String, usize, Vec<RecordBatch>)>> {
-    let mut bytes = Cursored(bytes);
-    if bytes.take(4)? != MAGIC {
-        return Err(Error::state("a state file does not begin with `THST`"));
-    }
-    let version = bytes.u32()?;
-    if version != VERSION {
-        return Err(Error::state(format!("a state file has version {version}, not {VERSION}"))
-            .remedy("open it with the release that wrote it, or a later one"));
-    }
-    let mut tables = Vec::new();
-    while !bytes.0.is_empty() {
-        let name = bytes.u32()? as usize;
-        let name = String::from_utf8_lossy(bytes.take(name)?).into_owned();
-        let key = bytes.u32()? as usize;
-        let length = bytes.length()?;
-        let expected = bytes.u64()?;
-        let body = bytes.take(length)?;
-        if checksum(body)? != expected {
-            return Err(Error::state(format!("table `{name}` of a state file is damaged")));
-        }
-        tables.push((name, key, decode_batches(body)?));
-    }
-    Ok(tables)
-}
-
-fn decode_batches(body: &[u8]) -> Result<Vec<RecordBatch>> {
-    let mut body = Cursored(body);
-    let mut batches = Vec::new();
-    while !body.0.is_empty() {
-        let length = body.length()?;
-        let reader = StreamReader::try_new(Cursor::new(body.take(length)?), None)?;
-        for batch in reader {
-            batches.push(batch?);
-        }
-    }
-    Ok(batches)
+fn ends() -> Error {
+    Error::state("ends too early")
 }

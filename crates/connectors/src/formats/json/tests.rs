@@ -57,9 +57,9 @@ fn a_bad_record_stands_alone() {
     ];
     let expected = ["`id`", "`id`", "`id`", "`x`", "`list`", "`at`", "JSON", "JSON", "JSON"];
     for (record, expected) in bad.iter().zip(expected) {
-        let text = format!("{{\"id\": 1}}\n{record}\n{{\"id\": 2, \"list\": [7]}}\n");
+        let input = format!("{{\"id\": 1}}\n{record}\n{{\"id\": 2, \"list\": [7]}}\n");
         let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
-        let decoded = decoder.decode(&Buffer::from(text.as_bytes())).unwrap();
+        let decoded = decoder.decode(&Buffer::from(input.as_bytes())).unwrap();
         assert_eq!((decoded.rows.num_rows(), decoded.bad.len()), (2, 1), "{record}");
         assert_eq!(decoded.bad[0].offset, 10);
         assert!(decoded.bad[0].error.contains(expected), "{record}: {}", decoded.bad[0].error);

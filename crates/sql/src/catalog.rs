@@ -1,0 +1,144 @@
+//! Tables as their `CREATE TABLE` describes them.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use thalweg_plan::connector::{Options, TableSpec};
+use thalweg_plan::node::BadRecords;
+use thalweg_types::{Error, Result};
+
+/// A column of a table.
+#[derive(Clone, Debug)]
+pub(crate) enum Column {
+    /// Comes from outside.
+    Physical(Field),
+    /// Is computed from the others; its type is known once it was planned.
+    Computed { field: Field, tokens: Vec<TokenWithSpan> },
+}
+
+impl Column {
+    pub(crate) fn field(&self) -> &Field {
+        match self {
+            Column::Physical(field) | Column::Computed { field, .. } => field,
+        }
+    }
+}
+
+/// The watermark of a table: the time column, and the expression over its rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Watermark {
+    pub(crate) column: String,
+    pub(crate) tokens: Vec<TokenWithSpan>,
+}
+
+/// Options of a table that the engine obeys, whatever the connector.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineOptions {
+    pub(crate) rows_per_second: Option<u64>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) bad_records: BadRecords,
+    pub(crate) bad_table: Option<String>,
+    pub(crate) late_table: Option<String>,
+}
+
+const ROWS_PER_SECOND: &str = "scan.rows-per-second";
+const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+const BAD_RECORDS: &str = "bad-records";
+const LATE_RECORDS: &str = "late-records";
+
+impl EngineOptions {
+    /// Takes the engine's options out of a table's.
+    pub(crate) fn take(options: &mut Options) -> Result<EngineOptions> {
+        let rows_per_second = options.number(ROWS_PER_SECOND)?;
+        let idle_timeout = options.duration(IDLE_TIMEOUT)?;
+        if rows_per_second == Some(0) {
+            return Err(Error::invalid(format!("option '{ROWS_PER_SECOND}' must be at least 1")));
+        }
+        let (bad_records, bad_table) = match options.get(BAD_RECORDS) {
+            None | Some("fail") => (BadRecords::Fail, None),
+            Some("skip") => (BadRecords::Skip, None),
+            Some(other) => match other.strip_prefix("table:") {
+                Some(table) => (BadRecords::Divert, Some(table.to_owned())),
+                None => {
+                    let error = format!("option '{BAD_RECORDS}' is '{other}'");
+                    return Err(Error::invalid(error).remedy("use 'fail', 'skip' or 'table:NAME'"));
+                }
+            },
+        };
+        let late_table = match options.get(LATE_RECORDS) {
+            None => None,
+            Some(other) => {
+                let table = other.strip_prefix("table:").ok_or_else(|| {
+                    Error::invalid(format!("option '{LATE_RECORDS}' is '{other}'"))
+                        .remedy("use 'table:NAME'")
+                })?;
+                Some(table.to_owned())
+            }
+        };
+        for key in [ROWS_PER_SECOND, IDLE_TIMEOUT, BAD_RECORDS, LATE_RECORDS] {
+            options.0.remove(key);
+        }
+        Ok(EngineOptions { rows_per_second, idle_timeout, bad_records, bad_table, late_table })
+    }
+}
+
+/// A table.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) watermark: Option<Watermark>,
+    pub(crate) engine: EngineOptions,
+    /// What the connector is told.
+    pub(crate) spec: TableSpec,
+}
+
+impl Table {
+    /// Returns all columns, physical and computed, as queries see them.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        let fields: Vec<Field> = self.columns.iter().map(|column| column.field().clone()).collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// Returns the connector's name.
+    pub(crate) fn connector(&self) -> Result<&str> {
+        self.spec.options.required("connector")
+    }
+}
+
+/// A table as DataFusion plans with it: a schema and nothing to scan.
+#[derive(Debug)]
+pub(crate) struct Planned(pub(crate) Arc<Table>);
+
+#[async_trait::async_trait]
+impl TableProvider for Planned {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        Err(DataFusionError::Plan(format!("table `{}` is a stream", self.0.name)))
+    }
+}
+
+/// Finds the table behind what DataFusion calls a source.
+pub(crate) fn table_of(source: &dyn Any) -> Option<Arc<Table>> {
+    source.downcast_ref::<Planned>().map(|planned| planned.0.clone())
+}

@@ -1,0 +1,480 @@
+//! What DataFusion planned and optimised, as nodes of a plan.
+//!
+//! Invariants: the columns of a lowered node are those of the logical plan, in order; for each
+//! column it is known whether it is a time attribute or part of a window, so that whatever needs
+//! one can say what is missing.
+
+mod aggregate;
+mod scan;
+mod window_top;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{
+    Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection as ProjectionPlan,
+    SkipType, Sort as SortPlan, Unnest as UnnestPlan,
+};
+use thalweg_plan::PlanBuilder;
+use thalweg_plan::connector::Registry;
+use thalweg_plan::function::Transform;
+use thalweg_plan::node::{
+    BadRecords, Exchange, Input, MapNode, NodeKind, SinkNode, SortKey, SortNode,
+};
+use thalweg_plan::sink::{Accepts, Sink};
+use thalweg_plan::window::Assigner;
+use thalweg_types::{Error, NodeId, Result};
+
+use crate::expression::{Expression, Filter, Projection};
+use crate::functions::{SPLIT, one_byte};
+use crate::session::Session;
+use crate::unnest::{SplitWords, Unnest};
+use crate::window_tvf::{WindowTvf, in_unit};
+use crate::windowing::{AssignWindow, ExpandWindows};
+
+/// What a column means beyond its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// Event time, with a watermark behind it.
+    Rowtime,
+    /// Start of the row's window.
+    WindowStart,
+    /// End of the row's window.
+    WindowEnd,
+    /// Last instant of the row's window; event time as well.
+    WindowTime,
+}
+
+/// A lowered node and what its columns mean.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) node: NodeId,
+    pub(crate) roles: Vec<Role>,
+    /// The windows that rows carry: true ones, or slices and proto-sessions that only an
+    /// aggregation can make true ones of.
+    pub(crate) window: Option<Assigner>,
+    /// What becomes of rows whose expressions fail.
+    pub(crate) bad_records: BadRecords,
+    /// Where late rows go, if anywhere.
+    pub(crate) late_table: Option<String>,
+    pub(crate) is_bounded: bool,
+}
+
+/// Lowers the statements of one script into one plan.
+pub(crate) struct Lowering<'a> {
+    pub(crate) builder: PlanBuilder,
+    pub(crate) session: &'a Session,
+    pub(crate) registry: &'a Registry,
+    /// Physical columns of each table that the whole script needs.
+    needed: BTreeMap<String, BTreeSet<usize>>,
+    sources: BTreeMap<String, Stream>,
+    /// Name of the statement, for errors at run time.
+    statement: String,
+}
+
+/// Where a statement's rows go.
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) sink: Arc<dyn Sink>,
+}
+
+impl<'a> Lowering<'a> {
+    /// Returns a lowering of `plans`, all of one script.
+    pub(crate) fn new(
+        session: &'a Session,
+        registry: &'a Registry,
+        plans: &[&LogicalPlan],
+    ) -> Result<Lowering<'a>> {
+        let mut needed = BTreeMap::new();
+        for plan in plans {
+            scan::collect_needed(session, plan, &mut needed)?;
+        }
+        let (builder, sources) = (PlanBuilder::new(), BTreeMap::new());
+        Ok(Lowering { builder, session, registry, needed, sources, statement: String::new() })
+    }
+
+    /// Adds a statement: its query, and the sink behind it.
+    pub(crate) fn statement(
+        &mut self,
+        name: &str,
+        plan: &LogicalPlan,
+        target: Target,
+    ) -> Result<()> {
+        self.statement = name.to_owned();
+        self.builder.statement(name);
+        let stream = self.lower(plan)?;
+        let stream = self.settle(stream)?;
+        let node = self.builder.plan().node(stream.node);
+        if node.is_updating && target.sink.accepts() == Accepts::Append {
+            return Err(Error::invalid(format!(
+                "the result of this query is updated as rows come, and table `{}` takes inserts only",
+                target.name
+            ))
+            .remedy(
+                "aggregate over windows (TUMBLE, HOP, …), or write to a table with \
+                 'format' = 'debezium-json'",
+            ));
+        }
+        self.sink(stream.node, 0, target);
+        Ok(())
+    }
+
+    fn sink(&mut self, from: NodeId, port: usize, target: Target) {
+        let schema = self.builder.plan().output_schema(from, port);
+        let node = SinkNode { table: target.name, sink: target.sink };
+        self.builder.add(NodeKind::Sink(node), vec![forward(from, port)], schema);
+    }
+
+    /// Lowers a logical plan.
+    pub(crate) fn lower(&mut self, plan: &LogicalPlan) -> Result<Stream> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => {
+                match self.window_top(&filter.predicate, &filter.input)? {
+                    Some(stream) => Ok(stream),
+                    None => self.filter(&filter.predicate, &filter.input),
+                }
+            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::Sort(sort) => self.sort(sort),
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Extension(Extension { node }) => {
+                match node.as_any().downcast_ref::<WindowTvf>() {
+                    Some(tvf) => self.window_tvf(tvf),
+                    None => Err(unsupported(plan)),
+                }
+            }
+            other => Err(unsupported(other)),
+        }
+    }
+
+    /// Adds a stateless function behind a stream, fusing it with the one before.
+    pub(crate) fn map(&mut self, stream: &mut Stream, transform: Arc<dyn Transform>) {
+        let schema = transform.schema();
+        let node = MapNode {
+            transforms: vec![transform],
+            bad_records: stream.bad_records,
+            statement: self.statement.clone(),
+        };
+        let input = vec![forward(stream.node, 0)];
+        stream.node = self.builder.add_map(node, input, schema);
+    }
+
+    pub(crate) fn schema(&self, stream: &Stream) -> SchemaRef {
+        self.builder.plan().node(stream.node).schema.clone()
+    }
+
+    fn projection(&mut self, projection: &ProjectionPlan) -> Result<Stream> {
+        let mut stream = self.lower(&projection.input)?;
+        let input = projection.input.schema();
+        if touches_window(&projection.expr, input, &stream) {
+            stream = self.settle(stream)?;
+        }
+        let expressions = projection.expr.iter().map(|expr| Expression::new(expr, input));
+        let expressions = expressions.collect::<Result<Vec<_>>>()?;
+        let roles =
+            projection.expr.iter().map(|expr| role_of(expr, input, &stream.roles)).collect();
+        let schema = nullable_windows(projection.schema.as_arrow(), &stream);
+        self.map(&mut stream, Arc::new(Projection::new(expressions, schema)));
+        stream.roles = roles;
+        if !stream.roles.iter().any(|role| matches!(role, Role::WindowStart | Role::WindowEnd)) {
+            // Rows that lost their window are rows of true windows or nothing.
+            if matches!(stream.window, Some(assigner) if assigner != Assigner::Attached) {
+                return Err(lost_window());
+            }
+            stream.window = None;
+        }
+        Ok(stream)
+    }
+
+    fn filter(&mut self, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {
+        let mut stream = self.lower(input)?;
+        if touches_window(
+            std::slice::from_ref(&predicate.clone().not_column()),
+            input.schema(),
+            &stream,
+        ) {
+            stream = self.settle(stream)?;
+        }
+        let condition = Expression::new(predicate, input.schema())?;
+        let schema = self.schema(&stream);
+        self.map(&mut stream, Arc::new(Filter::new(condition, schema)));
+        Ok(stream)
+    }
+
+    /// Makes true windows of slices.
+    pub(crate) fn settle(&mut self, mut stream: Stream) -> Result<Stream> {
+        match stream.window {
+            None | Some(Assigner::Attached) => Ok(stream),
+            Some(Assigner::Session { .. }) => {
+                Err(Error::invalid("rows of a SESSION window can only be aggregated")
+                    .remedy("add GROUP BY window_start, window_end, …"))
+            }
+            Some(assigner) => {
+                let at = |role| stream.roles.iter().position(|r| *r == role);
+                let columns = (at(Role::WindowStart), at(Role::WindowEnd), at(Role::WindowTime));
+                let (Some(start), Some(end), time) = columns else { return Err(lost_window()) };
+                let schema = self.schema(&stream);
+                let columns = [start, end, time.unwrap_or(end)];
+                let assigner = in_unit(assigner, unit_of(&schema, start)?);
+                let expand = ExpandWindows { columns, assigner, schema };
+                self.map(&mut stream, Arc::new(expand));
+                stream.window = Some(Assigner::Attached);
+                Ok(stream)
+            }
+        }
+    }
+
+    fn window_tvf(&mut self, tvf: &WindowTvf) -> Result<Stream> {
+        let mut stream = self.lower(&tvf.input)?;
+        if !matches!(stream.roles[tvf.time], Role::Rowtime | Role::WindowTime) {
+            let name = tvf.input.schema().field(tvf.time).name();
+            return Err(Error::invalid(format!("column `{name}` is no event time"))
+                .remedy(format!("declare WATERMARK FOR {name} AS … on its table")));
+        }
+        stream = self.settle(stream)?;
+        let schema = Arc::new(tvf.schema_ref().as_arrow().clone());
+        let unit = unit_of(&schema, tvf.time)?;
+        let schema = nullable_tail(&schema, 3);
+        let assigner = in_unit(tvf.assigner, unit);
+        self.map(&mut stream, Arc::new(AssignWindow { time: tvf.time, assigner, schema }));
+        stream.roles.iter_mut().for_each(|role| {
+            if matches!(role, Role::WindowStart | Role::WindowEnd) {
+                *role = Role::Plain;
+            }
+        });
+        stream.roles.extend([Role::WindowStart, Role::WindowEnd, Role::WindowTime]);
+        stream.window = Some(match tvf.assigner {
+            Assigner::Tumble { .. } => Assigner::Attached,
+            assigner => assigner,
+        });
+        Ok(stream)
+    }
+
+    fn union(&mut self, union: &datafusion::logical_expr::Union) -> Result<Stream> {
+        let mut streams = Vec::new();
+        for input in &union.inputs {
+            let stream = self.lower(input)?;
+            streams.push(self.settle(stream)?);
+        }
+        let mut whole = streams[0].clone();
+        for stream in &streams[1..] {
+            for (role, other) in whole.roles.iter_mut().zip(&stream.roles) {
+                *role = if role == other { *role } else { Role::Plain };
+            }
+            whole.is_bounded &= stream.is_bounded;
+            whole.window = whole.window.filter(|_| stream.window.is_some());
+        }
+        let inputs = streams.iter().map(|stream| forward(stream.node, 0)).collect();
+        let schema: SchemaRef = Arc::new(union.schema.as_arrow().clone());
+        let schema = nullable_windows(&schema, &whole);
+        whole.node = self.builder.add(NodeKind::Union, inputs, schema);
+        Ok(whole)
+    }
+
+    fn unnest(&mut self, unnest: &UnnestPlan) -> Result<Stream> {
+        let [column] = unnest.list_type_columns.as_slice() else {
+            return Err(Error::invalid("UNNEST of more than one array is not supported yet")
+                .remedy("unnest them one after the other"));
+        };
+        let schema: SchemaRef = Arc::new(unnest.schema.as_arrow().clone());
+        if let LogicalPlan::Projection(projection) = unnest.input.as_ref()
+            && let Some((text, delimiter)) = split_of(&projection.expr[column.0])
+        {
+            let mut stream = self.lower(&projection.input)?;
+            let input = projection.input.schema();
+            let text = Expression::new(&as_view(text, input)?, input)?;
+            let columns = projection.expr.iter().enumerate().map(|(index, expr)| {
+                (index != column.0).then(|| Expression::new(expr, input)).transpose()
+            });
+            let columns = columns.collect::<Result<Vec<_>>>()?;
+            let exprs = &projection.expr;
+            let roles = exprs.iter().map(|expr| role_of(expr, input, &stream.roles)).collect();
+            let schema = nullable_windows(&schema, &stream);
+            self.map(&mut stream, Arc::new(SplitWords { text, delimiter, columns, schema }));
+            stream.roles = roles;
+            return Ok(stream);
+        }
+        let mut stream = self.lower(&unnest.input)?;
+        let schema = nullable_windows(&schema, &stream);
+        self.map(&mut stream, Arc::new(Unnest { column: column.0, schema }));
+        stream.roles[column.0] = Role::Plain;
+        Ok(stream)
+    }
+
+    fn sort(&mut self, sort: &SortPlan) -> Result<Stream> {
+        let order = sort.expr.iter().map(|key| {
+            let column = column_of(&key.expr, sort.input.schema()).ok_or_else(|| {
+                Error::invalid(format!("ORDER BY `{}` is not supported yet", key.expr))
+                    .remedy("compute it as a column of a sub-query and order by that")
+            })?;
+            Ok(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first })
+        });
+        let order = order.collect::<Result<Vec<_>>>()?;
+        let stream = self.lower(&sort.input)?;
+        self.ordered(stream, SortNode { order, skip: 0, limit: sort.fetch })
+    }
+
+    fn limit(&mut self, limit: &Limit) -> Result<Stream> {
+        let number = |what: &str| Error::invalid(format!("{what} must be a whole number"));
+        let SkipType::Literal(skip) = limit.get_skip_type().map_err(crate::text::plan_error)?
+        else {
+            return Err(number("OFFSET"));
+        };
+        let FetchType::Literal(fetch) = limit.get_fetch_type().map_err(crate::text::plan_error)?
+        else {
+            return Err(number("LIMIT"));
+        };
+        if let LogicalPlan::Sort(sort) = limit.input.as_ref() {
+            let fetch = fetch.map(|fetch| fetch + skip);
+            let sorted = SortPlan { fetch, ..sort.clone() };
+            let stream = self.sort(&sorted)?;
+            return match skip {
+                0 => Ok(stream),
+                skip => self.ordered(stream, SortNode { order: Vec::new(), skip, limit: None }),
+            };
+        }
+        let stream = self.lower(&limit.input)?;
+        self.ordered(stream, SortNode { order: Vec::new(), skip, limit: fetch })
+    }
+
+    fn ordered(&mut self, stream: Stream, node: SortNode) -> Result<Stream> {
+        let mut stream = self.settle(stream)?;
+        if !node.order.is_empty() && !stream.is_bounded {
+            return Err(Error::invalid("ORDER BY needs an input that ends, and this one never does")
+                .remedy("order within windows by ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY …)"));
+        }
+        if self.builder.plan().node(stream.node).is_updating {
+            return Err(Error::invalid(
+                "ORDER BY and LIMIT over an updating result are not supported yet",
+            )
+            .remedy("aggregate over windows first"));
+        }
+        let schema = self.schema(&stream);
+        let input = Input { from: stream.node, port: 0, exchange: Exchange::Global };
+        stream.node = self.builder.add(NodeKind::Sort(node), vec![input], schema);
+        Ok(stream)
+    }
+}
+
+/// Says what cannot run as a stream, or not yet.
+fn unsupported(plan: &LogicalPlan) -> Error {
+    let (what, remedy) = match plan {
+        LogicalPlan::Join(_) => {
+            ("a join", "join in a batch system for now; joins are on the roadmap")
+        }
+        LogicalPlan::Window(_) => (
+            "an OVER window",
+            "only ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) with a \
+             filter on its result is supported yet",
+        ),
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+            ("a query without a table", "select from a table")
+        }
+        LogicalPlan::RecursiveQuery(_) => ("a recursive query", "recursion is on the roadmap"),
+        LogicalPlan::Subquery(_) => ("a sub-query outside FROM", "put it into FROM"),
+        other => return Error::invalid(format!("`{}` is not supported yet", other.display())),
+    };
+    Error::invalid(format!("{what} is not supported yet")).remedy(remedy)
+}
+
+fn lost_window() -> Error {
+    Error::invalid(
+        "the columns of a HOP, CUMULATE or SESSION window are left out before it is used",
+    )
+    .remedy("keep window_start and window_end until the GROUP BY")
+}
+
+pub(crate) fn forward(from: NodeId, port: usize) -> Input {
+    Input { from, port, exchange: Exchange::Forward }
+}
+
+/// Returns the position of the column that `expr` is, if it is nothing else.
+pub(crate) fn column_of(expr: &Expr, schema: &DFSchema) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => schema.maybe_index_of_column(column),
+        Expr::Alias(alias) => column_of(&alias.expr, schema),
+        _ => None,
+    }
+}
+
+fn role_of(expr: &Expr, schema: &DFSchema, roles: &[Role]) -> Role {
+    column_of(expr, schema).map_or(Role::Plain, |column| roles[column])
+}
+
+/// Does an expression compute with the window of slices, rather than pass it on?
+fn touches_window(exprs: &[Expr], schema: &DFSchema, stream: &Stream) -> bool {
+    let is_window = |column: usize| {
+        matches!(stream.roles[column], Role::WindowStart | Role::WindowEnd | Role::WindowTime)
+    };
+    let has_slices = stream.window.is_some_and(|assigner| assigner != Assigner::Attached);
+    has_slices
+        && exprs.iter().filter(|expr| column_of(expr, schema).is_none()).any(|expr| {
+            let columns = expr.column_refs();
+            columns.iter().filter_map(|c| schema.maybe_index_of_column(c)).any(is_window)
+        })
+}
+
+/// A predicate is never a column that is only passed on.
+trait NotColumn {
+    fn not_column(self) -> Expr;
+}
+
+impl NotColumn for Expr {
+    fn not_column(self) -> Expr {
+        Expr::IsTrue(Box::new(self))
+    }
+}
+
+/// Returns the unit of a timestamp column.
+pub(crate) fn unit_of(schema: &SchemaRef, column: usize) -> Result<TimeUnit> {
+    match schema.field(column).data_type() {
+        DataType::Timestamp(unit, _) => Ok(*unit),
+        other => Err(Error::internal(format!("a window column of type {other}"))),
+    }
+}
+
+/// Rows without a time have no window, until they are counted as late: such columns can be NULL.
+fn nullable_windows(schema: &datafusion::arrow::datatypes::Schema, _: &Stream) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let is_time = matches!(field.data_type(), DataType::Timestamp(_, _));
+        field.as_ref().clone().with_nullable(field.is_nullable() || is_time)
+    });
+    Arc::new(datafusion::arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn nullable_tail(schema: &SchemaRef, count: usize) -> SchemaRef {
+    let first = schema.fields().len() - count;
+    let fields = schema.fields().iter().enumerate().map(|(index, field)| {
+        field.as_ref().clone().with_nullable(field.is_nullable() || index >= first)
+    });
+    Arc::new(datafusion::arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Returns text and delimiter of `SPLIT(text, 'c')`.
+fn split_of(expr: &Expr) -> Option<(&Expr, u8)> {
+    match expr {
+        Expr::Alias(alias) => split_of(&alias.expr),
+        Expr::ScalarFunction(call) if call.func.name() == SPLIT => match call.args.as_slice() {
+            [text, Expr::Literal(delimiter, _)] => Some((text, one_byte(delimiter)?)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns `expr` as a string view.
+fn as_view(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
+    use datafusion::logical_expr::ExprSchemable;
+    expr.clone().cast_to(&DataType::Utf8View, schema).map_err(crate::text::plan_error)
+}

@@ -1,0 +1,243 @@
+//! Table scans: which columns a source delivers, computed columns, the watermark.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
+use thalweg_plan::node::{NodeKind, SourceNode};
+use thalweg_types::{Error, Result};
+
+use super::{Lowering, Role, Stream, Target};
+use crate::catalog::{Column, Table, table_of};
+use crate::expression::{Expression, GreatestWatermark, Projection};
+use crate::session::Session;
+use crate::text::plan_error;
+
+/// Returns the table that a scan reads.
+fn table(scan: &TableScan) -> Result<Arc<Table>> {
+    let provider = source_as_provider(&scan.source).map_err(plan_error)?;
+    table_of(provider.as_ref())
+        .ok_or_else(|| Error::internal(format!("`{}` is no table of the catalog", scan.table_name)))
+}
+
+/// Adds the physical columns that the scans of `plan` need to `needed`.
+pub(super) fn collect_needed(
+    session: &Session,
+    plan: &LogicalPlan,
+    needed: &mut BTreeMap<String, BTreeSet<usize>>,
+) -> Result<()> {
+    let mut outcome = Ok(());
+    let walked = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let columns = table(scan).and_then(|table| {
+                let shape = Shape::of(session, &table)?;
+                let scanned = scanned_columns(scan, &table);
+                Ok((table.name.clone(), shape.needed(scanned.iter().copied())))
+            });
+            match columns {
+                Ok((name, columns)) => needed.entry(name).or_default().extend(columns),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map_err(plan_error)?;
+    outcome
+}
+
+fn scanned_columns(scan: &TableScan, table: &Table) -> Vec<usize> {
+    scan.projection.clone().unwrap_or_else(|| (0..table.columns.len()).collect())
+}
+
+/// A table's columns as expressions over its physical ones.
+struct Shape {
+    /// The physical schema.
+    physical: DFSchema,
+    /// For each column of the table, its expression over the physical ones.
+    columns: Vec<Expr>,
+    watermark: Option<Expr>,
+}
+
+impl Shape {
+    fn of(session: &Session, table: &Table) -> Result<Shape> {
+        let physical =
+            DFSchema::try_from(table.spec.schema.as_ref().clone()).map_err(plan_error)?;
+        let mut columns = Vec::new();
+        for column in &table.columns {
+            columns.push(match column {
+                Column::Physical(field) => {
+                    Expr::Column(datafusion::common::Column::from_name(field.name()))
+                }
+                Column::Computed { tokens, .. } => session.expression(tokens, &physical)?,
+            });
+        }
+        let watermark = match &table.watermark {
+            None => None,
+            Some(watermark) => {
+                let whole =
+                    DFSchema::try_from(table.schema().as_ref().clone()).map_err(plan_error)?;
+                let expr = session.expression(&watermark.tokens, &whole)?;
+                Some(substitute(expr, &whole, &columns)?)
+            }
+        };
+        Ok(Shape { physical, columns, watermark })
+    }
+
+    /// Returns the physical columns that some columns of the table and the watermark need.
+    fn needed(&self, scanned: impl Iterator<Item = usize>) -> BTreeSet<usize> {
+        let mut needed = BTreeSet::new();
+        for expr in scanned.map(|column| &self.columns[column]).chain(&self.watermark) {
+            let columns = expr.column_refs();
+            needed.extend(columns.iter().filter_map(|c| self.physical.maybe_index_of_column(c)));
+        }
+        needed
+    }
+}
+
+/// Replaces columns of a table by their expressions over its physical ones.
+fn substitute(expr: Expr, whole: &DFSchema, columns: &[Expr]) -> Result<Expr> {
+    let replaced = expr.transform(|node| {
+        use datafusion::common::tree_node::Transformed;
+        Ok(match &node {
+            Expr::Column(column) => {
+                let index = whole.index_of_column(column)?;
+                Transformed::yes(columns[index].clone())
+            }
+            _ => Transformed::no(node),
+        })
+    });
+    Ok(replaced.map_err(plan_error)?.data)
+}
+
+impl Lowering<'_> {
+    /// Lowers a scan: the table's one source, and a projection to what this scan reads.
+    pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Stream> {
+        let table = table(scan)?;
+        let shape = Shape::of(self.session, &table)?;
+        let mut stream = match self.sources.get(&table.name) {
+            Some(stream) => stream.clone(),
+            None => {
+                let stream = self.source(&table, &shape)?;
+                self.sources.insert(table.name.clone(), stream.clone());
+                stream
+            }
+        };
+        let delivered =
+            DFSchema::try_from(self.schema(&stream).as_ref().clone()).map_err(plan_error)?;
+        let scanned = scanned_columns(scan, &table);
+        let plain: Vec<Option<usize>> = scanned
+            .iter()
+            .map(|column| super::column_of(&shape.columns[*column], &delivered))
+            .collect();
+        let is_as_delivered = plain.iter().copied().eq((0..delivered.fields().len()).map(Some));
+        let name = |column: &usize| table.columns[*column].field().name().clone();
+        let rowtime = table.watermark.as_ref().map(|watermark| watermark.column.clone());
+        stream.roles = scanned
+            .iter()
+            .map(|c| if Some(name(c)) == rowtime { Role::Rowtime } else { Role::Plain })
+            .collect();
+        if !is_as_delivered {
+            let expressions =
+                scanned.iter().map(|c| Expression::new(&shape.columns[*c], &delivered));
+            let expressions = expressions.collect::<Result<Vec<_>>>()?;
+            let schema: SchemaRef = Arc::new(table.schema().project(&scanned)?);
+            self.map(&mut stream, Arc::new(Projection::new(expressions, schema)));
+        }
+        Ok(stream)
+    }
+
+    fn source(&mut self, table: &Arc<Table>, shape: &Shape) -> Result<Stream> {
+        let columns: Vec<usize> =
+            self.needed.get(&table.name).into_iter().flatten().copied().collect();
+        let connector = self.registry.get(table.connector()?)?;
+        let source = connector.source(&table.spec, &columns)?;
+        let schema: SchemaRef = source.schema();
+        let delivered = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
+        let (mut domain, mut watermark) = (None, None);
+        if let Some(expr) = &shape.watermark {
+            check_watermark(table, expr, &delivered)?;
+            domain = Some(self.builder.domain(table.name.clone()));
+            let expression = Expression::new(expr, &delivered)?;
+            watermark = Some(Arc::new(GreatestWatermark::new(expression)) as _);
+        }
+        let is_bounded = source.is_bounded();
+        let node = SourceNode {
+            table: table.name.clone(),
+            source,
+            domain,
+            watermark,
+            idle_timeout: table.engine.idle_timeout,
+            rows_per_second: table.engine.rows_per_second,
+            bad_records: table.engine.bad_records,
+        };
+        let node = self.builder.add(NodeKind::Source(node), Vec::new(), schema);
+        if let Some(name) = &table.engine.bad_table {
+            let target =
+                self.side_target(table, name, &thalweg_plan::source::bad_record_schema())?;
+            self.sink(node, 1, target);
+        }
+        Ok(Stream {
+            node,
+            roles: Vec::new(),
+            window: None,
+            // Rows that fail later are counted; the table of bad records has one writer.
+            bad_records: match table.engine.bad_records {
+                thalweg_plan::node::BadRecords::Divert => thalweg_plan::node::BadRecords::Skip,
+                other => other,
+            },
+            late_table: table.engine.late_table.clone(),
+            is_bounded,
+        })
+    }
+
+    /// Returns the sink of a table for bad or late rows, whose columns must be those of `schema`.
+    pub(super) fn side_target(&self, table: &Table, name: &str, schema: &Schema) -> Result<Target> {
+        let side = self.session.table(name).ok_or_else(|| {
+            Error::invalid(format!(
+                "table `{}` sends rows to table `{name}`, which does not exist",
+                table.name
+            ))
+            .remedy(format!("create table `{name}` before it is used"))
+        })?;
+        let kinds = |schema: &Schema| -> Vec<DataType> {
+            schema.fields().iter().map(|field| plain(field.data_type())).collect()
+        };
+        if kinds(&side.spec.schema) != kinds(schema) {
+            let columns: Vec<String> = schema
+                .fields()
+                .iter()
+                .map(|field| format!("{} {}", field.name(), field.data_type()))
+                .collect();
+            return Err(Error::invalid(format!(
+                "table `{name}` does not fit the rows that table `{}` sends to it",
+                table.name
+            ))
+            .remedy(format!("its columns must be: {}", columns.join(", "))));
+        }
+        let sink = self.registry.get(side.connector()?)?.sink(&side.spec)?;
+        Ok(Target { name: name.to_owned(), sink })
+    }
+}
+
+/// Strings are strings, whatever array carries them.
+fn plain(kind: &DataType) -> DataType {
+    match kind {
+        DataType::Utf8View => DataType::Utf8,
+        other => other.clone(),
+    }
+}
+
+fn check_watermark(table: &Table, expr: &Expr, schema: &DFSchema) -> Result<()> {
+    let kind = expr.get_type(schema).map_err(plan_error)?;
+    match kind {
+        DataType::Timestamp(_, _) => Ok(()),
+        other => {
+            Err(Error::invalid(format!("the watermark of table `{}` has type {other}", table.name))
+                .remedy("a watermark is a TIMESTAMP, such as ts - INTERVAL '5' SECOND"))
+        }
+    }
+}

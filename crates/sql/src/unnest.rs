@@ -1,0 +1,162 @@
+//! Arrays to rows.
+//!
+//! The everyday case, a text split at one byte, is done in one step: the words are views into
+//! the memory of their lines, so no array of words is built and no word is copied.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
+    UInt32Array, make_view,
+};
+use datafusion::arrow::buffer::ScalarBuffer;
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::SchemaRef;
+use thalweg_plan::function::Transform;
+use thalweg_types::{Change, Moment, Result};
+
+use crate::expression::Expression;
+
+/// Rows that become a column of words at most; a longer input is cut.
+const WORDS_MAX: usize = 1 << 20;
+
+/// Splits a text column at a byte; the words are a column of the result.
+#[derive(Debug)]
+pub(crate) struct SplitWords {
+    /// The text.
+    pub(crate) text: Expression,
+    pub(crate) delimiter: u8,
+    /// Input columns that are repeated for each word, by their place in the result; `None` for
+    /// the words themselves.
+    pub(crate) columns: Vec<Option<Expression>>,
+    pub(crate) schema: SchemaRef,
+}
+
+impl Transform for SplitWords {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
+        let texts = self.text.evaluate(&input.rows)?;
+        let texts = texts.as_string_view();
+        let repeats = self.columns.iter().any(Option::is_some) || input.weights.is_some();
+        let repeated = self
+            .columns
+            .iter()
+            .map(|column| column.as_ref().map(|column| column.evaluate(&input.rows)).transpose());
+        let repeated = repeated.collect::<Result<Vec<Option<ArrayRef>>>>()?;
+        let mut row = 0;
+        while row < texts.len() {
+            let (mut views, mut rows) = (Vec::with_capacity(texts.len() * 8), Vec::new());
+            while row < texts.len() && views.len() < WORDS_MAX {
+                if texts.is_valid(row) {
+                    self.split(texts, row, &mut views);
+                    if repeats {
+                        rows.resize(views.len(), row as u32);
+                    }
+                }
+                row += 1;
+            }
+            out.push(self.finish(input, texts, &repeated, (views, rows))?);
+        }
+        Ok(())
+    }
+
+    fn explain(&self) -> String {
+        let delimiter = char::from(self.delimiter);
+        format!("unnest words split at '{delimiter}'")
+    }
+}
+
+impl SplitWords {
+    /// Adds a view for each word of one text.
+    fn split(&self, texts: &StringViewArray, row: usize, views: &mut Vec<u128>) {
+        let text = texts.value(row).as_bytes();
+        let view = texts.views()[row];
+        let is_inline = view as u32 <= 12;
+        let (block, offset) = ((view >> 64) as u32, (view >> 96) as u32);
+        let mut start = 0;
+        for end in memchr::memchr_iter(self.delimiter, text).chain([text.len()]) {
+            let word = &text[start..end];
+            // A word of a short text is short itself, so it needs no buffer.
+            views.push(match is_inline || word.len() <= 12 {
+                true => make_view(word, 0, 0),
+                false => make_view(word, block, offset + start as u32),
+            });
+            start = end + 1;
+        }
+    }
+
+    fn finish(
+        &self,
+        input: &Change,
+        texts: &StringViewArray,
+        repeated: &[Option<ArrayRef>],
+        (views, rows): (Vec<u128>, Vec<u32>),
+    ) -> Result<Change> {
+        let count = views.len();
+        let buffers = texts.data_buffers().to_vec();
+        let words = StringViewArray::try_new(ScalarBuffer::from(views), buffers, None)?;
+        let words: ArrayRef = Arc::new(words);
+        let rows = UInt32Array::from(rows);
+        let columns = repeated.iter().map(|column| match column {
+            None => Ok(words.clone()),
+            Some(column) => Ok(take(column, &rows, None)?),
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        Ok(Change { rows: batch, weights: weights_of(input, &rows)? })
+    }
+}
+
+fn weights_of(input: &Change, rows: &UInt32Array) -> Result<Option<Int64Array>> {
+    match &input.weights {
+        None => Ok(None),
+        Some(weights) => {
+            let taken = take(weights, rows, None)?;
+            Ok(Some(taken.as_primitive::<datafusion::arrow::datatypes::Int64Type>().clone()))
+        }
+    }
+}
+
+/// Makes a row of each element of a list column; rows without elements vanish.
+#[derive(Debug)]
+pub(crate) struct Unnest {
+    /// The list column of the input; it stands in the same place in the result.
+    pub(crate) column: usize,
+    pub(crate) schema: SchemaRef,
+}
+
+impl Transform for Unnest {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
+        let lists = input.rows.column(self.column).as_list::<i32>();
+        let (mut rows, mut elements) = (Vec::new(), Vec::new());
+        for row in (0..lists.len()).filter(|row| lists.is_valid(*row)) {
+            let range = lists.value_offsets()[row]..lists.value_offsets()[row + 1];
+            elements.extend(range.map(|at| at as u32));
+            rows.resize(elements.len(), row as u32);
+        }
+        let (rows, elements) = (UInt32Array::from(rows), UInt32Array::from(elements));
+        let columns = input.rows.columns().iter().enumerate().map(|(index, column)| {
+            Ok(match index == self.column {
+                true => take(lists.values(), &elements, None)?,
+                false => take(column, &rows, None)?,
+            })
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        out.push(Change { rows: batch, weights: weights_of(input, &rows)? });
+        Ok(())
+    }
+
+    fn explain(&self) -> String {
+        format!("unnest {}", self.schema.field(self.column).name())
+    }
+}

@@ -1,0 +1,141 @@
+//! Collects what an operator's state changed.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt16Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
+use thalweg_types::{Error, KeyGroups, Result, hash};
+
+use super::format::{self, Table};
+use super::{IS_DELETED, KEY_GROUP, TableSpec};
+
+/// Collects what an operator's state changed since the last snapshot, or all of it.
+///
+/// Rows are kept as they come; `finish` does the work of encoding and may run elsewhere.
+#[derive(Debug)]
+pub struct StateWriter {
+    is_full: bool,
+    groups: KeyGroups,
+    /// In the order of their first rows, which is the operator's own.
+    tables: Vec<Table<&'static str>>,
+    rows: usize,
+}
+
+impl StateWriter {
+    /// Returns a writer; `full` asks for the whole state rather than for changes.
+    pub fn new(full: bool, groups: KeyGroups) -> StateWriter {
+        StateWriter { is_full: full, groups, tables: Vec::new(), rows: 0 }
+    }
+
+    /// Is the whole state asked for?
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Returns the number of rows put or deleted.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds rows; they replace those of the same key, also earlier ones of this batch.
+    ///
+    /// Shapes: in `n` rows of the operator's own schema, the key columns first.
+    ///
+    /// # Errors
+    /// `Internal` if the rows do not fit `table`, `Invalid` if a routing column cannot be hashed.
+    pub fn put(&mut self, table: &TableSpec, rows: RecordBatch) -> Result<()> {
+        self.add(table, rows, false)
+    }
+
+    /// Deletes the rows with these keys; a key that is not there is no error.
+    ///
+    /// Shapes: in `n` rows of exactly the key columns.
+    ///
+    /// # Errors
+    /// As `put`.
+    pub fn delete(&mut self, table: &TableSpec, keys: RecordBatch) -> Result<()> {
+        if keys.num_columns() != table.key {
+            let (name, found, key) = (table.name, keys.num_columns(), table.key);
+            return Err(Error::internal(format!(
+                "{found} columns to delete from table `{name}`, whose key has {key}"
+            )));
+        }
+        self.add(table, keys, true)
+    }
+
+    fn add(&mut self, table: &TableSpec, rows: RecordBatch, is_deleted: bool) -> Result<()> {
+        check(table, &rows)?;
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let at = match self.tables.iter().position(|known| known.name == table.name) {
+            Some(at) => at,
+            None => {
+                let (name, key) = (table.name, table.key);
+                self.tables.push(Table { name, key, batches: Vec::new() });
+                self.tables.len() - 1
+            }
+        };
+        let known = &mut self.tables[at];
+        if known.key != table.key {
+            let (name, key) = (table.name, known.key);
+            return Err(Error::internal(format!("table `{name}` had a key of {key} columns")));
+        }
+        self.rows += rows.num_rows();
+        known.batches.push(marked(self.groups, table, &rows, is_deleted)?);
+        Ok(())
+    }
+
+    /// Returns the bytes of the snapshot; `None` if there is nothing to store.
+    ///
+    /// A whole state without rows is something to store: that there are none.
+    ///
+    /// # Errors
+    /// `Internal` if a column cannot be encoded.
+    pub fn finish(self) -> Result<Option<Bytes>> {
+        if self.rows == 0 && !self.is_full {
+            return Ok(None);
+        }
+        format::encode(&self.tables).map(Some)
+    }
+}
+
+fn check(table: &TableSpec, rows: &RecordBatch) -> Result<()> {
+    let (name, key) = (table.name, table.key);
+    if rows.num_columns() < key {
+        let found = rows.num_columns();
+        return Err(Error::internal(format!(
+            "{found} columns for table `{name}`, whose key has {key}"
+        )));
+    }
+    if let Some(column) = table.route.iter().find(|column| **column >= key) {
+        return Err(Error::internal(format!(
+            "table `{name}` is routed by column {column}, which is not in its key"
+        )));
+    }
+    Ok(())
+}
+
+/// Returns `rows` with our own two columns behind them.
+fn marked(
+    groups: KeyGroups,
+    table: &TableSpec,
+    rows: &RecordBatch,
+    is_deleted: bool,
+) -> Result<RecordBatch> {
+    let route: Vec<ArrayRef> = table.route.iter().map(|c| rows.column(*c).clone()).collect();
+    let mut hashes = Vec::new();
+    hash::hash_rows(&route, rows.num_rows(), &mut hashes)?;
+    let groups = UInt16Array::from_iter_values(hashes.iter().map(|hash| groups.group_of(*hash).0));
+    let deleted = BooleanArray::from(vec![is_deleted; rows.num_rows()]);
+    let schema = rows.schema();
+    let own = [
+        Field::new(KEY_GROUP, DataType::UInt16, false),
+        Field::new(IS_DELETED, DataType::Boolean, false),
+    ];
+    let fields: Vec<_> = schema.fields().iter().cloned().chain(own.map(Arc::new)).collect();
+    let mut columns = rows.columns().to_vec();
+    columns.extend([Arc::new(groups) as ArrayRef, Arc::new(deleted)]);
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}

@@ -1,0 +1,109 @@
+//! Errors and summaries for people, on standard error.
+
+use std::process::ExitCode;
+
+use thalweg_cluster::Outcome;
+use thalweg_cluster::coordinator::End;
+use thalweg_types::{Error, ErrorKind, Place};
+
+use crate::cli::ScriptText;
+
+/// An error and the script that it may point into.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    script: Option<ScriptText>,
+}
+
+impl Failure {
+    pub(crate) fn of(error: Error, script: &ScriptText) -> Failure {
+        Failure { error, script: Some(script.clone()) }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { error, script: None }
+    }
+}
+
+/// Sends logs to standard error; `THALWEG_LOG` chooses what is told.
+pub(crate) fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("THALWEG_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    logs.without_time().init();
+}
+
+/// Prints an error: message, place, the line it points at with a caret, and what to do.
+pub(crate) fn draw(failure: &Failure) {
+    let error = &failure.error;
+    eprintln!("error: {}", error.message());
+    for place in error.places() {
+        match (place, &failure.script) {
+            (Place::Sql { line, column, length }, Some(script)) => {
+                eprintln!("  --> {}:{line}:{column}", script.name);
+                if let Some(text) = script.text.lines().nth(line.saturating_sub(1)) {
+                    let number = line.to_string();
+                    eprintln!("{number} | {text}");
+                    let indent = " ".repeat(number.len() + 3 + column.saturating_sub(1));
+                    eprintln!("{indent}{}", "^".repeat(*length));
+                }
+            }
+            (place, _) => eprintln!("  at {place}"),
+        }
+    }
+    if let Some(remedy) = error.remedy_text() {
+        eprintln!("help: {remedy}");
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if !error.message().contains(&cause.to_string()) {
+            eprintln!("caused by: {cause}");
+        }
+        source = cause.source();
+    }
+}
+
+/// Returns the exit code of an error.
+pub(crate) fn code_of(error: &Error) -> ExitCode {
+    ExitCode::from(match error.kind() {
+        ErrorKind::Invalid => 2,
+        ErrorKind::Data => 3,
+        ErrorKind::State | ErrorKind::Fenced => 4,
+        ErrorKind::Closed => 0,
+        _ => 1,
+    })
+}
+
+/// Prints what a run did; one line, and one for each source and sink.
+pub(crate) fn summarize(outcome: &Outcome) {
+    if outcome.was_finished {
+        eprintln!("The job had finished before; there is nothing to do (--continue reads new files).");
+        return;
+    }
+    let sum = |kind: &str| -> u64 {
+        let counts = outcome.counters.iter();
+        counts.filter(|(name, _)| name.starts_with(kind)).map(|(_, count)| count).sum()
+    };
+    let how = match outcome.end {
+        End::Finished => "Finished",
+        End::Suspended => "Suspended",
+        End::Closed => "Ended, since nobody reads the output,",
+        End::Aborted => "Stopped at once",
+    };
+    let out: u64 = outcome.rows_out.values().sum();
+    eprintln!(
+        "{how} after {:.2} s: {} rows in, {out} out, {} late, {} bad, {} checkpoints.",
+        outcome.elapsed.as_secs_f64(),
+        sum("rows "),
+        sum("late "),
+        sum("bad "),
+        outcome.checkpoints,
+    );
+    for (name, count) in outcome.counters.iter().filter(|(_, count)| **count > 0) {
+        let Some((kind, operator)) = name.split_once(' ') else { continue };
+        if kind != "rows" {
+            eprintln!("  {count} {kind} rows at {operator}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `thalweg state`: what stands in the checkpoints of a job.
+
+use std::process::ExitCode;
+
+use thalweg_storage::checkpoint::Manifest;
+use thalweg_storage::checkpoint::manifest::Kind;
+use thalweg_storage::{CheckpointLog, ObjectStore};
+use thalweg_types::{Error, EventTime, Result};
+
+fn open(place: &str) -> Result<(CheckpointLog, tokio::runtime::Runtime)> {
+    let runtime = crate::wire::runtime()?;
+    Ok((CheckpointLog::new(ObjectStore::open(place)?), runtime))
+}
+
+/// Prints a line for each checkpoint.
+pub(crate) fn list(place: &str) -> Result<ExitCode> {
+    let (log, runtime) = open(place)?;
+    println!("{:>8}  {:>8}  {:>10}  {:<23}  {:>12}  kind", "number", "attempt", "epoch", "clock", "state bytes");
+    for number in runtime.block_on(log.numbers())? {
+        let manifest = runtime.block_on(log.read(number))?;
+        let bytes: u64 = manifest.files().map(|file| file.bytes).sum();
+        let kind = match (&manifest.kind, manifest.is_finished) {
+            (Kind::Fence, _) => "fence",
+            (Kind::Checkpoint, true) => "finished",
+            (Kind::Checkpoint, false) => "checkpoint",
+        };
+        println!(
+            "{:>8}  {:>8}  {:>10}  {:<23}  {:>12}  {kind}",
+            number,
+            manifest.attempt,
+            manifest.epoch,
+            EventTime(manifest.clock).to_string(),
+            bytes
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the newest checkpoint.
+pub(crate) fn show(place: &str) -> Result<ExitCode> {
+    let (log, runtime) = open(place)?;
+    let newest: Option<Manifest> = runtime.block_on(log.newest())?;
+    let manifest = newest.ok_or_else(|| {
+        Error::state(format!("there is no checkpoint in `{place}`"))
+            .remedy("name the --state-dir of a job that ran")
+    })?;
+    println!("job {}, attempt {}, epoch {}", manifest.job, manifest.attempt, manifest.epoch);
+    for (domain, watermark) in &manifest.watermarks {
+        println!("watermark of {domain}: {}", EventTime(*watermark));
+    }
+    for (source, state) in &manifest.sources {
+        println!("source {source}");
+        for split in &state.splits {
+            let place = match (split.is_finished, &split.offset) {
+                (true, _) => "finished".to_owned(),
+                (false, Some(offset)) => offset.clone(),
+                (false, None) => "not begun".to_owned(),
+            };
+            println!("  {}: {place}", split.id);
+        }
+    }
+    for (operator, state) in &manifest.operators {
+        let files = || state.chains.iter().flat_map(|chain| &chain.files);
+        let (bytes, rows) = files().fold((0, 0), |(b, r), file| (b + file.bytes, r + file.rows));
+        println!("operator {operator}: {} files, {rows} rows, {bytes} bytes", files().count());
+    }
+    for (name, count) in &manifest.counters {
+        println!("{name}: {count}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
