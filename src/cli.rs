@@ -55,7 +55,7 @@ pub(crate) struct ScriptArguments {
     /// File with SQL; `-` reads standard input.
     file: Option<String>,
     /// The SQL itself.
-    #[arg(short = 'e', long = "execute", value_name = "SQL")]
+    #[arg(short = 'e', long = "execute", value_name = "SQL", allow_hyphen_values = true)]
     execute: Option<String>,
 }
 
@@ -156,7 +156,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let shown = wire::explain(&script);
             shown.map_err(|error| Failure::of(error, &script))
         }
-        Command::State { command: StateCommand::List { state_dir } } => Ok(state::list(&state_dir)?),
-        Command::State { command: StateCommand::Show { state_dir } } => Ok(state::show(&state_dir)?),
+        Command::State { command: StateCommand::List { state_dir } } => {
+            Ok(state::list(&state_dir)?)
+        }
+        Command::State { command: StateCommand::Show { state_dir } } => {
+            Ok(state::show(&state_dir)?)
+        }
     }
 }

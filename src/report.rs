@@ -78,7 +78,9 @@ pub(crate) fn code_of(error: &Error) -> ExitCode {
 /// Prints what a run did; one line, and one for each source and sink.
 pub(crate) fn summarize(outcome: &Outcome) {
     if outcome.was_finished {
-        eprintln!("The job had finished before; there is nothing to do (--continue reads new files).");
+        eprintln!(
+            "The job had finished before; there is nothing to do (--continue reads new files)."
+        );
         return;
     }
     let sum = |kind: &str| -> u64 {

@@ -15,7 +15,10 @@ fn open(place: &str) -> Result<(CheckpointLog, tokio::runtime::Runtime)> {
 /// Prints a line for each checkpoint.
 pub(crate) fn list(place: &str) -> Result<ExitCode> {
     let (log, runtime) = open(place)?;
-    println!("{:>8}  {:>8}  {:>10}  {:<23}  {:>12}  kind", "number", "attempt", "epoch", "clock", "state bytes");
+    println!(
+        "{:>8}  {:>8}  {:>10}  {:<23}  {:>12}  kind",
+        "number", "attempt", "epoch", "clock", "state bytes"
+    );
     for number in runtime.block_on(log.numbers())? {
         let manifest = runtime.block_on(log.read(number))?;
         let bytes: u64 = manifest.files().map(|file| file.bytes).sum();

@@ -55,7 +55,8 @@ fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Resu
     let setting = |key: &str| script.settings.get(key);
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let parallelism = setting("parallelism.default").map(|text| {
-        text.parse().map_err(|_| Error::invalid(format!("'parallelism.default' is no number: '{text}'")))
+        text.parse()
+            .map_err(|_| Error::invalid(format!("'parallelism.default' is no number: '{text}'")))
     });
     let workers = match (arguments.workers, parallelism) {
         (Some(workers), _) => workers,

@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 
 use crate::attempt::Attempt;
 use crate::checkpoints::{Checkpoint, Expected, Saved, chains};
+use crate::fault::is_planted;
 use crate::message::{Message, Stop};
 use crate::splits::{Answer, Splits};
 
@@ -221,7 +222,18 @@ impl Coordinator {
     /// Writes the manifest of a complete checkpoint and publishes what it covers.
     fn complete(&mut self, checkpoint: Checkpoint) -> Result<Option<End>> {
         let ending = checkpoint.info.ending;
-        let manifest = self.manifest_of(checkpoint);
+        let mut manifest = self.manifest_of(checkpoint);
+        if is_planted("early-publish") && !manifest.committables.is_empty() && ending.is_none() {
+            self.manifest.committables = manifest.committables.clone();
+            self.publish()?;
+            std::process::abort();
+        }
+        if is_planted("lost-committables") && !manifest.committables.is_empty() && ending.is_none()
+        {
+            manifest.committables.clear();
+            self.append(manifest)?;
+            std::process::abort();
+        }
         self.append(manifest)?;
         self.completed += 1;
         self.publish()?;

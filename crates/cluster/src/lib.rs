@@ -6,6 +6,8 @@
 //! know SQL, connectors or timely; it is handed a plan.
 #![forbid(unsafe_code)]
 
+pub mod fault;
+
 pub mod options;
 
 pub mod message;

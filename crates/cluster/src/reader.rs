@@ -15,6 +15,7 @@ use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, bad_reco
 use thalweg_types::{Error, NodeId, Place, Result, SplitId, WorkerId};
 use tokio::runtime::Handle;
 
+use crate::fault::is_planted;
 use crate::message::Message;
 use crate::splits::{Answer, Assignment};
 
@@ -92,6 +93,9 @@ impl Reader {
         let (mut skip, from) = unpack(offset);
         let open = self.source.source.reader(&split, from.as_ref());
         let mut reader = self.runtime.block_on(open)?;
+        if from.is_some() && is_planted("skipped-offset") {
+            self.next(&split.id, &mut reader)?;
+        }
         let mut base = from;
         while !self.is_over() {
             let Some(batch) = self.next(&split.id, &mut reader)? else {

@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 
 use crate::attempt::{Attempt, Begin};
 use crate::coordinator::{Coordinator, End, SourceDesk};
+use crate::fault::is_planted;
 use crate::message::{Message, Stop};
 use crate::options::RunOptions;
 use crate::splits::Splits;
@@ -221,7 +222,8 @@ impl Run<'_> {
             }
             state.push(own);
         }
-        let watermark = |name: &String| manifest.watermarks.get(name).copied();
+        let forgets = is_planted("forgotten-watermark");
+        let watermark = |name: &String| manifest.watermarks.get(name).copied().filter(|_| !forgets);
         let watermarks = self
             .plan
             .domains

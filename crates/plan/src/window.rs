@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How rows are assigned to windows. Sizes are in nanoseconds and positive.
+/// How rows are assigned to windows. Sizes are positive, in the unit of the time column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Assigner {
@@ -98,15 +98,14 @@ impl Assigner {
 
 impl fmt::Display for Assigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = |nanos: &i64| format!("{:?}", std::time::Duration::from_nanos(*nanos as u64));
         match self {
             Assigner::Attached => f.write_str("ATTACHED"),
-            Assigner::Tumble { size, .. } => write!(f, "TUMBLE({})", span(size)),
-            Assigner::Hop { size, slide, .. } => write!(f, "HOP({}, {})", span(slide), span(size)),
+            Assigner::Tumble { size, .. } => write!(f, "TUMBLE({})", size),
+            Assigner::Hop { size, slide, .. } => write!(f, "HOP({}, {})", slide, size),
             Assigner::Cumulate { size, step, .. } => {
-                write!(f, "CUMULATE({}, {})", span(step), span(size))
+                write!(f, "CUMULATE({}, {})", step, size)
             }
-            Assigner::Session { gap } => write!(f, "SESSION({})", span(gap)),
+            Assigner::Session { gap } => write!(f, "SESSION({})", gap),
         }
     }
 }

@@ -117,8 +117,9 @@ impl Unnests {
                 },
             };
             let array = array_exprs.remove(0);
+            let mention = mention(&relation);
             let number = self.add(Unnested { relation, array, alias });
-            from.relation = TableFactor::TableFunction { expr: call(number), alias: None };
+            from.relation = TableFactor::TableFunction { expr: call(number, mention), alias: None };
         }
     }
 }
@@ -139,17 +140,27 @@ fn is_true(on: &JoinConstraint) -> bool {
     matches!(on, JoinConstraint::On(Expr::Value(value)) if value.value == Value::Boolean(true))
 }
 
+/// Returns a sub-query that names the tables of a relation, for whoever looks for names.
+fn mention(relation: &TableFactor) -> Option<Expr> {
+    let mut parser = crate::tokens::parser(&crate::tokens::tokenize("SELECT * FROM t").ok()?);
+    let mut query = parser.parse_query().ok()?;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from = vec![TableWithJoins { relation: relation.clone(), joins: Vec::new() }];
+    }
+    Some(Expr::Subquery(query))
+}
+
 /// Returns the call that stands for the unnested relation `number`.
-fn call(number: usize) -> Expr {
-    let number = Value::Number(number.to_string(), false);
-    let argument = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(number.into())));
+fn call(number: usize, mention: Option<Expr>) -> Expr {
+    let number = Expr::Value(Value::Number(number.to_string(), false).into());
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
     Expr::Function(Function {
         name: ObjectName::from(Ident::new(UNNEST)),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![argument],
+            args: [number].into_iter().chain(mention).map(argument).collect(),
             clauses: Vec::new(),
         }),
         filter: None,

@@ -166,8 +166,11 @@ impl Pending {
             order.push(row as u32);
             weights.push(1);
         }
-        let rows = batch(schema, both, count * 2)?;
-        let rows = arrow::compute::take_record_batch(&rows, &UInt32Array::from(order))?;
+        // New keys have no old row, so NULLs stand in its place until the rows are picked.
+        let order = UInt32Array::from(order);
+        let picked = both.iter().map(|column| Ok(take(column, &order, None)?));
+        let picked = picked.collect::<Result<Vec<ArrayRef>>>()?;
+        let rows = batch(schema, picked, order.len())?;
         Change::weighted(rows, Int64Array::from(weights))
     }
 }

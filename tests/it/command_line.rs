@@ -1,0 +1,132 @@
+//! What the command line promises: output, exit codes, errors that point somewhere.
+
+use crate::support::Place;
+
+const LINES: &str = "CREATE TABLE lines (line STRING) WITH ('connector'='filesystem','path'='lines.txt','format'='raw');";
+
+fn counted(output: &str) -> std::collections::BTreeMap<String, i64> {
+    let mut words = std::collections::BTreeMap::new();
+    for line in output.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (word, n) = (row["word"].as_str().unwrap().to_owned(), row["n"].as_i64().unwrap());
+        match row["op"].as_str().unwrap() {
+            "+I" | "+U" => assert_eq!(words.insert(word, n), None),
+            "-U" | "-D" => assert_eq!(words.remove(&word), Some(n)),
+            other => panic!("operation {other}"),
+        }
+    }
+    words
+}
+
+/// Would fail if words were lost between two workers, or an update were not netted.
+#[test]
+fn word_count_counts_words() {
+    let place = Place::new();
+    place.write("lines.txt", "to be or not\nto be\n\nthat is to ask\n");
+    let query = "SELECT word, COUNT(*) AS n FROM lines CROSS JOIN UNNEST(SPLIT(line, ' ')) AS t(word) GROUP BY word";
+    for workers in ["1", "2", "4"] {
+        let script = format!("{LINES} {query}");
+        let output =
+            place.succeed(&["run", "-e", &script, "--workers", workers, "--output", "json"]);
+        let words = counted(&output);
+        assert_eq!(words.len(), 8);
+        assert_eq!((words["to"], words["be"], words["ask"], words[""]), (3, 2, 1, 1));
+    }
+}
+
+/// Would fail if an error did not say where and what to do, or the exit code lied.
+#[test]
+fn errors_point_at_the_script() {
+    let place = Place::new();
+    place.write("lines.txt", "a\n");
+    let cases = [
+        ("SELECT wrd FROM lines", 2, "1:"),
+        ("SELECT * FROM lins", 2, "^"),
+        ("SELEC 1", 2, "^^^^^"),
+        ("SELECT line FROM lines ORDER line", 2, "^"),
+        ("CREATE TABLE x (a STRNG) WITH ('connector'='print')", 2, "^^^^^"),
+        ("CREATE TABLE x (a STRING) WITH ('connector'='prnt')", 2, "did you mean 'print'"),
+        (
+            "CREATE TABLE x (a STRING) WITH ('connector'='filesystem','pth'='x','format'='raw')",
+            2,
+            "did you mean 'path'",
+        ),
+    ];
+    for (statement, code, hint) in cases {
+        let output = place.run(&["run", "-e", &format!("{LINES} {statement}")]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{statement}: {error}");
+        assert!(error.contains(hint), "{statement}: {error}");
+        assert!(output.stdout.is_empty(), "{statement}");
+    }
+}
+
+/// Would fail if one bad record took others with it, or were not counted.
+#[test]
+fn bad_records_go_where_the_user_said() {
+    let place = Place::new();
+    place.write("in.json", "{\"a\": 1}\n{\"a\": \"many\"}\nnothing\n{\"a\": 2}\n");
+    let table = |option: &str| {
+        format!(
+            "CREATE TABLE bad (record BYTES, place STRING, error STRING)
+             WITH ('connector'='filesystem','path'='bad','format'='json');
+             CREATE TABLE t (a BIGINT) WITH ('connector'='filesystem','path'='in.json','format'='json'{option});
+             SELECT a FROM t"
+        )
+    };
+    let output = place.run(&["run", "-e", &table(""), "--output", "json"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    assert!(error.contains("in.json:2") && error.contains("`a`"), "{error}");
+
+    let skip = table(", 'bad-records'='skip'");
+    let output = place.run(&["run", "-e", &skip, "--output", "json"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "{\"a\":1}\n{\"a\":2}\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("2 bad"));
+
+    let divert = table(", 'bad-records'='table:bad'");
+    assert_eq!(
+        place.succeed(&["run", "-e", &divert, "--output", "json"]),
+        "{\"a\":1}\n{\"a\":2}\n"
+    );
+    let bad = place.published("bad");
+    assert_eq!(bad.len(), 2);
+    assert!(bad.keys().any(|line| line.contains("in.json:3")), "{bad:?}");
+}
+
+/// Would fail if a finished job did its work twice, or a changed one used state that is not its.
+#[test]
+fn a_state_directory_has_a_life() {
+    let place = Place::new();
+    place.write("lines.txt", "a b\n");
+    let job = |group: &str| {
+        format!(
+            "{LINES} CREATE TABLE o ({group} STRING, n BIGINT)
+             WITH ('connector'='filesystem','path'='out','format'='debezium-json');
+             INSERT INTO o SELECT {group}, COUNT(*) FROM lines CROSS JOIN UNNEST(SPLIT(line, ' ')) AS t(word) GROUP BY {group}"
+        )
+    };
+    let run = |script: &str, more: &[&str]| {
+        let mut arguments = vec!["run", "-e", script, "--state-dir", "state"];
+        arguments.extend(more);
+        place.run(&arguments)
+    };
+    assert!(run(&job("word"), &[]).status.success());
+    let once = place.published("out");
+    assert_eq!(once.len(), 2);
+    let again = run(&format!("-- the same job\n{}", job("word")), &["--workers", "3"]);
+    assert!(again.status.success());
+    assert!(String::from_utf8_lossy(&again.stderr).contains("had finished before"));
+    assert_eq!(place.published("out"), once);
+    let other = job("word").replace("COUNT(*)", "COUNT(DISTINCT line)");
+    let changed = run(&other, &[]);
+    let error = String::from_utf8_lossy(&changed.stderr);
+    assert_eq!(changed.status.code(), Some(4), "{error}");
+    assert!(error.contains("o/Aggregate-1") && error.contains("--fresh"), "{error}");
+    assert!(run(&other, &["--fresh"]).status.success());
+    let both = place.published("out");
+    assert_eq!(both.values().sum::<usize>(), 4, "a fresh run overwrote earlier output: {both:?}");
+    let shown = place.succeed(&["state", "list", "state"]);
+    assert!(shown.contains("finished"), "{shown}");
+    assert!(place.succeed(&["state", "show", "state"]).contains("operator o/Aggregate-1"));
+}

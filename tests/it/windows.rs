@@ -1,0 +1,124 @@
+//! Windows of all kinds against a plain recomputation, with several numbers of workers.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Dice, Lines, Place, difference};
+
+/// A row: key, value, time in milliseconds.
+type Row = (u64, i64, i64);
+
+fn rows(seed: u64) -> Vec<Row> {
+    let mut dice = Dice(seed);
+    (0..20_000)
+        .map(|n| {
+            // Pauses now and then, so that sessions end and windows are empty.
+            let base = n * 10 + n / 2_000 * 30_000;
+            (dice.below(7), dice.below(100) as i64, base + 3_000 - dice.below(3_000) as i64)
+        })
+        .collect()
+}
+
+fn time(millis: i64) -> String {
+    let (minute, second) = (millis / 60_000, millis / 1000 % 60);
+    format!("2024-05-01 {:02}:{:02}:{second:02}.{:03}", minute / 60, minute % 60, millis % 1000)
+}
+
+fn input(rows: &[Row]) -> String {
+    let line =
+        |row: &Row| format!("{{\"k\":{},\"v\":{},\"ts\":\"{}\"}}\n", row.0, row.1, time(row.2));
+    rows.iter().map(line).collect()
+}
+
+/// Windows of a row, as starts and ends.
+fn windows_of(kind: &str, time: i64) -> Vec<(i64, i64)> {
+    let tumble = |size: i64| time - time.rem_euclid(size);
+    match kind {
+        "tumble" => vec![(tumble(10_000), tumble(10_000) + 10_000)],
+        "hop" => (0..4).map(|n| tumble(5_000) - n * 5_000).map(|s| (s, s + 20_000)).collect(),
+        _ => {
+            let (start, first) = (tumble(30_000), tumble(10_000) + 10_000);
+            (0..3).map(|n| (start, first + n * 10_000)).filter(|w| w.1 <= start + 30_000).collect()
+        }
+    }
+}
+
+fn expected(kind: &str, rows: &[Row]) -> Lines {
+    let mut windows: BTreeMap<(u64, i64, i64), Vec<i64>> = BTreeMap::new();
+    if kind == "session" {
+        let mut sorted: Vec<&Row> = rows.iter().collect();
+        sorted.sort_by_key(|row| (row.0, row.2));
+        let mut open: Option<(u64, i64, i64, Vec<i64>)> = None;
+        for (key, value, at) in sorted {
+            match &mut open {
+                Some((k, _, end, values)) if k == key && at <= end => {
+                    *end = (*end).max(at + 5_000);
+                    values.push(*value);
+                }
+                _ => {
+                    if let Some((k, start, end, values)) = open.take() {
+                        windows.insert((k, start, end), values);
+                    }
+                    open = Some((*key, *at, at + 5_000, vec![*value]));
+                }
+            }
+        }
+        let (k, start, end, values) = open.unwrap();
+        windows.insert((k, start, end), values);
+    } else {
+        for (key, value, at) in rows {
+            for (start, end) in windows_of(kind, *at).into_iter().filter(|w| w.1 > *at) {
+                windows.entry((*key, start, end)).or_default().push(*value);
+            }
+        }
+    }
+    let line = |((key, start, end), values): (&(u64, i64, i64), &Vec<i64>)| {
+        let (sum, max) = (values.iter().sum::<i64>(), values.iter().max().unwrap());
+        let count = values.len();
+        (format!("{},{},{key},{count},{sum},{max}", shown(*start), shown(*end)), 1)
+    };
+    windows.iter().map(line).collect()
+}
+
+/// Windows may begin before the day does.
+fn shown(millis: i64) -> String {
+    if millis >= 0 {
+        time(millis)
+    } else {
+        format!("2024-04-30 23:59:{:06.3}", 60.0 + millis as f64 / 1000.0)
+    }
+}
+
+/// Would fail if a window held other rows than those of its time, for any number of workers.
+#[test]
+fn windows_hold_the_rows_of_their_time() {
+    let rows = rows(5);
+    let place = Place::new();
+    place.write("in/events.json", &input(&rows));
+    let calls = [
+        ("tumble", "TUMBLE(TABLE e, DESCRIPTOR(ts), INTERVAL '10' SECOND)"),
+        ("hop", "HOP(TABLE e, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '20' SECOND)"),
+        (
+            "cumulate",
+            "CUMULATE(TABLE e, DESCRIPTOR(ts), INTERVAL '10' SECOND, INTERVAL '30' SECOND)",
+        ),
+        ("session", "SESSION(TABLE e PARTITION BY k, DESCRIPTOR(ts), INTERVAL '5' SECOND)"),
+    ];
+    for (kind, call) in calls {
+        let call =
+            if kind == "session" { call.replace(" PARTITION BY k", "") } else { call.to_owned() };
+        for workers in ["1", "2", "3"] {
+            let out = format!("{kind}-{workers}");
+            let script = format!(
+                "CREATE TABLE e (k BIGINT, v BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '3' SECOND)
+                 WITH ('connector'='filesystem', 'path'='in', 'format'='json', 'scan.range-size'='100kb');
+                 CREATE TABLE o (s TIMESTAMP(3), e TIMESTAMP(3), k BIGINT, n BIGINT, total BIGINT, top BIGINT)
+                 WITH ('connector'='filesystem', 'path'='{out}', 'format'='csv');
+                 INSERT INTO o SELECT window_start, window_end, k, COUNT(*), SUM(v), MAX(v)
+                 FROM TABLE({call}) GROUP BY window_start, window_end, k"
+            );
+            place.succeed(&["run", "-e", &script, "--workers", workers]);
+            let found = difference(&expected(kind, &rows), &place.published(&out));
+            assert_eq!(found, Vec::<String>::new(), "{kind}, {workers} workers");
+        }
+    }
+}
