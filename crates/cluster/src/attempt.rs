@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 
 use crate::message::Message;
 use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
-use crate::reader::Reader;
+use crate::reader::{Pace, Reader};
 use crate::splits::Answer;
 use crate::writer::Writer;
 
@@ -118,6 +118,7 @@ impl Attempt {
 
     /// Makes the ports of every worker, and starts readers and writers at their other ends.
     fn seat(&mut self, mut begin: Begin) -> Result<()> {
+        let mut paces: BTreeMap<NodeId, Arc<Pace>> = BTreeMap::new();
         for worker in 0..begin.groups.workers {
             let mut seat = Seat { state: begin.state.remove(0), ..Seat::default() };
             for node in &begin.plan.clone().nodes {
@@ -132,7 +133,7 @@ impl Attempt {
                             node: node.id,
                             source: source.clone(),
                             worker: WorkerId(worker),
-                            workers: begin.groups.workers,
+                            pace: paces.entry(node.id).or_default().clone(),
                             port,
                             tell: begin.tell.clone(),
                             answers,

@@ -4,8 +4,8 @@
 //! Invariants: the thread waits only where the port, the coordinator or the stop flag can end the
 //! wait; a row is handed over together with the offset behind it.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use thalweg_dataflow::job::Stop;
@@ -24,6 +24,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A throttled reader hands rows over this often.
 const THROTTLE_STEP: Duration = Duration::from_millis(10);
 
+/// Spreads the rows of a slowed source over time, for all its readers together.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<Option<Instant>>);
+
+impl Pace {
+    /// Books `rows` at `rate` rows per second; returns when they may be followed by others.
+    fn book(&self, rows: usize, rate: u64) -> Instant {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = free.unwrap_or_else(Instant::now).max(Instant::now());
+        let until = from + Duration::from_secs_f64(rows as f64 / rate.max(1) as f64);
+        *free = Some(until);
+        until
+    }
+}
+
 /// A reader thread's surroundings.
 pub struct Reader {
     /// The source's node.
@@ -32,8 +47,8 @@ pub struct Reader {
     pub source: SourceNode,
     /// The worker.
     pub worker: WorkerId,
-    /// Number of workers.
-    pub workers: usize,
+    /// Slows all readers of the source down together.
+    pub pace: Arc<Pace>,
     /// Where rows go.
     pub port: Arc<SourcePort>,
     /// Where messages go.
@@ -185,9 +200,7 @@ impl Reader {
     /// Waits as long as so many rows may take.
     fn throttle(&self, rows: usize) {
         let Some(rate) = self.source.rows_per_second else { return };
-        let share = rate as f64 / self.workers as f64;
-        let pause = Duration::from_secs_f64(rows as f64 / share.max(0.001));
-        let until = Instant::now() + pause;
+        let until = self.pace.book(rows, rate);
         while !self.is_over() && Instant::now() < until {
             std::thread::park_timeout(
                 LOOK_EVERY.min(until.saturating_duration_since(Instant::now())),
