@@ -186,7 +186,7 @@ impl Coordinator {
 
     fn want_split(&mut self, attempt: &Attempt, node: NodeId, worker: WorkerId) {
         let Some(desk) = self.sources.get_mut(&node) else { return };
-        let answer = desk.splits.next();
+        let answer = desk.splits.assign();
         if answer == Answer::Wait {
             desk.waiting.insert(worker);
         }
@@ -208,7 +208,7 @@ impl Coordinator {
                 attempt.command(Command::Discovered(*node, holds));
             }
             for worker in std::mem::take(&mut desk.waiting) {
-                let answer = desk.splits.next();
+                let answer = desk.splits.assign();
                 if answer == Answer::Wait {
                     desk.waiting.insert(worker);
                 } else {

@@ -99,7 +99,7 @@ impl Splits {
     }
 
     /// Returns what a reader without a split should do.
-    pub fn next(&mut self) -> Answer {
+    pub fn assign(&mut self) -> Answer {
         match self.waiting.pop_front() {
             Some(id) => {
                 let state = &self.states[&id];

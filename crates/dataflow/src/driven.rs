@@ -110,6 +110,9 @@ pub fn driven<'scope>(
 type PullInto = Box<dyn FnMut(&mut dyn FnMut(u64, usize, Container))>;
 type Outputs = [OutputBuilder<u64, NoopBuilder<Container>>; 2];
 
+/// A batch that waits: its input, its rows, and what counts them as under way.
+type Arrived = (usize, Change, Option<Arc<Credit>>);
+
 /// What an operator that said `More` was doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doing {
@@ -129,7 +132,7 @@ struct Driver {
     /// The open epoch.
     next: u64,
     /// Batches by epoch, in the order of arrival.
-    stash: BTreeMap<u64, VecDeque<(usize, Change, Option<Arc<Credit>>)>>,
+    stash: BTreeMap<u64, VecDeque<Arrived>>,
     stashed_rows: usize,
     /// Set while the operator has more to send.
     unfinished: Option<Doing>,
@@ -255,7 +258,7 @@ impl Driver {
         }
     }
 
-    fn pop_open(&mut self) -> Option<(usize, Change, Option<Arc<Credit>>)> {
+    fn pop_open(&mut self) -> Option<Arrived> {
         self.stash.get_mut(&self.next)?.pop_front()
     }
 

@@ -26,9 +26,9 @@ mod windowing;
 
 mod aggregate;
 
-mod lower;
-
 mod session;
+
+mod lower;
 
 mod statement;
 

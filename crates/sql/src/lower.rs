@@ -187,7 +187,11 @@ impl<'a> Lowering<'a> {
         let schema = nullable_windows(projection.schema.as_arrow(), &stream);
         self.map(&mut stream, Arc::new(Projection::new(expressions, schema)));
         stream.roles = roles;
-        if !stream.roles.iter().any(|role| matches!(role, Role::WindowStart | Role::WindowEnd)) {
+        if !stream
+            .roles
+            .iter()
+            .any(|role| matches!(role, Role::WindowStart | Role::WindowEnd | Role::WindowTime))
+        {
             // Rows that lost their window are rows of true windows or nothing.
             if matches!(stream.window, Some(assigner) if assigner != Assigner::Attached) {
                 return Err(lost_window());
@@ -222,11 +226,10 @@ impl<'a> Lowering<'a> {
             }
             Some(assigner) => {
                 let at = |role| stream.roles.iter().position(|r| *r == role);
-                let columns = (at(Role::WindowStart), at(Role::WindowEnd), at(Role::WindowTime));
-                let (Some(start), Some(end), time) = columns else { return Err(lost_window()) };
+                let columns = [Role::WindowStart, Role::WindowEnd, Role::WindowTime].map(at);
+                let some = columns.iter().flatten().next().copied().ok_or_else(lost_window)?;
                 let schema = self.schema(&stream);
-                let columns = [start, end, time.unwrap_or(end)];
-                let assigner = in_unit(assigner, unit_of(&schema, start)?);
+                let assigner = in_unit(assigner, unit_of(&schema, some)?);
                 let expand = ExpandWindows { columns, assigner, schema };
                 self.map(&mut stream, Arc::new(expand));
                 stream.window = Some(Assigner::Attached);

@@ -5,7 +5,7 @@ use datafusion::arrow::compute::{cast, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use thalweg_plan::function::Transform;
 use thalweg_plan::window::Assigner;
-use thalweg_types::{Change, Moment, Result};
+use thalweg_types::{Change, Error, Moment, Result};
 
 fn whole(column: &ArrayRef) -> Result<Int64Array> {
     Ok(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
@@ -64,8 +64,8 @@ impl Transform for AssignWindow {
 /// Makes a row for each window that holds a row's slice.
 #[derive(Debug)]
 pub(crate) struct ExpandWindows {
-    /// Columns of start, end and last time.
-    pub(crate) columns: [usize; 3],
+    /// Columns of start, end and last time, as far as they are there; at least one is.
+    pub(crate) columns: [Option<usize>; 3],
     pub(crate) assigner: Assigner,
     pub(crate) schema: SchemaRef,
 }
@@ -76,7 +76,13 @@ impl Transform for ExpandWindows {
     }
 
     fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        let starts = whole(input.rows.column(self.columns[0]))?;
+        let slice = self.assigner.slice();
+        let found = self.columns.iter().zip([0, slice, slice - 1]);
+        let found =
+            found.filter_map(|(column, behind)| column.map(|column| (column, behind))).next();
+        let (column, behind) =
+            found.ok_or_else(|| Error::internal("no window column is left to expand"))?;
+        let starts: Int64Array = whole(input.rows.column(column))?.unary(|time: i64| time - behind);
         let (mut rows, mut windows) = (Vec::new(), Vec::new());
         for row in (0..starts.len()).filter(|row| starts.is_valid(*row)) {
             for window in self.assigner.windows_of(starts.value(row)) {
@@ -87,14 +93,16 @@ impl Transform for ExpandWindows {
         let rows = UInt32Array::from(rows);
         let change = input.take(&rows)?;
         let mut columns = take_record_batch(&input.rows, &rows)?.columns().to_vec();
-        let kind = input.rows.column(self.columns[0]).data_type().clone();
+        let kind = input.rows.column(column).data_type().clone();
         let values: [Int64Array; 3] = [
             windows.iter().map(|window| window.0).collect(),
             windows.iter().map(|window| window.1).collect(),
             windows.iter().map(|window| window.1 - 1).collect(),
         ];
         for (column, values) in self.columns.iter().zip(values) {
-            columns[*column] = column_of(values, &kind)?;
+            if let Some(column) = column {
+                columns[*column] = column_of(values, &kind)?;
+            }
         }
         let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
         out.push(Change { rows, weights: change.weights });

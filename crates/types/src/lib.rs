@@ -7,9 +7,12 @@
 
 pub mod error;
 
-pub mod epoch;
 pub mod ids;
 pub mod time;
+
+pub mod epoch;
+
+pub mod size;
 
 pub mod change;
 pub mod groups;
@@ -17,7 +20,6 @@ pub mod hash;
 pub mod key;
 
 pub mod clock;
-pub mod size;
 
 pub use change::Change;
 pub use epoch::{Epoch, EpochInfo, Moment};

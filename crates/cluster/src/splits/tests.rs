@@ -10,7 +10,7 @@ fn progress(id: &str, offset: &str, is_finished: bool) -> SplitProgress {
 }
 
 fn next(splits: &mut Splits) -> Option<(String, Option<String>)> {
-    match splits.next() {
+    match splits.assign() {
         Answer::Read(one) => Some((one.split.id.0, one.offset.map(|offset| offset.0))),
         _ => None,
     }
@@ -34,7 +34,7 @@ fn a_restart_goes_on_where_the_cut_was() {
     assert_eq!(next(&mut restored), Some(("a1".to_owned(), Some("4".to_owned()))));
     assert_eq!(next(&mut restored), Some(("b0".to_owned(), None)));
     assert_eq!(next(&mut restored), Some(("c0".to_owned(), None)));
-    assert_eq!(restored.next(), Answer::End);
+    assert_eq!(restored.assign(), Answer::End);
 }
 
 /// Would fail if a reader of a watched directory ended while files may still come.
@@ -42,5 +42,5 @@ fn a_restart_goes_on_where_the_cut_was() {
 fn an_unbounded_source_waits() {
     let mut splits = Splits::default();
     splits.discovered(vec![], false);
-    assert_eq!(splits.next(), Answer::Wait);
+    assert_eq!(splits.assign(), Answer::Wait);
 }

@@ -154,9 +154,9 @@ impl Pending {
         let both = new.iter().zip(&old).map(|(new, old)| Ok(concat(&[new, old])?));
         let both = both.collect::<Result<Vec<ArrayRef>>>()?;
         let (mut order, mut weights) = (Vec::new(), Vec::new());
-        for row in 0..count {
+        for (row, is_same) in is_same.into_iter().enumerate() {
             let had_value = old_rows.is_valid(row);
-            if had_value && is_same[row] {
+            if had_value && is_same {
                 continue;
             }
             if had_value {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
 use thalweg_plan::node::{Exchange, Input, NodeKind, SortKey, WindowTopNode};
@@ -46,14 +46,7 @@ impl Lowering<'_> {
         }
         let (start, end) = (start.or(at(Role::WindowStart)), end.or(at(Role::WindowEnd)));
         let (Some(start), Some(end)) = (start, end) else { return Err(super::lost_window()) };
-        let order = call.params.order_by.iter().map(|key| {
-            let column = column_of(&key.expr, schema).ok_or_else(|| {
-                Error::invalid(format!("ORDER BY `{}` is not supported yet", key.expr))
-                    .remedy("compute it as a column of a sub-query")
-            })?;
-            Ok(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first })
-        });
-        let order = order.collect::<Result<Vec<_>>>()?;
+        let order = order_of(call, schema)?;
         let (assigner, basis) = (Assigner::Attached, TimeBasis::Event);
         let node = WindowTopNode {
             window: WindowSpec { assigner, basis, start, end },
@@ -101,6 +94,18 @@ impl Lowering<'_> {
         self.map(stream, Arc::new(Reorder { picks, schema }));
         Ok(())
     }
+}
+
+/// Returns the order of a window function.
+fn order_of(call: &WindowFunction, schema: &DFSchema) -> Result<Vec<SortKey>> {
+    let order = call.params.order_by.iter().map(|key| {
+        let column = column_of(&key.expr, schema).ok_or_else(|| {
+            Error::invalid(format!("ORDER BY `{}` is not supported yet", key.expr))
+                .remedy("compute it as a column of a sub-query")
+        })?;
+        Ok(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first })
+    });
+    order.collect()
 }
 
 /// A relation with a row number among its columns.

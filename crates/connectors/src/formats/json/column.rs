@@ -164,10 +164,8 @@ impl Column {
                 for item in items.ok_or_else(|| expected("an array", value))? {
                     let item = item.map_err(|error| error.to_string())?;
                     let at = child.len();
-                    let pushed = match item.is_null() {
-                        true => Ok(child.push_null()),
-                        false => child.push(&item),
-                    };
+                    let pushed = if item.is_null() { Ok(()) } else { child.push(&item) };
+                    // A NULL, and what failed half-way, is completed as NULL.
                     child.complete(at);
                     pushed?;
                 }
