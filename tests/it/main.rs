@@ -1,5 +1,8 @@
 //! The one integration-test binary: the program as its users run it.
 
+// A test may panic and may wait for a moment to kill at.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 mod command_line;
 mod crash;
 mod support;
