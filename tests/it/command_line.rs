@@ -130,3 +130,46 @@ fn a_state_directory_has_a_life() {
     assert!(shown.contains("finished"), "{shown}");
     assert!(place.succeed(&["state", "show", "state"]).contains("operator o/Aggregate-1"));
 }
+
+/// Would fail if rows from a pipe or a socket were lost, or waited for the end of the input.
+#[test]
+fn lines_stream_from_pipes_and_sockets() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::Stdio;
+
+    let place = Place::new();
+    let query = "SELECT UPPER(line) AS shout FROM lines WHERE line <> 'quiet'";
+    let stdin = format!("CREATE TABLE lines (line STRING) WITH ('connector'='stdin'); {query}");
+    let mut command = place.command(&["run", "-e", &stdin, "--output", "csv"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    input.write_all(b"one\nquiet\n").unwrap();
+    assert_eq!(output.next().unwrap().unwrap(), "shout");
+    assert_eq!(output.next().unwrap().unwrap(), "ONE");
+    input.write_all(b"two").unwrap();
+    drop(input);
+    assert_eq!(output.next().unwrap().unwrap(), "TWO");
+    assert!(child.wait().unwrap().success());
+
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let socket = format!(
+        "CREATE TABLE lines (line STRING)
+         WITH ('connector'='socket', 'hostname'='127.0.0.1', 'port'='{port}'); {query}"
+    );
+    let mut child = place
+        .command(&["run", "-e", &socket, "--output", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut peer, _) = server.accept().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    for word in ["a", "b"] {
+        writeln!(peer, "{word}").unwrap();
+        let expected = format!("{{\"shout\":\"{}\"}}", word.to_uppercase());
+        assert_eq!(output.next().unwrap().unwrap(), expected);
+    }
+    drop(peer);
+    assert!(child.wait().unwrap().success());
+}

@@ -10,6 +10,7 @@ pub mod formats;
 pub mod blackhole;
 pub mod files;
 pub mod print;
+pub mod stream;
 
 use std::sync::Arc;
 

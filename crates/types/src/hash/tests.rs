@@ -11,7 +11,7 @@ use super::*;
 
 fn hashes(column: ArrayRef) -> Vec<u64> {
     let mut out = Vec::new();
-    hash_rows(&[column.clone()], column.len(), &mut out).unwrap();
+    hash_rows(std::slice::from_ref(&column), column.len(), &mut out).unwrap();
     out
 }
 
