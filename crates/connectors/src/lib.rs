@@ -18,5 +18,11 @@ use thalweg_plan::connector::Connector;
 
 /// Returns all connectors.
 pub fn all() -> Vec<Arc<dyn Connector>> {
-    vec![Arc::new(files::Filesystem), Arc::new(print::Print), Arc::new(blackhole::Blackhole)]
+    vec![
+        Arc::new(files::Filesystem),
+        Arc::new(stream::Lines::Socket),
+        Arc::new(stream::Lines::Stdin),
+        Arc::new(print::Print),
+        Arc::new(blackhole::Blackhole),
+    ]
 }
