@@ -1,7 +1,7 @@
 //! Carries out what an attempt needs decided: who reads what, when to keep a checkpoint, when
 //! output may be published, when the job is over.
 //!
-//! Invariants: one checkpoint at a time; output is published only after the manifest that names
+//! Invariants: checkpoints complete in the order of their epochs; output is published only after the manifest that names
 //! it is written; a committable leaves the manifests only after it was committed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use thalweg_dataflow::job::{Command, hold_of_sequence};
+use thalweg_dataflow::job::{Command, hold_of_sequence, hold_of_split};
 use thalweg_plan::Plan;
 use thalweg_plan::fingerprint::signature;
 use thalweg_plan::node::{BadRecords, NodeKind};
@@ -78,8 +78,9 @@ pub struct Coordinator {
 
 /// What goes on between two messages.
 struct Progress {
-    current: Option<Checkpoint>,
-    /// Answers that arrived before the news that their checkpoint was opened.
+    /// Checkpoints in the making: the one asked for, and the last one of the attempt behind it.
+    open: BTreeMap<Epoch, Checkpoint>,
+    /// Was a checkpoint asked for that is not complete?
     is_requested: bool,
     next_checkpoint: Instant,
 }
@@ -91,7 +92,7 @@ impl Coordinator {
     /// Whatever made the attempt fail.
     pub fn run(&mut self, attempt: &Attempt, inbox: &Receiver<Message>) -> Result<End> {
         let mut progress = Progress {
-            current: None,
+            open: BTreeMap::new(),
             is_requested: false,
             next_checkpoint: Instant::now() + self.interval,
         };
@@ -134,7 +135,7 @@ impl Coordinator {
             Message::WantSplit(node, worker) => self.want_split(attempt, node, worker),
             Message::Opened(info) => {
                 progress.is_requested = true;
-                progress.current = Some(Checkpoint::new(info));
+                progress.open.insert(info.epoch, Checkpoint::new(info));
             }
             Message::Cut { node, epoch, splits, worker, rows, bad } => {
                 let checkpoint = current(progress, epoch)?;
@@ -162,12 +163,16 @@ impl Coordinator {
             Message::Stop(Stop::Gently(ending)) => attempt.command(Command::End(ending)),
         }
         let expected = self.expected();
-        if progress.current.as_ref().is_some_and(|checkpoint| checkpoint.is_complete(expected))
-            && let Some(checkpoint) = progress.current.take()
+        // In the order of epochs: a later state builds on an earlier one.
+        while let Some(first) = progress.open.first_entry()
+            && first.get().is_complete(expected)
         {
+            let checkpoint = first.remove();
             progress.is_requested = false;
             progress.next_checkpoint = Instant::now() + self.interval;
-            return self.complete(checkpoint);
+            if let Some(end) = self.complete(checkpoint)? {
+                return Ok(Some(end));
+            }
         }
         Ok(None)
     }
@@ -190,7 +195,7 @@ impl Coordinator {
         if answer == Answer::Wait {
             desk.waiting.insert(worker);
         }
-        attempt.answer(node, worker, answer);
+        give(attempt, node, worker, answer);
     }
 
     /// Looks for new splits where it is time to.
@@ -212,7 +217,7 @@ impl Coordinator {
                 if answer == Answer::Wait {
                     desk.waiting.insert(worker);
                 } else {
-                    attempt.answer(*node, worker, answer);
+                    give(attempt, *node, worker, answer);
                 }
             }
         }
@@ -333,6 +338,15 @@ impl Coordinator {
     }
 }
 
+/// Answers a reader; until a split is opened, the watermark may not follow those behind it.
+fn give(attempt: &Attempt, node: NodeId, worker: WorkerId, answer: Answer) {
+    if let Answer::Read(assignment) = &answer {
+        let hold = hold_of_split(&assignment.split.id);
+        attempt.command(Command::Discovered(node, vec![hold]));
+    }
+    attempt.answer(node, worker, answer);
+}
+
 /// Returns the watermark of each time domain, by name.
 fn watermarks(plan: &Plan, info: &EpochInfo) -> BTreeMap<String, i64> {
     plan.domains.iter().cloned().zip(info.watermarks.iter().map(|time| time.0)).collect()
@@ -350,8 +364,7 @@ fn is_driven(kind: &NodeKind) -> bool {
 }
 
 fn current(progress: &mut Progress, epoch: Epoch) -> Result<&mut Checkpoint> {
-    match &mut progress.current {
-        Some(checkpoint) if checkpoint.info.epoch == epoch => Ok(checkpoint),
-        _ => Err(Error::internal(format!("an answer for epoch {epoch}, which is no checkpoint"))),
-    }
+    progress.open.get_mut(&epoch).ok_or_else(|| {
+        Error::internal(format!("an answer for epoch {epoch}, which is no checkpoint"))
+    })
 }

@@ -114,21 +114,27 @@ impl Splits {
         }
     }
 
-    /// Returns what holds the watermark back until it is opened: sequences none of whose splits
-    /// is begun, and splits that were begun and must go on.
+    /// Returns what holds the watermark back until it is opened: sequences none of whose splits is
+    /// begun, and unfinished splits up to the last one of their sequence that is begun.
     pub fn holds(&self) -> Vec<String> {
-        let begun: BTreeSet<&str> = self
-            .states
-            .values()
-            .filter(|state| state.is_begun)
-            .map(|state| state.sequence.as_str())
-            .collect();
+        let mut last_begun: BTreeMap<&str, usize> = BTreeMap::new();
+        for (place, id) in self.order.iter().enumerate() {
+            if self.states[id].is_begun {
+                last_begun.insert(&self.states[id].sequence, place);
+            }
+        }
         let mut holds = BTreeSet::new();
-        for state in self.states.values().filter(|state| !state.is_finished) {
-            if state.is_begun {
-                holds.insert(hold_of_split(&SplitId(state.id.clone())));
-            } else if !begun.contains(state.sequence.as_str()) {
-                holds.insert(hold_of_sequence(&state.sequence));
+        for (place, id) in self.order.iter().enumerate() {
+            let state = &self.states[id];
+            match last_begun.get(state.sequence.as_str()) {
+                _ if state.is_finished => {}
+                None => {
+                    holds.insert(hold_of_sequence(&state.sequence));
+                }
+                Some(last) if place <= *last => {
+                    holds.insert(hold_of_split(id));
+                }
+                Some(_) => {}
             }
         }
         holds.into_iter().collect()

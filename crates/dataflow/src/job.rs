@@ -32,7 +32,8 @@ pub struct Start {
     pub pending: BTreeMap<NodeId, Vec<String>>,
 }
 
-/// Returns the hold of a split that was begun in an earlier attempt and must go on.
+/// Returns the hold of a split that is given to a reader, and of one that must be read before the
+/// watermark may follow later splits of its sequence.
 pub fn hold_of_split(split: &SplitId) -> String {
     format!("split {split}")
 }

@@ -164,9 +164,7 @@ impl Pacer {
                     let Some((_, progress)) = self.sources.get_mut(&node) else { continue };
                     progress.watermarks.insert(worker, watermark);
                     progress.waiting.insert(worker, waiting_bytes);
-                    begun.iter().for_each(|sequence| {
-                        progress.pending.remove(sequence);
-                    });
+                    progress.open(begun);
                     if is_finished {
                         progress.finished.insert(worker);
                     }
@@ -192,7 +190,7 @@ impl Pacer {
                 Command::End(ending) => self.end = Some(ending),
                 Command::Discovered(node, sequences) => {
                     if let Some((_, progress)) = self.sources.get_mut(&node) {
-                        progress.pending.extend(sequences);
+                        progress.hold(sequences);
                     }
                 }
             }

@@ -75,11 +75,26 @@ pub struct SourceProgress {
     pub waiting: BTreeMap<usize, usize>,
     /// Workers to which no split will come any more.
     pub finished: BTreeSet<usize>,
-    /// Sequences known and not begun; they hold the watermark back.
+    /// What holds the watermark back until a source instance has opened it.
     pub pending: BTreeSet<String>,
+    /// What was opened; a hold that arrives behind its own end is none.
+    pub opened: BTreeSet<String>,
 }
 
 impl SourceProgress {
+    /// Holds the watermark back until each of `holds` is opened.
+    pub fn hold(&mut self, holds: Vec<String>) {
+        self.pending.extend(holds.into_iter().filter(|hold| !self.opened.contains(hold)));
+    }
+
+    /// Ends holds.
+    pub fn open(&mut self, holds: Vec<String>) {
+        for hold in holds {
+            self.pending.remove(&hold);
+            self.opened.insert(hold);
+        }
+    }
+
     /// Is the source at its end on all `workers`?
     pub fn is_finished(&self, workers: usize) -> bool {
         self.finished.len() == workers

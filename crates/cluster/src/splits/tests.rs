@@ -44,3 +44,12 @@ fn an_unbounded_source_waits() {
     splits.discovered(vec![], false);
     assert_eq!(splits.assign(), Answer::Wait);
 }
+
+/// Would fail if a range that was given out and not begun let the watermark run ahead of it.
+#[test]
+fn a_range_before_a_begun_one_holds_the_watermark() {
+    let mut splits = Splits::default();
+    splits.discovered(vec![split("a0", "a"), split("a1", "a"), split("a2", "a")], true);
+    splits.cut(&[progress("a1", "4", false)]);
+    assert_eq!(splits.holds(), ["split a0", "split a1"]);
+}

@@ -50,8 +50,11 @@ fn the_watermark_is_that_of_the_slowest() {
     progress.watermarks.insert(1, None);
     assert_eq!(progress.watermark(EventTime(3), 2), EventTime(5));
     assert_eq!(progress.watermark(EventTime(9), 2), EventTime(9));
-    progress.pending.insert("b.json".to_owned());
+    progress.hold(vec!["b.json".to_owned()]);
     assert_eq!(progress.watermark(EventTime::MIN, 2), EventTime::MIN);
+    progress.open(vec!["b.json".to_owned(), "c.json".to_owned()]);
+    progress.hold(vec!["c.json".to_owned()]);
+    assert_eq!(progress.watermark(EventTime::MIN, 2), EventTime(5));
     progress.finished.extend([0, 1]);
     assert_eq!(progress.watermark(EventTime(3), 2), EventTime::MAX);
 }
