@@ -5,14 +5,21 @@
 //! an aggregate, with its argument type, decides the layout of its stored state. Rarer aggregates
 //! are wrapped where they come from.
 
-mod average;
 mod count;
+
+mod kept;
+
 mod extreme;
+mod first_last;
+
+mod totals;
+
+mod average;
 mod sum;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef};
 use thalweg_types::{Error, Result};
 
 use crate::function::{Accumulator, AggregateFunction};
@@ -34,6 +41,8 @@ enum Kind {
     Average,
     Min,
     Max,
+    First,
+    Last,
 }
 
 impl AggregateFunction for Builtin {
@@ -54,18 +63,26 @@ impl AggregateFunction for Builtin {
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
+        let result = self.result.data_type();
         match self.kind {
             Kind::Count => Ok(Box::new(count::Count::default())),
-            Kind::Sum => sum::accumulator(&self.argument, self.result.data_type()),
-            Kind::Average => Ok(Box::new(average::Average::default())),
-            Kind::Min => extreme::accumulator(&self.argument, false),
-            Kind::Max => extreme::accumulator(&self.argument, true),
+            Kind::Sum => sum::accumulator(&self.argument, result),
+            Kind::Average => average::accumulator(&self.argument, result),
+            Kind::Min => extreme::least(&self.argument),
+            Kind::Max => extreme::greatest(&self.argument),
+            Kind::First => first_last::first(&self.argument),
+            Kind::Last => first_last::last(&self.argument),
         }
     }
 }
 
 fn field(name: &str, kind: DataType, is_nullable: bool) -> FieldRef {
     Arc::new(Field::new(name, kind, is_nullable))
+}
+
+/// Returns the type in which decimals of `scale` are summed: as wide as there is.
+fn widest(scale: i8) -> DataType {
+    DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale)
 }
 
 /// Returns the number of rows, or of rows in which the argument is not NULL.
@@ -82,38 +99,51 @@ pub fn count() -> Arc<dyn AggregateFunction> {
 
 /// Returns the sum of an argument of BIGINT, DOUBLE or DECIMAL; NULL over no values.
 ///
+/// A sum of DECIMAL(p, s) has ten digits more than its argument, as far as there are.
+///
 /// # Errors
 /// `Invalid` for other types.
 pub fn sum(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
-    let result = match argument {
-        DataType::Int64 | DataType::Float64 => argument.clone(),
-        DataType::Decimal128(_, scale) => DataType::Decimal128(38, *scale),
+    let (state, result) = match argument {
+        DataType::Int64 | DataType::Float64 => (argument.clone(), argument.clone()),
+        DataType::Decimal128(precision, scale) => {
+            let precision = precision.saturating_add(10).min(DECIMAL128_MAX_PRECISION);
+            (widest(*scale), DataType::Decimal128(precision, *scale))
+        }
         other => return Err(Error::invalid(format!("SUM of {other} is not supported"))),
     };
     Ok(Arc::new(Builtin {
         name: format!("sum({argument})"),
         kind: Kind::Sum,
         argument: argument.clone(),
-        state: vec![
-            field("sum", result.clone(), false),
-            field("sum_count", DataType::Int64, false),
-        ],
+        state: vec![field("sum", state, false), field("sum_count", DataType::Int64, false)],
         result: field("sum", result, true),
     }))
 }
 
-/// Returns the mean of a DOUBLE argument; NULL over no values.
-pub fn average() -> Arc<dyn AggregateFunction> {
-    Arc::new(Builtin {
-        name: "avg(Float64)".to_owned(),
+/// Returns the mean of an argument of DOUBLE or DECIMAL; NULL over no values.
+///
+/// A mean of DECIMAL(p, s) has four digits more behind the point, cut off, as far as there are.
+///
+/// # Errors
+/// `Invalid` for other types.
+pub fn average(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
+    let (state, result) = match argument {
+        DataType::Float64 => (DataType::Float64, DataType::Float64),
+        DataType::Decimal128(precision, scale) => {
+            let precision = precision.saturating_add(4).min(DECIMAL128_MAX_PRECISION);
+            let digits = scale.saturating_add(4).min(DECIMAL128_MAX_PRECISION as i8);
+            (widest(*scale), DataType::Decimal128(precision, digits))
+        }
+        other => return Err(Error::invalid(format!("AVG of {other} is not supported"))),
+    };
+    Ok(Arc::new(Builtin {
+        name: format!("avg({argument})"),
         kind: Kind::Average,
-        argument: DataType::Float64,
-        state: vec![
-            field("avg_sum", DataType::Float64, false),
-            field("avg_count", DataType::Int64, false),
-        ],
-        result: field("avg", DataType::Float64, true),
-    })
+        argument: argument.clone(),
+        state: vec![field("avg_sum", state, false), field("avg_count", DataType::Int64, false)],
+        result: field("avg", result, true),
+    }))
 }
 
 /// Returns the least value; NULL over no values.
@@ -121,7 +151,7 @@ pub fn average() -> Arc<dyn AggregateFunction> {
 /// # Errors
 /// `Invalid` for types without an order.
 pub fn min(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
-    extreme(argument, Kind::Min, "min")
+    kept_value(argument, Kind::Min, "min")
 }
 
 /// Returns the greatest value; NULL over no values.
@@ -129,10 +159,31 @@ pub fn min(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
 /// # Errors
 /// `Invalid` for types without an order.
 pub fn max(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
-    extreme(argument, Kind::Max, "max")
+    kept_value(argument, Kind::Max, "max")
 }
 
-fn extreme(argument: &DataType, kind: Kind, name: &str) -> Result<Arc<dyn AggregateFunction>> {
+/// Returns the value that came first and is not NULL; NULL over no values.
+///
+/// Which one that is depends on how rows arrive, also from several workers.
+///
+/// # Errors
+/// `Invalid` for nested types.
+pub fn first_value(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
+    kept_value(argument, Kind::First, "first_value")
+}
+
+/// Returns the value that came last and is not NULL; NULL over no values.
+///
+/// Which one that is depends on how rows arrive, also from several workers.
+///
+/// # Errors
+/// `Invalid` for nested types.
+pub fn last_value(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
+    kept_value(argument, Kind::Last, "last_value")
+}
+
+/// Aggregates whose state is one value of the argument's type.
+fn kept_value(argument: &DataType, kind: Kind, name: &str) -> Result<Arc<dyn AggregateFunction>> {
     let function = Builtin {
         name: format!("{name}({argument})"),
         kind,

@@ -35,7 +35,7 @@ pub(crate) fn function(
         let own = match (expr.func.name(), kinds.as_slice()) {
             ("count", _) => Some(Ok(count())),
             ("sum", [kind]) => sum(kind).ok().map(Ok),
-            ("avg", [DataType::Float64]) => Some(Ok(average())),
+            ("avg", [kind @ DataType::Float64]) => average(kind).ok().map(Ok),
             ("min", [kind]) => min(kind).ok().map(Ok),
             ("max", [kind]) => max(kind).ok().map(Ok),
             _ => None,

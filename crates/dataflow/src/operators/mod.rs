@@ -2,10 +2,20 @@
 //!
 //! [`make`] is the one place that knows which node kind is which operator.
 
+pub mod batches;
+pub mod group_set;
+
 pub mod accumulators;
+
+pub mod keyed;
+
+pub mod slices;
 
 pub mod due;
 pub mod ordering;
+
+#[cfg(test)]
+mod testing;
 
 pub mod aggregate;
 pub mod pre_aggregate;
@@ -26,12 +36,12 @@ use crate::operator::Operator;
 pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> {
     let output = node.schema.clone();
     Ok(match &node.kind {
-        NodeKind::Aggregate(aggregate) => Some(match (aggregate.stage, &aggregate.window) {
+        NodeKind::Aggregate(aggregate) => Some(match (aggregate.stage, aggregate.window) {
             (Stage::Partial, _) => {
-                Box::new(pre_aggregate::PreAggregate::new(aggregate.clone(), &input, output)?)
+                Box::new(pre_aggregate::PreAggregate::new(aggregate, &input, output)?)
             }
-            (_, None) => Box::new(aggregate::Aggregate::new(aggregate.clone(), &input, output)?),
-            (_, Some(spec)) => window::make(aggregate.clone(), *spec, &input, output)?,
+            (_, None) => Box::new(aggregate::Aggregate::new(aggregate, &input, output)?),
+            (_, Some(spec)) => window::make(aggregate, spec, &input, output)?,
         }),
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))

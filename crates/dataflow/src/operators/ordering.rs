@@ -5,7 +5,7 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
 use thalweg_plan::node::SortKey;
-use thalweg_types::Result;
+use thalweg_types::{Error, Result};
 
 /// Turns rows into bytes that compare as the rows do.
 #[derive(Debug)]
@@ -36,7 +36,11 @@ impl Ordering {
             let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
             SortField::new_with_options(schema.field(key.column).data_type().clone(), options)
         });
-        let converter = RowConverter::new(fields.collect())?;
+        let converter = RowConverter::new(fields.collect()).map_err(|error| {
+            Error::invalid("rows of these types cannot be ordered")
+                .remedy("leave columns of nested types out")
+                .caused_by(error)
+        })?;
         Ok(Ordering { columns: all.iter().map(|key| key.column).collect(), converter })
     }
 

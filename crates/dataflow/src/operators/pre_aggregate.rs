@@ -2,34 +2,52 @@
 //! exchanged, so that few rows travel.
 //!
 //! Invariants: nothing is kept from one epoch to the next; it judges lateness itself, since
-//! behind it rows are partial states of a whole window.
+//! behind it rows are partial states of a whole window. What it puts out is append-only, so it
+//! may send early when the epoch is large.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::node::AggregateNode;
-use thalweg_plan::window::WindowSpec;
-use thalweg_types::{Change, Groups, Result};
+use thalweg_plan::window::{Assigner, WindowSpec};
+use thalweg_state::StateReader;
+use thalweg_types::{Change, Error, Groups, Moment, Result};
 
-use super::accumulators::{BATCH_ROWS, Keyed, batch};
-use super::due::{Due, column_of, split_late, times};
+use super::batches::{BATCH_ROWS, batch, groups_of, next_rows};
+use super::due::{Due, Gate};
+use super::keyed::{Blueprint, Keyed};
+use super::slices::{Slice, Slices, by_window, window_columns};
 use crate::operator::{Close, Operator, Output, Step};
 
 /// Bytes of keys and states after which they are sent before the epoch ends.
 const BYTES_MAX: usize = 64 << 20;
+/// Rows of one batch: the exchange cuts it into one for each worker.
+const ROWS_MAX: usize = 8 * BATCH_ROWS;
+/// Emptied tables that are kept to be used again.
+const SPARE_MAX: usize = 4;
+
+/// What a pre-aggregation by window knows of windows.
+struct Windows {
+    spec: WindowSpec,
+    due: Due,
+    gate: Gate,
+}
 
 /// Folds rows by key, and by window or slice.
 pub struct PreAggregate {
-    node: AggregateNode,
-    input: SchemaRef,
+    blueprint: Arc<Blueprint>,
     output: SchemaRef,
-    window: Option<(WindowSpec, Due)>,
-    /// Tables by end and start of the window; one without windows.
-    tables: BTreeMap<(i64, i64), Keyed>,
-    /// Emptied tables, to be used again.
+    windows: Option<Windows>,
+    /// A table for each window; one without windows.
+    tables: BTreeMap<Slice, Keyed>,
     spare: Vec<Keyed>,
-    horizon: i64,
+    /// Tables that are being sent.
+    leaving: VecDeque<(Slice, Keyed)>,
+    /// Next row of the first of them.
+    next: usize,
+    bytes_max: usize,
+    groups: Vec<u32>,
 }
 
 impl PreAggregate {
@@ -37,140 +55,112 @@ impl PreAggregate {
     ///
     /// # Errors
     /// `Invalid` if a type is not supported.
-    pub fn new(node: AggregateNode, input: &SchemaRef, output: SchemaRef) -> Result<PreAggregate> {
-        let window = node.window.map(|spec| Due::new(&spec, input).map(|due| (spec, due)));
-        let window = window.transpose()?;
-        Keyed::new(&node, input)?;
-        let input = input.clone();
-        let (tables, spare) = (BTreeMap::new(), Vec::new());
-        Ok(PreAggregate { node, input, output, window, tables, spare, horizon: i64::MIN })
+    pub fn new(node: &AggregateNode, input: &SchemaRef, output: SchemaRef) -> Result<PreAggregate> {
+        let windows = |spec: WindowSpec| {
+            if matches!(spec.assigner, Assigner::Session { .. }) {
+                return Err(Error::internal("sessions cannot be aggregated before the exchange"));
+            }
+            let due = Due::new(&spec, input)?;
+            let slices = Slices::new(spec.assigner);
+            Ok(Windows { spec, due, gate: Gate::new(&spec, slices, node.divert_late) })
+        };
+        Ok(PreAggregate {
+            blueprint: Blueprint::new(node, input)?,
+            output,
+            windows: node.window.map(windows).transpose()?,
+            tables: BTreeMap::new(),
+            spare: Vec::new(),
+            leaving: VecDeque::new(),
+            next: 0,
+            bytes_max: BYTES_MAX,
+            groups: Vec::new(),
+        })
     }
 
-    fn add(&mut self, place: (i64, i64), change: &Change) -> Result<()> {
-        let keyed = match self.tables.entry(place) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(match self.spare.pop() {
-                    Some(keyed) => keyed,
-                    None => Keyed::new(&self.node, &self.input)?,
-                })
-            }
-        };
-        let groups = keyed.intern(&change.rows)?;
-        keyed.add(change, groups)
+    fn add(&mut self, slice: Slice, change: &Change) -> Result<()> {
+        if !self.tables.contains_key(&slice) {
+            let keyed = self.spare.pop().map_or_else(|| self.blueprint.keyed(), Ok)?;
+            self.tables.insert(slice, keyed);
+        }
+        let keyed = self.tables.get_mut(&slice).expect("inserted above");
+        keyed.intern(&change.rows, &mut self.groups)?;
+        keyed.add(change, &self.groups)
     }
 
     /// Sends and forgets what is folded so far.
-    fn flush(&mut self, out: &mut Output) -> Result<()> {
-        for ((end, start), mut keyed) in std::mem::take(&mut self.tables) {
-            let rows = keyed.len();
-            let mut columns = match &self.window {
-                None => Vec::new(),
-                Some(_) => window_columns(&self.output, (start, end), rows)?,
-            };
-            columns.extend(keyed.keys_and_states(Groups::First(rows))?);
-            let rows = batch(&self.output, columns, rows)?;
-            (0..rows.num_rows()).step_by(BATCH_ROWS * 8).for_each(|at| {
-                let length = (rows.num_rows() - at).min(BATCH_ROWS * 8);
-                out.send(Change::append(rows.slice(at, length)));
-            });
-            keyed.clear();
-            if self.spare.len() < 4 {
+    fn flush(&mut self, out: &mut Output) -> Result<Step> {
+        self.leaving.extend(std::mem::take(&mut self.tables));
+        self.send(out)
+    }
+
+    fn send(&mut self, out: &mut Output) -> Result<Step> {
+        while let Some((slice, keyed)) = self.leaving.front_mut() {
+            while self.next < keyed.len() {
+                if out.is_full() {
+                    return Ok(Step::More);
+                }
+                let range = next_rows(self.next, keyed.len(), ROWS_MAX);
+                let rows = range.len();
+                self.next = range.end;
+                let mut columns = match &self.windows {
+                    None => Vec::new(),
+                    Some(_) => window_columns(&self.output, *slice, rows)?,
+                };
+                columns.extend(keyed.keys_and_states(Groups::At(&groups_of(range)))?);
+                out.send(Change::append(batch(&self.output, columns, rows)?));
+            }
+            self.next = 0;
+            let Some((_, mut keyed)) = self.leaving.pop_front() else { break };
+            if self.spare.len() < SPARE_MAX {
+                keyed.clear();
                 self.spare.push(keyed);
             }
         }
-        Ok(())
+        Ok(Step::Done)
     }
-}
-
-/// Returns the two columns of one window, `rows` times.
-pub(super) fn window_columns(
-    schema: &SchemaRef,
-    (start, end): (i64, i64),
-    rows: usize,
-) -> Result<Vec<ArrayRef>> {
-    let column = |index: usize, value: i64| -> Result<ArrayRef> {
-        column_of(vec![value; rows], schema.field(index).data_type())
-    };
-    Ok(vec![column(0, start)?, column(1, end)?])
-}
-
-/// Cuts a change into one for each window, in order of end and start.
-pub(super) fn by_window(spec: &WindowSpec, change: &Change) -> Result<Vec<((i64, i64), Change)>> {
-    let (starts, ends) =
-        (times(change.rows.column(spec.start))?, times(change.rows.column(spec.end))?);
-    let (starts, ends) = (starts.values(), ends.values());
-    let Some((start, end)) = starts.first().zip(ends.first()) else { return Ok(Vec::new()) };
-    if starts.iter().all(|s| s == start) && ends.iter().all(|e| e == end) {
-        return Ok(vec![((*end, *start), change.clone())]);
-    }
-    let mut places: BTreeMap<(i64, i64), Vec<u32>> = BTreeMap::new();
-    for (row, place) in ends.iter().copied().zip(starts.iter().copied()).enumerate() {
-        places.entry(place).or_default().push(row as u32);
-    }
-    let part = |(place, rows)| Ok((place, change.take(&UInt32Array::from(rows))?));
-    places.into_iter().map(part).collect()
-}
-
-/// Takes late rows out of `change`: counts them, and sends them to output 1 if asked.
-pub(super) fn without_late(
-    node: &AggregateNode,
-    spec: &WindowSpec,
-    change: Change,
-    horizon: i64,
-    out: &mut Output,
-) -> Result<Change> {
-    let (starts, ends) =
-        (times(change.rows.column(spec.start))?, times(change.rows.column(spec.end))?);
-    let assigner = spec.assigner;
-    let last_end = |row: usize, ends: &Int64Array| match assigner.slice() {
-        0 => ends.value(row),
-        _ => assigner.windows_of(starts.value(row)).last().map_or(ends.value(row), |w| w.1),
-    };
-    let (good, late) = split_late(&ends, horizon, |row| last_end(row, &ends));
-    if late.is_empty() {
-        return Ok(change);
-    }
-    out.count_late(late.len());
-    if node.divert_late {
-        out.send_to(1, change.take(&UInt32Array::from(late))?);
-    }
-    change.take(&UInt32Array::from(good))
 }
 
 impl Operator for PreAggregate {
     fn batch(&mut self, _: usize, change: Change, out: &mut Output) -> Result<Step> {
-        match self.window {
+        match &self.windows {
             None => self.add((0, 0), &change)?,
-            Some((spec, _)) => {
-                let change = without_late(&self.node, &spec, change, self.horizon, out)?;
-                for (place, part) in by_window(&spec, &change)? {
-                    self.add(place, &part)?;
+            Some(windows) => {
+                let change = windows.gate.admit(change, &windows.due, out)?;
+                for (slice, part) in by_window(&windows.spec, change)? {
+                    self.add(slice, &part)?;
                 }
             }
         }
-        if self.tables.values().map(Keyed::bytes).sum::<usize>() > BYTES_MAX {
-            self.flush(out)?;
+        if self.tables.values().map(Keyed::bytes).sum::<usize>() > self.bytes_max {
+            return self.flush(out);
         }
         Ok(Step::Done)
     }
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
-        self.flush(out)?;
-        if let Some((_, due)) = &self.window {
-            self.horizon = due.horizon(&close.moment);
+        if let Some(windows) = &mut self.windows {
+            windows.due.close(close);
         }
-        Ok(Step::Done)
+        self.flush(out)
     }
 
-    fn restore(
-        &mut self,
-        _: &thalweg_state::StateReader,
-        at: &thalweg_types::Moment,
-    ) -> Result<()> {
-        if let Some((_, due)) = &self.window {
-            self.horizon = due.horizon(at);
+    fn resume(&mut self, out: &mut Output) -> Result<Step> {
+        self.send(out)
+    }
+
+    /// Nothing is kept but how far time has come: after a restore late rows are still late.
+    fn restore(&mut self, _: &StateReader, at: &Moment) -> Result<()> {
+        if let Some(windows) = &mut self.windows {
+            windows.due.restore(at);
         }
         Ok(())
     }
+
+    fn size(&self) -> (usize, usize) {
+        let tables = self.tables.values().chain(self.leaving.iter().map(|(_, keyed)| keyed));
+        tables.fold((0, 0), |(bytes, rows), keyed| (bytes + keyed.bytes(), rows + keyed.len()))
+    }
 }
+
+#[cfg(test)]
+mod tests;

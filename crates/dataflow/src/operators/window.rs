@@ -1,25 +1,30 @@
 //! Windowed aggregation over slices: tumbling, hopping, cumulating, and windows attached before.
 //!
-//! Invariants: a row is added to one slice only, whatever the number of windows that hold it;
-//! a window fires once, when the watermark (or the wall clock) passes its end; windows and keys
-//! without rows send nothing. What a firing costs does not grow with size over slide: partial
-//! states are kept in two stacks (see [`stacks`]).
+//! Invariants: a row is added to one slice only, whatever the number of windows that hold it; a
+//! window fires once, at the close at which it is complete, in order of window ends; windows and
+//! keys without rows send nothing. What a firing costs per key does not grow with size over
+//! slide (see [`stacks`]). At most one window at a time is taken apart for sending, so that a
+//! watermark that jumps over many windows does not fill memory.
 
 mod session;
+mod session_list;
 mod stacks;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use thalweg_plan::node::{AggregateNode, Stage};
 use thalweg_plan::window::{Assigner, WindowSpec};
 use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 
-use super::accumulators::{BATCH_ROWS, Keyed, batch};
-use super::due::Due;
-use super::pre_aggregate::{by_window, window_columns, without_late};
+use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
+use super::due::{Due, Gate};
+use super::group_set::GroupSet;
+use super::keyed::{Blueprint, Keyed};
+use super::slices::{Slice, Slices, by_window, window_columns};
 use crate::operator::{Close, Operator, Output, Step};
 use stacks::Stacks;
 
@@ -28,7 +33,7 @@ use stacks::Stacks;
 /// # Errors
 /// `Invalid` if a type is not supported.
 pub fn make(
-    node: AggregateNode,
+    node: &AggregateNode,
     spec: WindowSpec,
     input: &SchemaRef,
     output: SchemaRef,
@@ -41,286 +46,265 @@ pub fn make(
     })
 }
 
-/// A slice's end and start, in the unit of the window columns.
-type Slice = (i64, i64);
+/// The rows of one slice.
+struct Pane {
+    keyed: Keyed,
+    /// Groups changed since the last snapshot.
+    unsaved: GroupSet,
+}
 
-/// What is to be sent for a window that fired.
-struct Fired {
-    start: i64,
-    end: i64,
+/// A complete window that is being sent.
+struct Firing {
+    window: Slice,
     keyed: Keyed,
     next: usize,
 }
 
 /// Aggregates by window and key.
 pub struct SliceWindow {
-    node: AggregateNode,
+    blueprint: Arc<Blueprint>,
     spec: WindowSpec,
+    slices: Slices,
     due: Due,
-    input: SchemaRef,
+    /// Judges lateness; behind a pre-aggregation that is done.
+    gate: Option<Gate>,
     output: SchemaRef,
     state: SchemaRef,
-    panes: BTreeMap<Slice, Keyed>,
+    panes: BTreeMap<Slice, Pane>,
+    /// The slices of the window that fires next, where windows are made of several.
     stacks: Stacks,
-    /// End of the last window that fired, for windows made of several slices.
-    last_fired: Option<i64>,
-    horizon: i64,
-    unsaved: BTreeSet<Slice>,
-    fired: VecDeque<Fired>,
+    /// Windows that end at or before this fired, or had no rows in time.
+    fired_to: i64,
+    firing: Option<Firing>,
+    groups: Vec<u32>,
 }
 
 impl SliceWindow {
     fn new(
-        node: AggregateNode,
+        node: &AggregateNode,
         spec: WindowSpec,
         input: &SchemaRef,
         output: SchemaRef,
     ) -> Result<SliceWindow> {
+        let blueprint = Blueprint::new(node, input)?;
         let due = Due::new(&spec, input)?;
-        let keyed = Keyed::new(&node, input)?;
+        let slices = Slices::new(spec.assigner);
+        let window: Vec<Field> = output.fields()[..2].iter().map(|f| f.as_ref().clone()).collect();
         Ok(SliceWindow {
-            state: state_schema(&node, input, &output),
-            stacks: Stacks::new(keyed),
-            node,
+            gate: (node.stage == Stage::Whole).then(|| Gate::new(&spec, slices, node.divert_late)),
+            state: window_first(&blueprint.state_schema(&[]), &window),
+            stacks: Stacks::new(&blueprint)?,
+            blueprint,
             spec,
+            slices,
             due,
-            input: input.clone(),
             output,
             panes: BTreeMap::new(),
-            last_fired: None,
-            horizon: i64::MIN,
-            unsaved: BTreeSet::new(),
-            fired: VecDeque::new(),
+            fired_to: i64::MIN,
+            firing: None,
+            groups: Vec::new(),
         })
-    }
-
-    /// Are windows made of several slices?
-    fn is_sliced(&self) -> bool {
-        self.spec.assigner.slice() > 0 && !matches!(self.spec.assigner, Assigner::Tumble { .. })
-    }
-
-    fn new_keyed(&self) -> Result<Keyed> {
-        Keyed::new(&self.node, &self.input)
     }
 
     fn add(&mut self, slice: Slice, change: &Change) -> Result<()> {
         if !self.panes.contains_key(&slice) {
-            let keyed = self.new_keyed()?;
-            self.panes.insert(slice, keyed);
+            let pane = Pane { keyed: self.blueprint.keyed()?, unsaved: GroupSet::default() };
+            self.panes.insert(slice, pane);
         }
         let pane = self.panes.get_mut(&slice).expect("inserted above");
-        let groups = pane.intern(&change.rows)?;
-        pane.add(change, groups)?;
-        self.unsaved.insert(slice);
-        if self.is_sliced() && self.last_fired.is_some_and(|fired| slice.0 <= fired) {
-            // The slice is in windows that fired; the later ones take the rows too.
-            let mut more = self.new_keyed()?;
-            let groups = more.intern(&change.rows)?;
-            more.add(change, groups)?;
-            let columns = more.keys_and_states(Groups::First(more.len()))?;
-            self.stacks
-                .add_late(slice.0, &columns, more.len(), || Keyed::new(&self.node, &self.input))?;
+        pane.keyed.intern(&change.rows, &mut self.groups)?;
+        pane.keyed.add(change, &self.groups)?;
+        pane.unsaved.extend(&self.groups);
+        if self.slices != Slices::Whole && slice.0 <= self.fired_to {
+            // Some windows of the slice fired; the later ones take the rows too.
+            let mut more = self.blueprint.keyed()?;
+            more.intern(&change.rows, &mut self.groups)?;
+            more.add(change, &self.groups)?;
+            self.stacks.amend(slice.0, &mut more)?;
         }
         Ok(())
     }
 
-    /// Fires every window that is complete at `self.horizon`.
-    fn fire(&mut self) -> Result<()> {
-        if self.is_sliced() {
-            while let Some(end) = self.next_end().filter(|end| *end <= self.horizon) {
-                self.fire_sliced(end)?;
-            }
-            let assigner = self.spec.assigner;
-            let horizon = self.horizon;
-            self.panes.retain(|(_, start), _| last_end(assigner, *start) > horizon);
-        } else {
-            let open = self.panes.split_off(&(self.horizon.saturating_add(1), i64::MIN));
-            let complete = std::mem::replace(&mut self.panes, open);
-            for ((end, start), keyed) in complete {
-                self.fired.push_back(Fired { start, end, keyed, next: 0 });
-            }
-        }
-        let panes = &self.panes;
-        self.unsaved.retain(|slice| panes.contains_key(slice));
-        Ok(())
-    }
-
-    /// Returns the end of the next window that has rows.
-    fn next_end(&self) -> Option<i64> {
-        let slice = self.spec.assigner.slice();
-        let after = self.last_fired.unwrap_or(i64::MIN);
-        let next_pane = self
-            .panes
-            .range((after.saturating_add(1), i64::MIN)..)
-            .next()
-            .map(|((end, _), _)| *end);
-        let next_step = (!self.stacks.is_empty()).then(|| after + slice);
-        next_pane.into_iter().chain(next_step).min()
-    }
-
-    fn fire_sliced(&mut self, end: i64) -> Result<()> {
-        let slice = self.spec.assigner.slice();
-        let start = window_start(self.spec.assigner, end);
-        self.last_fired = Some(end);
-        let (node, input) = (self.node.clone(), self.input.clone());
-        let fresh = || Keyed::new(&node, &input);
-        if let Some(pane) = self.panes.get_mut(&(end, end - slice)) {
-            let columns = pane.keys_and_states(Groups::First(pane.len()))?;
-            self.stacks.push(end, &columns, pane.len())?;
-        }
-        let panes = &mut self.panes;
-        self.stacks.evict(
-            start,
-            |slice_end| match panes.get_mut(&(slice_end, slice_end - slice)) {
-                Some(pane) => Ok((pane.keys_and_states(Groups::First(pane.len()))?, pane.len())),
-                None => Ok((Vec::new(), 0)),
-            },
-            fresh,
-        )?;
-        let keyed = self.stacks.total(fresh)?;
-        if !keyed.is_empty() {
-            self.fired.push_back(Fired { start, end, keyed, next: 0 });
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, out: &mut Output) -> Result<Step> {
-        while let Some(mut fired) = self.fired.pop_front() {
-            while fired.next < fired.keyed.len() {
-                if out.is_full() {
-                    self.fired.push_front(fired);
-                    return Ok(Step::More);
+    /// Sends every window that is complete.
+    fn fire(&mut self, out: &mut Output) -> Result<Step> {
+        loop {
+            if let Some(firing) = &mut self.firing {
+                while firing.next < firing.keyed.len() {
+                    if out.is_full() {
+                        return Ok(Step::More);
+                    }
+                    out.send(firing.chunk(&self.output)?);
                 }
-                let to = (fired.next + BATCH_ROWS).min(fired.keyed.len());
-                let groups: Vec<u32> = (fired.next as u32..to as u32).collect();
-                let window = (fired.start, fired.end);
-                let mut columns = window_columns(&self.output, window, groups.len())?;
-                columns.extend(fired.keyed.keys_and_values(Groups::At(&groups))?);
-                out.send(Change::append(batch(&self.output, columns, groups.len())?));
-                fired.next = to;
+            }
+            self.firing = match self.slices {
+                Slices::Whole => self.next_pane(),
+                _ => self.next_window()?,
+            };
+            if self.firing.is_none() {
+                self.fired_to = self.fired_to.max(self.due.complete());
+                return Ok(Step::Done);
             }
         }
-        Ok(Step::Done)
     }
 
-    fn spec_of_state(&self) -> TableSpec {
-        let keys = self.node.keys.len();
+    /// Takes out the next complete window that is a pane of its own.
+    fn next_pane(&mut self) -> Option<Firing> {
+        let entry = self.panes.first_entry().filter(|e| e.key().0 <= self.due.complete())?;
+        let (window, pane) = entry.remove_entry();
+        Some(Firing { window, keyed: pane.keyed, next: 0 })
+    }
+
+    /// Merges the slices of the next complete window.
+    fn next_window(&mut self) -> Result<Option<Firing>> {
+        while let Some(last) = self.next_slice().filter(|last| last.0 <= self.due.complete()) {
+            let end = last.0;
+            let start = self.slices.window_start(last);
+            self.fired_to = end;
+            if let Some(pane) = self.panes.get_mut(&last) {
+                self.stacks.push(end, &mut pane.keyed)?;
+            }
+            let held = (start.saturating_add(1), i64::MIN)..=(end, i64::MAX);
+            let held = self.panes.range_mut(held).map(|((end, _), pane)| (*end, &mut pane.keyed));
+            self.stacks.evict(start, end, held)?;
+            let keyed = self.stacks.total()?;
+            self.drop_panes();
+            if !keyed.is_empty() {
+                return Ok(Some(Firing { window: (end, start), keyed, next: 0 }));
+            }
+        }
+        self.fired_to = self.fired_to.max(self.due.complete());
+        self.drop_panes();
+        Ok(None)
+    }
+
+    /// Returns the last slice of the next window that has rows.
+    fn next_slice(&self) -> Option<Slice> {
+        let after = (self.fired_to.saturating_add(1), i64::MIN);
+        let pane = self.panes.range(after..).next().map(|(slice, _)| *slice);
+        let step = match self.stacks.is_empty() {
+            true => None,
+            false => self.slices.after(self.fired_to),
+        };
+        pane.into_iter().chain(step).min()
+    }
+
+    /// Drops the slices that no later window holds.
+    fn drop_panes(&mut self) {
+        while let Some(entry) = self.panes.first_entry() {
+            if self.slices.last_end(*entry.key()) > self.fired_to {
+                break;
+            }
+            entry.remove();
+        }
+    }
+
+    fn table(&self) -> TableSpec {
+        let keys = self.blueprint.key_count();
         TableSpec { name: "panes", key: 2 + keys, route: (2..2 + keys).collect() }
     }
-}
 
-/// Returns the end of the last window that holds the slice starting at `start`.
-fn last_end(assigner: Assigner, start: i64) -> i64 {
-    assigner.windows_of(start).last().map_or(i64::MIN, |window| window.1)
-}
-
-/// Returns the start of the window that ends at `end`.
-fn window_start(assigner: Assigner, end: i64) -> i64 {
-    match assigner {
-        Assigner::Hop { size, .. } => end - size,
-        Assigner::Cumulate { size, step, offset } => {
-            let last = end - step;
-            last - (last - offset).rem_euclid(size)
+    /// Takes one batch of restored rows into the panes that are not over.
+    fn restore_rows(&mut self, rows: RecordBatch) -> Result<()> {
+        check_state(&rows, &self.state)?;
+        let columns = WindowSpec { start: 0, end: 1, ..self.spec };
+        for (slice, part) in by_window(&columns, Change::append(rows))? {
+            if self.slices.last_end(slice) <= self.fired_to {
+                continue;
+            }
+            let keyed = match self.panes.remove(&slice) {
+                Some(pane) => pane.keyed,
+                None => self.blueprint.keyed()?,
+            };
+            let mut pane = Pane { keyed, unsaved: GroupSet::default() };
+            pane.keyed.merge(&part.rows.columns()[2..], part.len())?;
+            self.panes.insert(slice, pane);
         }
-        other => end - other.slice(),
+        Ok(())
     }
 }
 
-/// Returns the schema of `[start, end, keys…, states…]`.
-pub(super) fn state_schema(
-    node: &AggregateNode,
-    input: &SchemaRef,
-    output: &SchemaRef,
-) -> SchemaRef {
-    let head = (0..2).map(|column| output.field(column).clone());
-    let keys = node.keys.iter().map(|key| input.field(*key).clone());
-    let states = node.calls.iter().flat_map(|call| call.function.state());
-    let states = states.enumerate().map(|(index, field)| {
-        field.as_ref().clone().with_name(format!("{index} {}", field.name()))
-    });
-    let fields: Vec<_> = head.chain(keys).chain(states).collect();
-    std::sync::Arc::new(arrow::datatypes::Schema::new(fields))
+impl Firing {
+    /// Returns the next rows to send.
+    fn chunk(&mut self, schema: &SchemaRef) -> Result<Change> {
+        let range = next_rows(self.next, self.keyed.len(), BATCH_ROWS);
+        let rows = range.len();
+        self.next = range.end;
+        let mut columns: Vec<ArrayRef> = window_columns(schema, self.window, rows)?;
+        columns.extend(self.keyed.keys_and_values(Groups::At(&groups_of(range)))?);
+        Ok(Change::append(batch(schema, columns, rows)?))
+    }
+}
+
+/// Returns the schema `[start, end, …]`.
+fn window_first(rest: &SchemaRef, window: &[Field]) -> SchemaRef {
+    let rest = rest.fields().iter().map(|field| field.as_ref().clone());
+    Arc::new(Schema::new(window.iter().cloned().chain(rest).collect::<Vec<_>>()))
 }
 
 impl Operator for SliceWindow {
     fn batch(&mut self, _: usize, mut change: Change, out: &mut Output) -> Result<Step> {
-        if self.node.stage == Stage::Whole {
-            change = without_late(&self.node, &self.spec, change, self.horizon, out)?;
+        if let Some(gate) = &self.gate {
+            change = gate.admit(change, &self.due, out)?;
         }
-        for (slice, part) in by_window(&self.spec, &change)? {
+        for (slice, part) in by_window(&self.spec, change)? {
             self.add(slice, &part)?;
         }
         Ok(Step::Done)
     }
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
-        self.horizon = self.due.horizon(&close.moment);
-        self.fire()?;
-        self.send(out)
+        self.due.close(close);
+        self.fire(out)
     }
 
     fn resume(&mut self, out: &mut Output) -> Result<Step> {
-        self.send(out)
+        self.fire(out)
     }
 
     fn wake(&self) -> Option<EventTime> {
-        let next = match self.is_sliced() {
-            true => self.next_end()?,
-            false => self.panes.keys().next()?.0,
+        let next = match self.slices {
+            Slices::Whole => self.panes.first_key_value().map(|(slice, _)| *slice),
+            _ => self.next_slice(),
         };
-        self.due.wake(next)
+        self.due.wake(next?.0)
     }
 
+    /// What fired stays in older snapshots; a restore sees by the time that it is over.
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        let unsaved = std::mem::take(&mut self.unsaved);
-        let spec = self.spec_of_state();
-        for ((end, start), pane) in &mut self.panes {
-            if to.is_full() || unsaved.contains(&(*end, *start)) {
-                let rows = pane.len();
-                let mut columns = window_columns(&self.output, (*start, *end), rows)?;
-                columns.extend(pane.keys_and_states(Groups::First(rows))?);
-                to.put(&spec, batch(&self.state, columns, rows)?)?;
-            }
+        let table = self.table();
+        for (slice, pane) in &mut self.panes {
+            let unsaved = pane.unsaved.take();
+            let groups = match to.is_full() {
+                true => Groups::First(pane.keyed.len()),
+                false => Groups::At(&unsaved),
+            };
+            let mut columns = window_columns(&self.state, *slice, groups.len())?;
+            columns.extend(pane.keyed.keys_and_states(groups)?);
+            to.put(&table, batch(&self.state, columns, groups.len())?)?;
         }
         Ok(())
     }
 
     fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
-        self.horizon = self.due.horizon(at);
-        let mut kept: BTreeMap<Slice, Vec<(Vec<ArrayRef>, usize)>> = BTreeMap::new();
+        self.due.restore(at);
+        self.fired_to = self.due.complete();
         for rows in from.table("panes")? {
-            let whole = WindowSpec { start: 0, end: 1, ..self.spec };
-            for (slice, part) in by_window(&whole, &Change::append(rows))? {
-                let columns = part.rows.columns()[2..].to_vec();
-                kept.entry(slice).or_default().push((columns, part.len()));
-            }
+            self.restore_rows(rows)?;
         }
-        let (assigner, sliced, horizon) = (self.spec.assigner, self.is_sliced(), self.horizon);
-        kept.retain(|(end, start), _| match sliced {
-            true => last_end(assigner, *start) > horizon,
-            false => *end > horizon,
-        });
-        for (slice, parts) in kept {
-            let mut pane = self.new_keyed()?;
-            for (columns, rows) in &parts {
-                pane.merge_columns(columns, *rows)?;
+        if self.slices != Slices::Whole {
+            for ((end, _), pane) in self.panes.range_mut(..=(self.fired_to, i64::MAX)) {
+                self.stacks.push(*end, &mut pane.keyed)?;
             }
-            if sliced && slice.0 <= horizon {
-                let columns = pane.keys_and_states(Groups::First(pane.len()))?;
-                self.stacks.push(slice.0, &columns, pane.len())?;
-            }
-            self.panes.insert(slice, pane);
-        }
-        if sliced && horizon > i64::MIN && horizon < i64::MAX {
-            let step = assigner.slice();
-            self.last_fired = Some(assigner.slice_start(horizon));
-            debug_assert!(step > 0);
         }
         Ok(())
     }
 
     fn size(&self) -> (usize, usize) {
-        let bytes = self.panes.values().map(Keyed::bytes).sum::<usize>() + self.stacks.bytes();
-        (bytes, self.panes.values().map(Keyed::len).sum())
+        let panes = self.panes.values();
+        let bytes = panes.clone().map(|pane| pane.keyed.bytes() + pane.unsaved.bytes());
+        (bytes.sum::<usize>() + self.stacks.bytes(), panes.map(|pane| pane.keyed.len()).sum())
     }
 }
+
+#[cfg(test)]
+mod tests;

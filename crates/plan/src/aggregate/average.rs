@@ -1,76 +1,65 @@
-//! `AVG` of floating-point numbers.
+//! `AVG` of floating-point numbers and decimals; NULL over no values.
 
-use std::sync::Arc;
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type};
+use thalweg_types::{Error, Groups, Result};
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
-use arrow::datatypes::{Float64Type, Int64Type};
-use thalweg_types::{Groups, Result};
-
+use super::totals::{Summand, Totals, typed};
+use super::widest;
 use crate::function::{Accumulator, Rows};
 
-/// Sum and number of values.
-#[derive(Debug, Default)]
-pub(super) struct Average {
-    sums: Vec<f64>,
-    counts: Vec<i64>,
-}
-
-impl Average {
-    fn resize(&mut self, total: usize) {
-        self.sums.resize(total, 0.0);
-        self.counts.resize(total, 0);
+pub(super) fn accumulator(argument: &DataType, result: &DataType) -> Result<Box<dyn Accumulator>> {
+    let kind = result.clone();
+    match (argument, result) {
+        (DataType::Float64, _) => Ok(Box::new(Average {
+            totals: Totals::<Float64Type>::new(kind.clone()),
+            kind,
+            mean: |sum, count| Some(sum / count as f64),
+        })),
+        (DataType::Decimal128(_, scale), DataType::Decimal128(_, digits)) => {
+            let more = digits.saturating_sub(*scale).max(0).unsigned_abs();
+            let factor = 10_i128.pow(u32::from(more));
+            Ok(Box::new(Average {
+                totals: Totals::<Decimal128Type>::new(widest(*scale)),
+                kind,
+                mean: move |sum: i128, count| {
+                    sum.checked_mul(factor).map(|sum| sum / i128::from(count))
+                },
+            }))
+        }
+        _ => Err(Error::invalid(format!("AVG of {argument} is not supported"))),
     }
 }
 
-impl Accumulator for Average {
+/// Sums, their counts, and how a mean is made of both.
+struct Average<T: Summand, F> {
+    totals: Totals<T>,
+    kind: DataType,
+    mean: F,
+}
+
+impl<T: Summand, F: Fn(T::Native, i64) -> Option<T::Native> + Send> Accumulator for Average<T, F> {
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        self.resize(rows.total);
-        let values = rows.arguments[0].as_primitive::<Float64Type>();
-        for (row, group) in rows.groups.iter().enumerate() {
-            let weight = rows.weight(row);
-            if weight != 0 && values.is_valid(row) {
-                self.sums[*group as usize] += values.value(row) * weight as f64;
-                self.counts[*group as usize] += weight;
-            }
-        }
-        Ok(())
+        self.totals.update(rows)
     }
 
     fn merge(&mut self, groups: &[u32], partial: &[ArrayRef], total: usize) -> Result<()> {
-        self.resize(total);
-        let sums = partial[0].as_primitive::<Float64Type>().values();
-        let counts = partial[1].as_primitive::<Int64Type>().values();
-        for ((group, sum), count) in groups.iter().zip(sums).zip(counts) {
-            self.sums[*group as usize] += sum;
-            self.counts[*group as usize] += count;
-        }
-        Ok(())
+        self.totals.merge(groups, partial, total)
     }
 
     fn partial(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
-        let mut sums = Vec::with_capacity(groups.len());
-        let mut counts = Vec::with_capacity(groups.len());
-        groups.for_each(|group| {
-            sums.push(self.sums.get(group).copied().unwrap_or(0.0));
-            counts.push(self.counts.get(group).copied().unwrap_or(0));
-        });
-        Ok(vec![Arc::new(Float64Array::from(sums)), Arc::new(Int64Array::from(counts))])
+        Ok(self.totals.partial(groups))
     }
 
     fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef> {
-        let mut means = Vec::with_capacity(groups.len());
-        groups.for_each(|group| {
-            let count = self.counts.get(group).copied().unwrap_or(0);
-            means.push((count != 0).then(|| self.sums[group] / count as f64));
-        });
-        Ok(Arc::new(Float64Array::from(means)))
+        typed(self.totals.values(groups, &self.mean)?, &self.kind)
     }
 
     fn clear(&mut self) {
-        *self = Average::default();
+        self.totals.clear();
     }
 
     fn bytes(&self) -> usize {
-        (self.sums.capacity() + self.counts.capacity()) * 8
+        self.totals.bytes()
     }
 }

@@ -1,283 +1,236 @@
 //! Session windows: per key, merged while rows keep coming.
 //!
-//! Invariants: the open sessions of a key are disjoint and apart by more than touching; a row is
-//! late only if the session it would be in is complete, so a row that reaches a live session is
-//! never late.
+//! Invariants: a row is late only if the session it would be in is complete, so a row that
+//! reaches a live session is never late; sessions fire in order of their ends. Rows of one batch
+//! are judged together: those that are one session among themselves are late together or not at
+//! all.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, UInt32Array};
-use arrow::datatypes::SchemaRef;
-use thalweg_plan::function::Accumulator;
-use thalweg_plan::node::AggregateNode;
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{Field, SchemaRef};
+use thalweg_plan::node::{AggregateNode, Stage};
 use thalweg_plan::window::WindowSpec;
 use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
-use thalweg_types::{Change, EventTime, Groups, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Groups, Moment, Result};
 
+use super::session_list::SessionList;
 use crate::operator::{Close, Operator, Output, Step};
-use crate::operators::accumulators::{BATCH_ROWS, accumulators, batch, update};
-use crate::operators::due::{Due, column_of, times};
+use crate::operators::accumulators::Accumulators;
+use crate::operators::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
+use crate::operators::due::{Due, refuse};
+use crate::operators::keyed::Blueprint;
+use crate::operators::slices::{column_of, times};
 
-/// A key's group and a session's start.
-type Place = (u32, i64);
-
-#[derive(Clone, Copy, Debug)]
-struct Session {
-    end: i64,
-    /// Group of the accumulators that holds its aggregates.
-    slot: u32,
-}
+/// Slots from which on memory of ended sessions is given back.
+const PACK_SLOTS: usize = 4096;
 
 /// Aggregates by key and session.
 pub(super) struct SessionWindow {
-    node: AggregateNode,
+    blueprint: Arc<Blueprint>,
     spec: WindowSpec,
+    divert_late: bool,
     due: Due,
-    key_types: Vec<arrow::datatypes::DataType>,
     output: SchemaRef,
+    /// Shape: keys…, start, end, states….
     state: SchemaRef,
     table: GroupTable,
-    sessions: BTreeMap<Place, Session>,
-    by_end: BTreeSet<(i64, u32, i64)>,
-    accumulators: Vec<Box<dyn Accumulator>>,
-    /// Slots handed out; those of ended sessions stay until the tables are packed.
-    slots: u32,
-    horizon: i64,
-    unsaved: BTreeSet<Place>,
-    /// Sessions that are in the last snapshot and were merged into others since.
-    merged: BTreeSet<Place>,
-    fired: VecDeque<(Place, Session)>,
+    list: SessionList,
+    /// The aggregates of each slot of the list.
+    accumulators: Accumulators,
+    /// Slots of ended sessions that are being sent, and how many of them are.
+    fired: (Vec<u32>, usize),
+    groups: Vec<u32>,
 }
 
 impl SessionWindow {
     pub(super) fn new(
-        node: AggregateNode,
+        node: &AggregateNode,
         spec: WindowSpec,
         input: &SchemaRef,
         output: SchemaRef,
     ) -> Result<SessionWindow> {
-        let key_types: Vec<_> =
-            node.keys.iter().map(|key| input.field(*key).data_type().clone()).collect();
+        if node.stage != Stage::Whole {
+            return Err(Error::internal("sessions are not aggregated before the exchange"));
+        }
+        let blueprint = Blueprint::new(node, input)?;
+        let window: Vec<Field> = output.fields()[..2].iter().map(|f| f.as_ref().clone()).collect();
         Ok(SessionWindow {
-            due: Due::new(&spec, input)?,
-            state: state_schema(&node, input, &output),
-            table: GroupTable::new(&key_types)?,
-            accumulators: accumulators(&node.calls)?,
-            key_types,
-            node,
             spec,
+            divert_late: node.divert_late,
+            due: Due::new(&spec, input)?,
             output,
-            sessions: BTreeMap::new(),
-            by_end: BTreeSet::new(),
-            slots: 0,
-            horizon: i64::MIN,
-            unsaved: BTreeSet::new(),
-            merged: BTreeSet::new(),
-            fired: VecDeque::new(),
+            state: blueprint.state_schema(&window),
+            table: blueprint.table()?,
+            list: SessionList::default(),
+            accumulators: blueprint.accumulators()?,
+            blueprint,
+            fired: (Vec::new(), 0),
+            groups: Vec::new(),
         })
     }
 
     fn add(&mut self, change: Change, out: &mut Output) -> Result<()> {
-        let keys: Vec<ArrayRef> =
-            self.node.keys.iter().map(|key| change.rows.column(*key).clone()).collect();
-        let mut groups = Vec::new();
-        self.table.intern(&keys, change.len(), &mut groups)?;
+        let keys = self.blueprint.keys_of(&change.rows);
+        self.table.intern(&keys, change.len(), &mut self.groups)?;
+        self.list.grow(self.table.len());
         let starts = times(change.rows.column(self.spec.start))?;
         let ends = times(change.rows.column(self.spec.end))?;
         let mut late: Vec<u32> = Vec::new();
-        let mut order: Vec<u32> = Vec::new();
-        for row in 0..change.len() as u32 {
-            let has_time = starts.is_valid(row as usize) && ends.is_valid(row as usize);
-            if has_time { order.push(row) } else { late.push(row) }
+        let mut order: Vec<(u32, i64, u32)> = Vec::with_capacity(change.len());
+        for (row, group) in self.groups.iter().enumerate() {
+            match starts.is_valid(row) && ends.is_valid(row) {
+                true => order.push((*group, starts.value(row), row as u32)),
+                false => late.push(row as u32),
+            }
         }
-        order.sort_by_key(|row| (groups[*row as usize], starts.value(*row as usize)));
-        let (mut rows, mut slots) = (Vec::with_capacity(order.len()), Vec::new());
-        let mut at = 0;
-        while at < order.len() {
-            let first = order[at] as usize;
-            let (group, start, mut end) = (groups[first], starts.value(first), ends.value(first));
-            let mut to = at + 1;
-            while to < order.len() {
-                let row = order[to] as usize;
-                if groups[row] != group || starts.value(row) > end {
+        order.sort_unstable();
+        let (mut slots, mut joined) = (vec![0; change.len()], Vec::new());
+        let mut rest = order.as_slice();
+        while let Some((group, start, first)) = rest.first().copied() {
+            let mut end = ends.value(first as usize);
+            let mut length = 1;
+            for (next_group, next_start, row) in &rest[1..] {
+                if *next_group != group || *next_start > end {
                     break;
                 }
-                end = end.max(ends.value(row));
-                to += 1;
+                end = end.max(ends.value(*row as usize));
+                length += 1;
             }
-            match self.session(group, start, end)? {
-                Some(slot) => {
-                    rows.extend_from_slice(&order[at..to]);
-                    slots.resize(rows.len(), slot);
-                }
-                None => late.extend_from_slice(&order[at..to]),
+            let (run, others) = rest.split_at(length);
+            rest = others;
+            match self.list.place((group, start, end), |end| self.due.is_late(end), &mut joined) {
+                Some(slot) => run.iter().for_each(|(_, _, row)| slots[*row as usize] = slot),
+                None => late.extend(run.iter().map(|(_, _, row)| *row)),
             }
-            at = to;
         }
+        self.merge_joined(&joined)?;
+        self.update(change, slots, late, out)
+    }
+
+    /// Adds rows to the aggregates of their slots, but for the late ones.
+    fn update(
+        &mut self,
+        mut change: Change,
+        mut slots: Vec<u32>,
+        mut late: Vec<u32>,
+        out: &mut Output,
+    ) -> Result<()> {
         if !late.is_empty() {
-            out.count_late(late.len());
-            if self.node.divert_late {
-                late.sort_unstable();
-                out.send_to(1, change.take(&UInt32Array::from(late))?);
-            }
+            late.sort_unstable();
+            let is_good = |row: &u32| late.binary_search(row).is_err();
+            let good: Vec<u32> = (0..change.len() as u32).filter(is_good).collect();
+            slots = good.iter().map(|row| slots[*row as usize]).collect();
+            let rows = change.take(&UInt32Array::from(good))?;
+            refuse(&change, late, self.divert_late, out)?;
+            change = rows;
         }
-        let change = change.take(&UInt32Array::from(rows))?;
-        let total = (slots.as_slice(), self.slots as usize);
-        update(&mut self.accumulators, &self.node.calls, &change, total)
+        self.accumulators.update(&change, &slots, self.list.slots())
     }
 
-    /// Returns the slot of the session that a run of rows belongs to, merging sessions that the
-    /// run joins; `None` if the run is late.
-    fn session(&mut self, group: u32, start: i64, end: i64) -> Result<Option<u32>> {
-        let touching = self.touching(group, start, end);
-        if touching.is_empty() && end <= self.horizon {
-            return Ok(None);
-        }
-        let mut whole = (start, end);
-        let mut slot = None;
-        for (place, session) in touching {
-            whole = (whole.0.min(place.1), whole.1.max(session.end));
-            self.sessions.remove(&place);
-            self.by_end.remove(&(session.end, place.0, place.1));
-            self.unsaved.remove(&place);
-            self.merged.insert(place);
-            slot = Some(match slot {
-                None => session.slot,
-                Some(slot) => {
-                    self.merge_slots(slot, session.slot)?;
-                    slot
-                }
-            });
-        }
-        let slot = slot.unwrap_or_else(|| {
-            self.slots += 1;
-            self.slots - 1
-        });
-        let place = (group, whole.0);
-        self.merged.remove(&place);
-        self.sessions.insert(place, Session { end: whole.1, slot });
-        self.by_end.insert((whole.1, group, whole.0));
-        self.unsaved.insert(place);
-        Ok(Some(slot))
-    }
-
-    /// Returns the sessions of a key that a run overlaps or touches, in order of start.
-    fn touching(&self, group: u32, start: i64, end: i64) -> Vec<(Place, Session)> {
-        let before = self.sessions.range((group, i64::MIN)..=(group, end)).rev();
-        let mut found: Vec<_> = before
-            .take_while(|(_, session)| session.end >= start)
-            .map(|(place, session)| (*place, *session))
-            .collect();
-        found.reverse();
-        found
-    }
-
-    fn merge_slots(&mut self, into: u32, from: u32) -> Result<()> {
-        for accumulator in &mut self.accumulators {
-            let partial = accumulator.partial(Groups::At(&[from]))?;
-            accumulator.merge(&[into], &partial, self.slots as usize)?;
-        }
-        Ok(())
-    }
-
-    fn fire(&mut self) {
-        while let Some((end, group, start)) = self.by_end.first().copied() {
-            if end > self.horizon {
-                break;
-            }
-            self.by_end.pop_first();
-            self.unsaved.remove(&(group, start));
-            if let Some(session) = self.sessions.remove(&(group, start)) {
-                self.fired.push_back(((group, start), session));
-            }
-        }
+    /// Merges the aggregates of sessions that became one. The slots merged into are not merged
+    /// into others, since runs come in order of time: whatever a later run joins is later.
+    fn merge_joined(&mut self, joined: &[(u32, u32)]) -> Result<()> {
+        let (into, from): (Vec<u32>, Vec<u32>) = joined.iter().copied().unzip();
+        debug_assert!(into.iter().all(|slot| !from.contains(slot)));
+        self.accumulators.merge_groups(&into, &from, self.list.slots())
     }
 
     fn send(&mut self, out: &mut Output) -> Result<Step> {
-        while !self.fired.is_empty() {
+        while self.fired.1 < self.fired.0.len() {
             if out.is_full() {
                 return Ok(Step::More);
             }
-            let count = self.fired.len().min(BATCH_ROWS);
-            let fired: Vec<_> = self.fired.drain(..count).collect();
-            let mut columns = self.columns(&fired, 0)?;
-            let slots: Vec<u32> = fired.iter().map(|(_, session)| session.slot).collect();
-            for accumulator in &mut self.accumulators {
-                columns.push(accumulator.evaluate(Groups::At(&slots))?);
-            }
-            out.send(Change::append(batch(&self.output, columns, fired.len())?));
+            let range = next_rows(self.fired.1, self.fired.0.len(), BATCH_ROWS);
+            self.fired.1 = range.end;
+            let slots = self.fired.0[range].to_vec();
+            let [start, end] = self.windows(&slots)?;
+            let mut columns = vec![start, end];
+            columns.extend(self.keys(&slots)?);
+            columns.extend(self.accumulators.evaluate(Groups::At(&slots))?);
+            out.send(Change::append(batch(&self.output, columns, slots.len())?));
         }
-        self.pack()?;
+        self.fired = (Vec::new(), 0);
+        // Late rows leave keys without a session behind.
+        let (taken, used) = (self.list.slots().max(self.table.len()), self.list.used());
+        if taken >= PACK_SLOTS.max(used * 2) {
+            self.pack()?;
+        }
         Ok(Step::Done)
     }
 
-    /// Returns `[start, end, keys…]` of some sessions, or `[keys…, start, end]` if `keys_first`.
-    fn columns(&self, sessions: &[(Place, Session)], keys_first: usize) -> Result<Vec<ArrayRef>> {
-        let groups: Vec<u32> = sessions.iter().map(|((group, _), _)| *group).collect();
-        let mut keys = self.table.keys(Groups::At(&groups))?;
+    /// Returns starts and ends of some sessions.
+    fn windows(&self, slots: &[u32]) -> Result<[ArrayRef; 2]> {
         let kind = self.output.field(0).data_type();
-        let starts = sessions.iter().map(|((_, start), _)| *start).collect();
-        let ends = sessions.iter().map(|(_, session)| session.end).collect();
-        let mut window = vec![column_of(starts, kind)?, column_of(ends, kind)?];
-        if keys_first > 0 {
-            keys.append(&mut window);
-            return Ok(keys);
-        }
-        window.append(&mut keys);
-        Ok(window)
+        let starts = slots.iter().map(|slot| self.list.get(*slot).start);
+        let ends = slots.iter().map(|slot| self.list.get(*slot).end);
+        Ok([column_of(starts.collect(), kind)?, column_of(ends.collect(), kind)?])
     }
 
-    /// Gives the memory of ended sessions and their keys back once they are the greater part.
+    /// Returns the key columns of some sessions.
+    fn keys(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        let groups: Vec<u32> = slots.iter().map(|slot| self.list.get(*slot).group).collect();
+        self.table.keys(Groups::At(&groups))
+    }
+
+    /// Gives the memory of ended sessions and of their keys back.
     fn pack(&mut self) -> Result<()> {
-        let live = self.sessions.len();
-        if !self.fired.is_empty() || (self.slots as usize) < 4096.max(live * 2) {
-            return Ok(());
+        let slots = self.list.live_slots();
+        let gone = self.list.take_gone();
+        let gone_groups: Vec<u32> = gone.iter().map(|(group, _)| *group).collect();
+        let (keys, gone_keys) = (self.keys(&slots)?, self.table.keys(Groups::At(&gone_groups))?);
+        let mut table = self.blueprint.table()?;
+        let (mut groups, mut new_gone) = (Vec::new(), Vec::new());
+        table.intern(&keys, slots.len(), &mut groups)?;
+        table.intern(&gone_keys, gone.len(), &mut new_gone)?;
+        let mut accumulators = self.blueprint.accumulators()?;
+        if !slots.is_empty() {
+            let states = self.accumulators.partial(Groups::At(&slots))?;
+            accumulators.merge(&groups_of(0..slots.len()), &states, slots.len())?;
         }
-        let old: Vec<(Place, Session)> = std::mem::take(&mut self.sessions).into_iter().collect();
-        let slots: Vec<u32> = old.iter().map(|(_, session)| session.slot).collect();
-        let groups: Vec<u32> = old.iter().map(|((group, _), _)| *group).collect();
-        let merged: Vec<Place> = std::mem::take(&mut self.merged).into_iter().collect();
-        let gone: Vec<u32> = merged.iter().map(|(group, _)| *group).collect();
-        let keys = self.table.keys(Groups::At(&groups))?;
-        let gone = (self.table.keys(Groups::At(&gone))?, gone.len());
-        let mut table = GroupTable::new(&self.key_types)?;
-        let (mut new_groups, mut gone_groups) = (Vec::new(), Vec::new());
-        table.intern(&keys, live, &mut new_groups)?;
-        table.intern(&gone.0, gone.1, &mut gone_groups)?;
-        let dense: Vec<u32> = (0..live as u32).collect();
-        let mut fresh = accumulators(&self.node.calls)?;
-        for (old, new) in self.accumulators.iter_mut().zip(&mut fresh) {
-            new.merge(&dense, &old.partial(Groups::At(&slots))?, live)?;
-        }
-        let unsaved = std::mem::take(&mut self.unsaved);
-        self.by_end.clear();
-        for (slot, ((place, session), group)) in old.into_iter().zip(new_groups).enumerate() {
-            let new = (group, place.1);
-            self.sessions.insert(new, Session { slot: slot as u32, ..session });
-            self.by_end.insert((session.end, group, place.1));
-            if unsaved.contains(&place) {
-                self.unsaved.insert(new);
-            }
-        }
-        let starts = merged.into_iter().map(|(_, start)| start);
-        self.merged = gone_groups.into_iter().zip(starts).collect();
-        (self.table, self.accumulators, self.slots) = (table, fresh, live as u32);
+        let gone = new_gone.into_iter().zip(gone).map(|(group, (_, start))| (group, start));
+        self.list.renumber(&groups, gone.collect(), table.len());
+        (self.table, self.accumulators) = (table, accumulators);
         Ok(())
     }
 
-    fn spec_of_state(&self) -> TableSpec {
-        let keys = self.node.keys.len();
+    fn saved_table(&self) -> TableSpec {
+        let keys = self.blueprint.key_count();
         TableSpec { name: "sessions", key: keys + 1, route: (0..keys).collect() }
     }
-}
 
-/// Returns the schema of `[keys…, start, end, states…]`.
-fn state_schema(node: &AggregateNode, input: &SchemaRef, output: &SchemaRef) -> SchemaRef {
-    let whole = super::state_schema(node, input, output);
-    let keys = node.keys.len();
-    let order: Vec<usize> =
-        (2..2 + keys).chain([0, 1]).chain(2 + keys..whole.fields().len()).collect();
-    std::sync::Arc::new(whole.project(&order).expect("the columns are a permutation"))
+    /// Says that sessions which became part of others are no more.
+    fn delete_gone(&mut self, to: &mut StateWriter) -> Result<()> {
+        let gone = self.list.take_gone();
+        if to.is_full() || gone.is_empty() {
+            return Ok(());
+        }
+        let table = self.saved_table();
+        let (groups, starts): (Vec<u32>, Vec<i64>) = gone.into_iter().unzip();
+        let mut columns = self.table.keys(Groups::At(&groups))?;
+        columns.push(column_of(starts, self.output.field(0).data_type())?);
+        let schema = self.state.project(&(0..table.key).collect::<Vec<_>>())?;
+        to.delete(&table, batch(&Arc::new(schema), columns, groups.len())?)
+    }
+
+    /// Takes one batch of restored rows, but for sessions that are over.
+    fn restore_rows(&mut self, rows: &RecordBatch) -> Result<()> {
+        check_state(rows, &self.state)?;
+        let keys = self.blueprint.key_count();
+        let ends = times(rows.column(keys + 1))?;
+        let is_live = |row: &u32| ends.value(*row as usize) > self.due.complete();
+        let live: Vec<u32> = (0..rows.num_rows() as u32).filter(is_live).collect();
+        let rows = take_record_batch(rows, &UInt32Array::from(live))?;
+        let (starts, ends) = (times(rows.column(keys))?, times(rows.column(keys + 1))?);
+        self.table.intern(&rows.columns()[..keys], rows.num_rows(), &mut self.groups)?;
+        self.list.grow(self.table.len());
+        let windows = starts.values().iter().zip(ends.values());
+        let slots = self.groups.iter().zip(windows);
+        let slots: Vec<u32> =
+            slots.map(|(group, (start, end))| self.list.restore(*group, *start, *end)).collect();
+        self.accumulators.merge(&slots, &rows.columns()[keys + 2..], self.list.slots())
+    }
 }
 
 impl Operator for SessionWindow {
@@ -287,8 +240,8 @@ impl Operator for SessionWindow {
     }
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
-        self.horizon = self.due.horizon(&close.moment);
-        self.fire();
+        self.due.close(close);
+        self.fired = (self.list.end(self.due.complete()), 0);
         self.send(out)
     }
 
@@ -297,66 +250,35 @@ impl Operator for SessionWindow {
     }
 
     fn wake(&self) -> Option<EventTime> {
-        self.due.wake(self.by_end.first()?.0)
+        self.due.wake(self.list.first_end()?)
     }
 
+    /// What fired stays in older snapshots; a restore sees by the time that it is over.
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        let spec = self.spec_of_state();
-        let merged = std::mem::take(&mut self.merged);
-        let unsaved = std::mem::take(&mut self.unsaved);
-        if !to.is_full() && !merged.is_empty() {
-            let none = Session { end: 0, slot: 0 };
-            let gone: Vec<_> = merged.into_iter().map(|place| (place, none)).collect();
-            let mut columns = self.columns(&gone, 1)?;
-            columns.truncate(spec.key);
-            let schema = self.state.project(&(0..spec.key).collect::<Vec<_>>())?;
-            to.delete(&spec, batch(&schema.into(), columns, gone.len())?)?;
-        }
-        let is_full = to.is_full();
-        let sessions = self.sessions.iter().filter(|(place, _)| is_full || unsaved.contains(place));
-        let sessions: Vec<(Place, Session)> = sessions.map(|(p, s)| (*p, *s)).collect();
-        if sessions.is_empty() {
+        self.delete_gone(to)?;
+        let slots = self.list.save(to.is_full());
+        if slots.is_empty() {
             return Ok(());
         }
-        let mut columns = self.columns(&sessions, 1)?;
-        let slots: Vec<u32> = sessions.iter().map(|(_, session)| session.slot).collect();
-        for accumulator in &mut self.accumulators {
-            columns.extend(accumulator.partial(Groups::At(&slots))?);
-        }
-        to.put(&spec, batch(&self.state, columns, sessions.len())?)
+        let mut columns = self.keys(&slots)?;
+        columns.extend(self.windows(&slots)?);
+        columns.extend(self.accumulators.partial(Groups::At(&slots))?);
+        to.put(&self.saved_table(), batch(&self.state, columns, slots.len())?)
     }
 
     fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
-        self.horizon = self.due.horizon(at);
-        let keys = self.node.keys.len();
+        self.due.restore(at);
         for rows in from.table("sessions")? {
-            let (starts, ends) = (times(rows.column(keys))?, times(rows.column(keys + 1))?);
-            let live: Vec<u32> = (0..rows.num_rows() as u32)
-                .filter(|row| ends.value(*row as usize) > self.horizon)
-                .collect();
-            let rows = arrow::compute::take_record_batch(&rows, &UInt32Array::from(live.clone()))?;
-            let mut groups = Vec::new();
-            self.table.intern(&rows.columns()[..keys], rows.num_rows(), &mut groups)?;
-            let first = self.slots;
-            for (row, group) in live.iter().zip(&groups) {
-                let (start, end) = (starts.value(*row as usize), ends.value(*row as usize));
-                self.sessions.insert((*group, start), Session { end, slot: self.slots });
-                self.by_end.insert((end, *group, start));
-                self.slots += 1;
-            }
-            let slots: Vec<u32> = (first..self.slots).collect();
-            let mut states = &rows.columns()[keys + 2..];
-            for (call, accumulator) in self.node.calls.iter().zip(&mut self.accumulators) {
-                let (own, rest) = states.split_at(call.function.state().len());
-                accumulator.merge(&slots, own, self.slots as usize)?;
-                states = rest;
-            }
+            self.restore_rows(&rows)?;
         }
         Ok(())
     }
 
     fn size(&self) -> (usize, usize) {
-        let states = self.accumulators.iter().map(|a| a.bytes()).sum::<usize>();
-        (self.table.bytes() + states + self.sessions.len() * 64, self.sessions.len())
+        let bytes = self.table.bytes() + self.accumulators.bytes() + self.list.bytes();
+        (bytes, self.list.live())
     }
 }
+
+#[cfg(test)]
+mod tests;

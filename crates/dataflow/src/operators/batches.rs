@@ -1,0 +1,46 @@
+//! Batches of an operator's output and of its state.
+
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use thalweg_types::{Error, Result};
+
+/// Rows of one batch of results.
+pub const BATCH_ROWS: usize = 8192;
+
+/// Returns `columns` as `rows` rows of `schema`, also when there is no column.
+///
+/// # Errors
+/// `Internal` if they do not fit.
+pub fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    debug_assert!(columns.iter().all(|column| column.len() == rows));
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|error| {
+        Error::internal("an operator's columns do not fit its schema").caused_by(error)
+    })
+}
+
+/// Returns the next rows of `total` to send behind `from`, at most `most`.
+pub fn next_rows(from: usize, total: usize, most: usize) -> Range<usize> {
+    from..(from + most).min(total)
+}
+
+/// Returns the numbers of a range of groups.
+pub fn groups_of(range: Range<usize>) -> Vec<u32> {
+    (range.start as u32..range.end as u32).collect()
+}
+
+/// Checks that restored rows are rows of `schema`.
+///
+/// # Errors
+/// `State` if they are not: another operator wrote them.
+pub fn check_state(rows: &RecordBatch, schema: &SchemaRef) -> Result<()> {
+    let found = rows.schema();
+    let found = found.fields().iter().map(|field| field.data_type());
+    if found.eq(schema.fields().iter().map(|field| field.data_type())) {
+        return Ok(());
+    }
+    Err(Error::state("saved state has other columns than the operator")
+        .remedy("begin anew, or go back to the script that the state was saved with"))
+}

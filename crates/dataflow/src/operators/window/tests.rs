@@ -1,0 +1,244 @@
+use std::sync::atomic::Ordering;
+
+use thalweg_plan::window::TimeBasis;
+use thalweg_types::EventTime;
+
+use super::*;
+use crate::operators::pre_aggregate::PreAggregate;
+use crate::operators::testing::*;
+
+fn hop(size: i64, slide: i64, offset: i64) -> Assigner {
+    Assigner::Hop { size, slide, offset }
+}
+
+fn cumulate(size: i64, step: i64, offset: i64) -> Assigner {
+    Assigner::Cumulate { size, step, offset }
+}
+
+fn tumble(size: i64, offset: i64) -> Assigner {
+    Assigner::Tumble { size, offset }
+}
+
+fn node(assigner: Assigner, basis: TimeBasis, stage: Stage) -> AggregateNode {
+    let (start, end) = if stage == Stage::Final { (0, 1) } else { (2, 3) };
+    let keys = if stage == Stage::Final { vec![2] } else { vec![0] };
+    let window = Some(WindowSpec { assigner, basis, start, end });
+    AggregateNode { window, keys, calls: calls().0, stage, divert_late: false }
+}
+
+fn operator(assigner: Assigner, basis: TimeBasis, stage: Stage) -> Box<dyn Operator> {
+    let node = node(assigner, basis, stage);
+    let output = result_schema(true);
+    let input = if stage == Stage::Final { output.clone() } else { row_schema() };
+    match stage {
+        Stage::Partial => Box::new(PreAggregate::new(&node, &input, output).unwrap()),
+        _ => make(&node, node.window.unwrap(), &input, output).unwrap(),
+    }
+}
+
+/// Returns a row with the slice that `time` falls into.
+fn row(assigner: Assigner, (key, value): (i64, Option<i64>), time: i64) -> Row {
+    let start = assigner.slice_start(time);
+    Row { key: format!("key {key}"), value, start, end: start + assigner.slice() }
+}
+
+fn turns(assigner: Assigner, size: i64, seed: u64) -> Vec<Turn> {
+    let mut random = Random::new(seed);
+    let (mut watermark, mut turns) = (-50, Vec::new());
+    for _ in 0..40 {
+        let batches = (0..random.below(3)).map(|_| {
+            let rows = (0..random.below(12)).map(|_| {
+                let value = random.below(9);
+                let value = (value > 0).then_some(value);
+                row(
+                    assigner,
+                    (random.below(6), value),
+                    watermark - size - 8 + random.below(size + 40),
+                )
+            });
+            change(&rows.collect::<Vec<_>>())
+        });
+        let batches = batches.collect();
+        // Mostly small steps, sometimes none, now and then a jump over many windows.
+        watermark += match random.below(8) {
+            0 => 0,
+            1 => 10 + random.below(120),
+            _ => random.below(9),
+        };
+        turns.push(Turn::at(watermark, batches));
+    }
+    turns.push(Turn::last(Vec::new()));
+    turns
+}
+
+/// Results and late rows of each epoch, window by window.
+fn naive(assigner: Assigner, turns: &[Turn]) -> Vec<(Vec<String>, u64)> {
+    let mut open: BTreeMap<(i64, i64, String), Naive> = BTreeMap::new();
+    let (mut all, mut complete) = (Vec::new(), i64::MIN);
+    for turn in turns {
+        let mut late = 0;
+        for line in turn.batches.iter().flat_map(texts) {
+            let values: Vec<&str> = line.split('|').collect();
+            let windows = assigner.windows_of(values[2].parse().unwrap());
+            let windows: Vec<_> = windows.into_iter().filter(|w| w.1 > complete).collect();
+            late += u64::from(windows.is_empty());
+            for (start, end) in windows {
+                let place = (end, start, values[0].to_owned());
+                open.entry(place).or_default().add(values[1].parse().ok());
+            }
+        }
+        complete = match turn.is_last {
+            true => i64::MAX,
+            false => turn.watermark.to_unit(arrow::datatypes::TimeUnit::Millisecond) + 1,
+        };
+        let later = open.split_off(&(complete.saturating_add(1), i64::MIN, String::new()));
+        let due = std::mem::replace(&mut open, later);
+        let due = due
+            .iter()
+            .map(|((end, start, key), values)| format!("+1 {start}|{end}|{key}|{}", values.text()));
+        let mut due: Vec<String> = due.collect();
+        due.sort();
+        all.push((due, late));
+    }
+    all
+}
+
+fn check(assigner: Assigner, size: i64) {
+    let pre = || operator(assigner, TimeBasis::Event, Stage::Partial);
+    let last = || operator(assigner, TimeBasis::Event, Stage::Final);
+    let whole = || operator(assigner, TimeBasis::Event, Stage::Whole);
+    let stands = [
+        Stand { pre: None, make: &whole, keys: vec![0] },
+        Stand { pre: Some(&pre), make: &last, keys: vec![2] },
+    ];
+    for seed in 0..4 {
+        let turns = turns(assigner, size, seed);
+        let expected = naive(assigner, &turns);
+        assert!(expected.iter().any(|(_, late)| *late > 0), "the rows test lateness");
+        for stand in &stands {
+            let found: Vec<_> = stand.run(&turns).iter().map(|s| (s.sorted(), s.late)).collect();
+            assert_eq!(found, expected, "{assigner:?}, seed {seed}");
+            stand.check_crashes(&turns, seed);
+        }
+    }
+}
+
+/// Would fail if a window lacked a row, had one too many, fired twice, early or late, or if late
+/// rows, crashes or workers changed what fires.
+#[test]
+fn hopping_windows_equal_a_naive_recomputation() {
+    for (size, slide, offset) in [(30, 10, 0), (40, 5, 3), (10, 10, 0), (64, 2, -1)] {
+        check(hop(size, slide, offset), size);
+    }
+}
+
+/// As above, for windows that grow.
+#[test]
+fn cumulating_windows_equal_a_naive_recomputation() {
+    for (size, step, offset) in [(30, 10, 0), (40, 5, 3), (10, 10, 0)] {
+        check(cumulate(size, step, offset), size);
+    }
+}
+
+/// As above, for windows that are a slice each.
+#[test]
+fn tumbling_windows_equal_a_naive_recomputation() {
+    for (size, offset) in [(10, 0), (7, 2)] {
+        check(tumble(size, offset), size);
+    }
+}
+
+/// Returns how many states are merged per window fired, for `keys` keys in each slice, the same
+/// ones or others in each.
+fn merges_per_window(size: i64, keys: i64, are_same: bool) -> usize {
+    let assigner = hop(size, 1, 0);
+    let mut node = node(assigner, TimeBasis::Event, Stage::Whole);
+    let (calls, merges) = calls();
+    node.calls = calls;
+    let spec = node.window.unwrap();
+    let mut operator = make(&node, spec, &row_schema(), result_schema(true)).unwrap();
+    let fired = 512;
+    let turns: Vec<Turn> = (0..fired)
+        .map(|time| {
+            let key = |key| if are_same { key } else { time * keys + key };
+            let rows = (0..keys).map(|n| row(assigner, (key(n), Some(1)), time));
+            Turn::at(time, vec![change(&rows.collect::<Vec<_>>())])
+        })
+        .collect();
+    let sent = run_one(operator.as_mut(), &turns);
+    assert!(sent.iter().all(|sent| sent.results.len() == 1), "each window fires");
+    merges.load(Ordering::Relaxed) / fired as usize
+}
+
+/// Would fail if firing a window merged all its slices.
+#[test]
+fn what_a_firing_costs_does_not_grow_with_size_over_slide() {
+    for size in [4, 16, 64, 256] {
+        let merges = merges_per_window(size, 10, true);
+        assert!(merges <= 5 * 10, "{merges} merges for each window of {size} slices");
+    }
+    // Where each slice has keys of its own, a window has as many rows as all its slices.
+    for size in [4, 16, 64] {
+        let merges = merges_per_window(size, 10, false);
+        assert!(merges <= (size as usize + 4) * 10, "{merges} merges for {size} slices");
+    }
+}
+
+/// Would fail if a complete window were sent in one piece, or windows out of order.
+#[test]
+fn a_large_window_is_sent_in_chunks_and_windows_in_order() {
+    let assigner = hop(30, 10, 0);
+    let rows: Vec<Row> =
+        (0..30_000).map(|key| row(assigner, (key, Some(1)), key % 2 * 10)).collect();
+    let mut operator = operator(assigner, TimeBasis::Event, Stage::Whole);
+    let sent = run_one(operator.as_mut(), &[Turn::last(vec![change(&rows)])]);
+    assert!(sent[0].results.iter().all(|change| change.len() <= BATCH_ROWS));
+    let ends: Vec<i64> = sent[0]
+        .results
+        .iter()
+        .flat_map(texts)
+        .map(|line| line.split('|').nth(1).unwrap().parse().unwrap())
+        .collect();
+    assert!(ends.is_sorted());
+    let of = |end: i64| ends.iter().filter(|e| **e == end).count();
+    assert_eq!([of(10), of(20), of(30), of(40)], [15_000, 30_000, 30_000, 15_000]);
+    assert_eq!(operator.size().1, 0);
+}
+
+/// Would fail if windows of the wall clock looked at the watermark, or asked for no epoch.
+#[test]
+fn windows_of_the_wall_clock_fire_by_the_clock() {
+    for assigner in [hop(20, 10, 0), tumble(10, 0)] {
+        let mut operator = operator(assigner, TimeBasis::Processing, Stage::Whole);
+        let turn = |clock: i64, rows: &[Row]| {
+            let batches = if rows.is_empty() { Vec::new() } else { vec![change(rows)] };
+            Turn { watermark: EventTime::MAX, ..Turn::at(clock, batches) }
+        };
+        let rows = [row(assigner, (1, Some(1)), 3)];
+        let turns = [turn(3, &rows), turn(9, &[]), turn(10, &[])];
+        let sent = run_one(operator.as_mut(), &turns);
+        let lines: Vec<usize> = sent.iter().map(|sent| sent.sorted().len()).collect();
+        assert_eq!((lines, sent[2].late), (vec![0, 0, 1], 0));
+        let wake = matches!(assigner, Assigner::Hop { .. }).then_some(EventTime(20_000_000));
+        assert_eq!(operator.wake(), wake);
+    }
+}
+
+/// Would fail if the order of pushes and late additions changed a merge in the stacks.
+#[test]
+fn rows_of_a_slice_that_fired_count_in_its_later_windows() {
+    let assigner = hop(30, 10, 0);
+    let at = |time, key| change(&[row(assigner, (key, Some(1)), time)]);
+    let turns = [
+        Turn::at(9, vec![at(5, 1)]),
+        Turn::at(19, vec![at(5, 2), at(5, 1)]),
+        Turn::at(29, vec![at(15, 2), at(5, 1)]),
+        Turn::last(vec![at(5, 3), at(15, 1)]),
+    ];
+    let mut operator = operator(assigner, TimeBasis::Event, Stage::Whole);
+    let sent = run_one(operator.as_mut(), &turns);
+    let expected: Vec<_> = naive(assigner, &turns);
+    let found: Vec<_> = sent.iter().map(|sent| (sent.sorted(), sent.late)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(found[3].1, 1);
+}
