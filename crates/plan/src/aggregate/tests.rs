@@ -105,7 +105,7 @@ fn naive(name: &str, values: &[(i64, i64)]) -> Option<i64> {
         "min" => kept().min(),
         "max" => kept().max(),
         "first" => kept().next(),
-        _ => kept().last(),
+        _ => kept().next_back(),
     }
 }
 

@@ -60,9 +60,12 @@ fn joined(mut windows: Vec<(i64, i64, bool, usize, Naive)>) -> Vec<(i64, i64, bo
     all
 }
 
+/// A session in the making: start, end, whether it is live, rows, and its aggregates.
+type OpenNaive = (i64, i64, bool, usize, Naive);
+
 /// Results and late rows of each epoch, from all windows of all rows.
 fn naive(turns: &[Turn]) -> Vec<(Vec<String>, u64)> {
-    let mut open: BTreeMap<String, Vec<(i64, i64, bool, usize, Naive)>> = BTreeMap::new();
+    let mut open: BTreeMap<String, Vec<OpenNaive>> = BTreeMap::new();
     let (mut all, mut complete) = (Vec::new(), i64::MIN);
     for turn in turns {
         let (mut late, mut due) = (0, Vec::new());
