@@ -4,60 +4,132 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, UInt32Array};
-use datafusion::arrow::compute::take;
+use datafusion::arrow::compute::{SortOptions, take};
 use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::{AggregateFunction as AggregateExpr, NullTreatment};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
-use datafusion::physical_expr::expressions::Column;
-use thalweg_plan::aggregate::{average, count, max, min, sum};
+use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use thalweg_plan::aggregate::{average, count, first_value, last_value, max, min, sum};
 use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
 use thalweg_types::{Error, Groups, Result};
 
 use crate::text::{data_error, plan_error};
 
-/// Returns the aggregate of `expr`, whose arguments stand in `columns` of rows of `schema`.
+/// Returns the aggregate of `expr`, whose arguments, and after them the columns of its
+/// `ORDER BY`, stand in `columns` of rows of `schema`.
+///
+/// # Errors
+/// `Invalid` if the aggregate cannot be kept row by row.
 pub(crate) fn function(
     expr: &AggregateExpr,
     columns: &[usize],
     schema: &SchemaRef,
 ) -> Result<Arc<dyn AggregateFunction>> {
-    if !expr.params.order_by.is_empty() {
-        return Err(Error::invalid(format!(
-            "`{}`: ORDER BY in an aggregate is not supported yet",
-            expr.func.name()
-        ))
-        .remedy("leave the ORDER BY out, or aggregate over a sub-query"));
+    match own(expr, columns, schema) {
+        Some(function) => Ok(function),
+        None => wrapped(expr, columns, schema),
+    }
+}
+
+/// Returns our own aggregate for `expr`, where there is one.
+fn own(
+    expr: &AggregateExpr,
+    columns: &[usize],
+    schema: &SchemaRef,
+) -> Option<Arc<dyn AggregateFunction>> {
+    let params = &expr.params;
+    if params.distinct || !params.order_by.is_empty() {
+        return None;
     }
     let kinds: Vec<&DataType> = columns.iter().map(|c| schema.field(*c).data_type()).collect();
-    if !expr.params.distinct {
-        let own = match (expr.func.name(), kinds.as_slice()) {
-            ("count", _) => Some(Ok(count())),
-            ("sum", [kind]) => sum(kind).ok().map(Ok),
-            ("avg", [kind @ DataType::Float64]) => average(kind).ok().map(Ok),
-            ("min", [kind]) => min(kind).ok().map(Ok),
-            ("max", [kind]) => max(kind).ok().map(Ok),
-            _ => None,
-        };
-        if let Some(own) = own {
-            return own;
-        }
+    let respects_nulls = params.null_treatment == Some(NullTreatment::RespectNulls);
+    match (expr.func.name(), kinds.as_slice()) {
+        ("count", [] | [_]) => Some(count()),
+        ("sum", [kind]) => sum(kind).ok(),
+        ("avg", [kind]) => average(kind).ok(),
+        ("min", [kind]) => min(kind).ok(),
+        ("max", [kind]) => max(kind).ok(),
+        // As in Flink, NULLs are left out unless the query says otherwise.
+        ("first_value", [kind]) if !respects_nulls => first_value(kind).ok(),
+        ("last_value", [kind]) if !respects_nulls => last_value(kind).ok(),
+        _ => None,
     }
-    let arguments = columns.iter().map(|column| {
-        let name = schema.field(*column).name();
-        Arc::new(Column::new(name, *column)) as Arc<dyn PhysicalExpr>
+}
+
+/// Wraps an aggregate of DataFusion's.
+fn wrapped(
+    expr: &AggregateExpr,
+    columns: &[usize],
+    schema: &SchemaRef,
+) -> Result<Arc<dyn AggregateFunction>> {
+    let params = &expr.params;
+    let column = |column: usize| {
+        Arc::new(Column::new(schema.field(column).name(), column)) as Arc<dyn PhysicalExpr>
+    };
+    // Some aggregates read a constant argument (a percentile, a separator) when they are made.
+    let arguments = params.args.iter().zip(columns).map(|(arg, at)| match arg {
+        Expr::Literal(value, _) => Arc::new(Literal::new(value.clone())) as Arc<dyn PhysicalExpr>,
+        _ => column(*at),
     });
-    let built = AggregateExprBuilder::new(expr.func.clone(), arguments.collect())
+    let arguments: Vec<_> = arguments.collect();
+    let order = params.order_by.iter().zip(columns.iter().skip(arguments.len()));
+    let order = order.map(|(key, at)| PhysicalSortExpr {
+        expr: column(*at),
+        options: SortOptions { descending: !key.asc, nulls_first: key.nulls_first },
+    });
+    let ignores_nulls = params.null_treatment == Some(NullTreatment::IgnoreNulls);
+    let built = AggregateExprBuilder::new(expr.func.clone(), arguments)
         .schema(schema.clone())
         .alias(expr.func.name())
-        .with_distinct(expr.params.distinct)
+        .with_distinct(params.distinct)
+        .with_ignore_nulls(ignores_nulls)
+        .order_by(order.collect())
         .build()
         .map_err(plan_error)?;
-    let distinct = if expr.params.distinct { "DISTINCT " } else { "" };
-    let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-    let name = format!("{}({distinct}{})", expr.func.name(), kinds.join(", "));
+    let needs_sorted_rows = built.order_sensitivity() == AggregateOrderSensitivity::HardRequirement
+        && !SORTS_BY_ITSELF.contains(&expr.func.name());
+    if needs_sorted_rows && !params.order_by.is_empty() {
+        return Err(Error::invalid(format!(
+            "`{}`: ORDER BY in this aggregate is not supported yet",
+            expr.func.name()
+        ))
+        .remedy("leave the ORDER BY out, or collect with ARRAY_AGG(… ORDER BY …)"));
+    }
+    let name = name_of(expr, columns, schema);
     Ok(Arc::new(Wrapped { name, expr: Arc::new(built) }))
+}
+
+/// Aggregates that ask for sorted rows and yet take any: they collect by `ARRAY_AGG`, which sorts.
+const SORTS_BY_ITSELF: [&str; 1] = ["string_agg"];
+
+/// Names an aggregate by all that decides its state and its value.
+fn name_of(expr: &AggregateExpr, columns: &[usize], schema: &SchemaRef) -> String {
+    let params = &expr.params;
+    let kind = |at: &usize| schema.field(*at).data_type().to_string();
+    let arguments = params.args.iter().zip(columns).map(|(arg, at)| match arg {
+        Expr::Literal(value, _) => format!("{value}"),
+        _ => kind(at),
+    });
+    let arguments = arguments.collect::<Vec<_>>().join(", ");
+    let order = params.order_by.iter().zip(columns.iter().skip(params.args.len()));
+    let order = order.map(|(key, at)| {
+        let direction = if key.asc { "" } else { " desc" };
+        let nulls = if key.nulls_first { " nulls first" } else { "" };
+        format!("{}{direction}{nulls}", kind(at))
+    });
+    let order = order.collect::<Vec<_>>().join(", ");
+    let order = if order.is_empty() { order } else { format!(" order by {order}") };
+    let distinct = if params.distinct { "distinct " } else { "" };
+    let nulls = match params.null_treatment {
+        Some(NullTreatment::IgnoreNulls) => " ignore nulls",
+        _ => "",
+    };
+    format!("{}({distinct}{arguments}{order}){nulls}", expr.func.name())
 }
 
 /// An aggregate of DataFusion's.
@@ -94,49 +166,90 @@ impl AggregateFunction for Wrapped {
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
         self.expr.state_fields().map_err(plan_error)?;
         self.expr.create_accumulator().map_err(plan_error)?;
-        Ok(Box::new(WrappedGroups { function: self.clone(), groups: Vec::new() }))
+        let (groups, live, inner_bytes) = (Vec::new(), 0, 0);
+        Ok(Box::new(WrappedGroups { function: self.clone(), groups, live, inner_bytes }))
     }
 }
 
 type Inner = Box<dyn datafusion::logical_expr::Accumulator>;
 
-/// One accumulator of DataFusion's for each group.
+/// One accumulator of DataFusion's for each group that has rows.
 ///
 /// Those consume their state when it is read, so what was read is merged into a fresh one.
 struct WrappedGroups {
     function: Wrapped,
     groups: Vec<Option<Inner>>,
+    /// Groups that have an accumulator.
+    live: usize,
+    /// Bytes of one accumulator, about: of the one touched last.
+    inner_bytes: usize,
 }
 
 impl WrappedGroups {
-    fn failed(&self, error: datafusion::error::DataFusionError) -> Error {
+    fn failed(&self, error: DataFusionError) -> Error {
         data_error(error, &self.function.name)
     }
 
-    fn group(&mut self, group: usize) -> Result<&mut Inner> {
-        if self.groups[group].is_none() {
-            let made = self.function.expr.create_accumulator();
-            self.groups[group] = Some(made.map_err(|error| self.failed(error))?);
-        }
-        Ok(self.groups[group].as_mut().expect("made above"))
+    fn resize(&mut self, total: usize) {
+        self.groups.resize_with(total.max(self.groups.len()), || None);
+    }
+
+    /// Changes the accumulator of `group`, which is made if there is none.
+    fn change(
+        &mut self,
+        group: usize,
+        f: impl FnOnce(&mut Inner) -> Result<(), DataFusionError>,
+    ) -> Result<()> {
+        let changed = match &mut self.groups[group] {
+            Some(inner) => f(inner).map(|()| inner.size()),
+            none => self.function.expr.create_accumulator().and_then(|mut inner| {
+                f(&mut inner)?;
+                let size = inner.size();
+                (*none, self.live) = (Some(inner), self.live + 1);
+                Ok(size)
+            }),
+        };
+        self.inner_bytes = changed.map_err(|error| self.failed(error))?;
+        Ok(())
     }
 
     /// Reads the state of a group and puts it back.
     fn read(&mut self, group: usize) -> Result<Vec<ScalarValue>> {
-        if group >= self.groups.len() {
-            self.groups.resize_with(group + 1, || None);
+        let expr = &self.function.expr;
+        let state = match self.groups.get_mut(group) {
+            Some(Some(inner)) => inner.state().and_then(|state| {
+                let mut fresh = expr.create_accumulator()?;
+                fresh.merge_batch(&arrays(&state)?)?;
+                *inner = fresh;
+                Ok(state)
+            }),
+            _ => expr.create_accumulator().and_then(|mut fresh| fresh.state()),
+        };
+        state.map_err(|error| self.failed(error))
+    }
+
+    /// Returns the value of a group, leaving its state as it is.
+    fn value(&mut self, group: usize) -> Result<ScalarValue> {
+        let has_rows = matches!(self.groups.get(group), Some(Some(_)));
+        let state = if has_rows { Some(self.read(group)?) } else { None };
+        let value = self.function.expr.create_accumulator().and_then(|mut fresh| {
+            if let Some(state) = &state {
+                fresh.merge_batch(&arrays(state)?)?;
+            }
+            fresh.evaluate()
+        });
+        value.map_err(|error| self.failed(error))
+    }
+
+    fn column(&self, values: Vec<ScalarValue>, kind: &DataType) -> Result<ArrayRef> {
+        if values.is_empty() {
+            return Ok(datafusion::arrow::array::new_empty_array(kind));
         }
-        let state = self.group(group)?.state();
-        let state = state.map_err(|error| self.failed(error))?;
-        self.groups[group] = None;
-        let arrays = arrays(&state).map_err(|error| self.failed(error))?;
-        let merged = self.group(group)?.merge_batch(&arrays);
-        merged.map_err(|error| self.failed(error))?;
-        Ok(state)
+        ScalarValue::iter_to_array(values).map_err(|error| self.failed(error))
     }
 }
 
-fn arrays(state: &[ScalarValue]) -> Result<Vec<ArrayRef>, datafusion::error::DataFusionError> {
+fn arrays(state: &[ScalarValue]) -> Result<Vec<ArrayRef>, DataFusionError> {
     state.iter().map(|value| value.to_array()).collect()
 }
 
@@ -149,9 +262,20 @@ fn rows_by_group(groups: &[u32], keep: impl Fn(usize) -> bool) -> Vec<(u32, UInt
         .collect()
 }
 
+/// Calls `f` with each group, until one fails.
+fn each_group(groups: Groups<'_>, mut f: impl FnMut(usize) -> Result<()>) -> Result<()> {
+    let mut outcome = Ok(());
+    groups.for_each(|group| {
+        if outcome.is_ok() {
+            outcome = f(group);
+        }
+    });
+    outcome
+}
+
 impl Accumulator for WrappedGroups {
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        self.groups.resize_with(rows.total.max(self.groups.len()), || None);
+        self.resize(rows.total);
         if rows.weights.is_some_and(|weights| weights.values().iter().any(|weight| *weight < 0)) {
             let name = &self.function.name;
             return Err(Error::internal(format!("a row was taken back from {name}")));
@@ -160,19 +284,17 @@ impl Accumulator for WrappedGroups {
             let arguments =
                 rows.arguments.iter().map(|argument| Ok(take(argument, &positions, None)?));
             let arguments = arguments.collect::<Result<Vec<_>>>()?;
-            let updated = self.group(group as usize)?.update_batch(&arguments);
-            updated.map_err(|error| self.failed(error))?;
+            self.change(group as usize, |inner| inner.update_batch(&arguments))?;
         }
         Ok(())
     }
 
     fn merge(&mut self, groups: &[u32], partial: &[ArrayRef], total: usize) -> Result<()> {
-        self.groups.resize_with(total.max(self.groups.len()), || None);
+        self.resize(total);
         for (group, positions) in rows_by_group(groups, |_| true) {
             let states = partial.iter().map(|state| Ok(take(state, &positions, None)?));
             let states = states.collect::<Result<Vec<_>>>()?;
-            let merged = self.group(group as usize)?.merge_batch(&states);
-            merged.map_err(|error| self.failed(error))?;
+            self.change(group as usize, |inner| inner.merge_batch(&states))?;
         }
         Ok(())
     }
@@ -180,56 +302,31 @@ impl Accumulator for WrappedGroups {
     fn partial(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
         let fields = self.function.state();
         let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::new(); fields.len()];
-        let mut failed = Ok(());
-        groups.for_each(|group| {
-            if failed.is_ok() {
-                match self.read(group) {
-                    Ok(state) => columns.iter_mut().zip(state).for_each(|(c, v)| c.push(v)),
-                    Err(error) => failed = Err(error),
-                }
-            }
-        });
-        failed?;
+        each_group(groups, |group| {
+            let state = self.read(group)?;
+            columns.iter_mut().zip(state).for_each(|(column, value)| column.push(value));
+            Ok(())
+        })?;
         let columns = columns.into_iter().zip(&fields);
         columns.map(|(values, field)| self.column(values, field.data_type())).collect()
     }
 
     fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef> {
         let mut values = Vec::with_capacity(groups.len());
-        let mut failed = Ok(());
-        groups.for_each(|group| {
-            let value = self.read(group).and_then(|state| {
-                let fresh = self.function.expr.create_accumulator();
-                let value = fresh.and_then(|mut fresh| {
-                    fresh.merge_batch(&arrays(&state)?)?;
-                    fresh.evaluate()
-                });
-                value.map_err(|error| self.failed(error))
-            });
-            match value {
-                Ok(value) => values.push(value),
-                Err(error) => failed = Err(error),
-            }
-        });
-        failed?;
+        each_group(groups, |group| {
+            values.push(self.value(group)?);
+            Ok(())
+        })?;
         self.column(values, self.function.result().data_type())
     }
 
     fn clear(&mut self) {
-        self.groups = Vec::new();
+        (self.groups, self.live) = (Vec::new(), 0);
     }
 
     fn bytes(&self) -> usize {
-        self.groups.iter().flatten().map(|inner| inner.size()).sum()
-    }
-}
-
-impl WrappedGroups {
-    fn column(&self, values: Vec<ScalarValue>, kind: &DataType) -> Result<ArrayRef> {
-        if values.is_empty() {
-            return Ok(datafusion::arrow::array::new_empty_array(kind));
-        }
-        ScalarValue::iter_to_array(values).map_err(|error| self.failed(error))
+        // Asking each would cost more than the answer is worth.
+        self.live * self.inner_bytes + self.groups.capacity() * size_of::<Option<Inner>>()
     }
 }
 

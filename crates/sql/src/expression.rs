@@ -1,12 +1,20 @@
 //! DataFusion's expressions as functions over batches.
+//!
+//! Invariants: an expression that fails for a row is an error of kind `Data` that names the
+//! expression; a value that does not fit the type it must have is such an error too, never NULL.
 
+mod clock;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions,
 };
-use datafusion::arrow::compute::{cast, filter, filter_record_batch, max};
+use datafusion::arrow::compute::{
+    CastOptions, cast_with_options, filter, filter_record_batch, max,
+};
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::execution::context::ExecutionProps;
@@ -23,23 +31,69 @@ use crate::text::{data_error, plan_error};
 pub(crate) struct Expression {
     physical: Arc<dyn PhysicalExpr>,
     text: String,
+    /// Does it read the wall clock, from the hidden column?
+    reads_clock: bool,
 }
 
 impl Expression {
     /// Plans `expr` over rows of `schema`.
+    ///
+    /// # Errors
+    /// `Invalid` if it cannot be computed row by row.
     pub(crate) fn new(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
+        let (replaced, reads_clock) = clock::replace(expr)?;
+        let schema = match reads_clock {
+            true => Cow::Owned(clock::widen(schema)?),
+            false => Cow::Borrowed(schema),
+        };
         let context = PhysicalPlanningContext::default();
-        let physical = create_physical_expr(expr, schema, &ExecutionProps::new(), &context);
+        let physical = create_physical_expr(&replaced, &schema, &ExecutionProps::new(), &context);
         let physical = physical.map_err(plan_error)?;
-        Ok(Expression { physical, text: expr.to_string() })
+        Ok(Expression { physical, text: expr.to_string(), reads_clock })
     }
 
     /// Computes the expression for each row.
-    pub(crate) fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef> {
+    ///
+    /// # Errors
+    /// `Data` if it fails for one of them.
+    pub(crate) fn evaluate(&self, rows: &RecordBatch, moment: &Moment) -> Result<ArrayRef> {
+        match self.reads_clock {
+            true => self.evaluate_plain(&clock::append(rows, moment)?),
+            false => self.evaluate_plain(rows),
+        }
+    }
+
+    fn evaluate_plain(&self, rows: &RecordBatch) -> Result<ArrayRef> {
         let value = self.physical.evaluate(rows);
         let value = value.and_then(|value| value.into_array(rows.num_rows()));
         value.map_err(|error| data_error(error, &self.text))
     }
+}
+
+/// Returns `column` as `kind`.
+///
+/// # Errors
+/// `Data` if a value does not fit.
+pub(crate) fn fitted(column: ArrayRef, kind: &DataType) -> Result<ArrayRef> {
+    if column.data_type() == kind {
+        return Ok(column);
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(&column, kind, &options).map_err(|error| Error::data(error.to_string()))
+}
+
+/// Makes rows of `schema`.
+///
+/// # Errors
+/// `Data` if a column that is declared NOT NULL holds one.
+pub(crate) fn rows_of(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    count: usize,
+) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options);
+    rows.map_err(|error| Error::data(error.to_string()))
 }
 
 /// Computes columns.
@@ -60,19 +114,12 @@ impl Transform for Projection {
         self.schema.clone()
     }
 
-    fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        let columns =
-            self.expressions.iter().zip(self.schema.fields()).map(|(expression, field)| {
-                let column = expression.evaluate(&input.rows)?;
-                match column.data_type() == field.data_type() {
-                    true => Ok(column),
-                    false => Ok(cast(&column, field.data_type())?),
-                }
-            });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(input.len()));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
-        let rows = rows.map_err(|error| Error::data(error.to_string()))?;
+    fn apply(&self, input: &Change, moment: &Moment, out: &mut Vec<Change>) -> Result<()> {
+        let columns = self.expressions.iter().zip(self.schema.fields());
+        let columns = columns.map(|(expression, field)| {
+            fitted(expression.evaluate(&input.rows, moment)?, field.data_type())
+        });
+        let rows = rows_of(&self.schema, columns.collect::<Result<_>>()?, input.len())?;
         out.push(Change { rows, weights: input.weights.clone() });
         Ok(())
     }
@@ -81,18 +128,30 @@ impl Transform for Projection {
         let texts: Vec<&str> = self.expressions.iter().map(|e| e.text.as_str()).collect();
         format!("project {}", texts.join(", "))
     }
+
+    fn is_processing_time(&self) -> bool {
+        self.expressions.iter().any(|expression| expression.reads_clock)
+    }
 }
 
-/// Keeps the rows for which a condition is true.
+/// Keeps the rows for which a condition is true, and the columns that are read behind it.
 #[derive(Debug)]
 pub(crate) struct Filter {
     condition: Expression,
+    /// Columns that are kept; `None` for all.
+    columns: Option<Vec<usize>>,
     schema: SchemaRef,
 }
 
 impl Filter {
+    /// Returns a filter of rows of `schema`, all of whose columns are kept.
     pub(crate) fn new(condition: Expression, schema: SchemaRef) -> Filter {
-        Filter { condition, schema }
+        Filter { condition, columns: None, schema }
+    }
+
+    /// Returns a filter that keeps some columns of its input; `schema` is theirs.
+    pub(crate) fn keeping(condition: Expression, columns: Vec<usize>, schema: SchemaRef) -> Filter {
+        Filter { condition, columns: Some(columns), schema }
     }
 }
 
@@ -101,10 +160,22 @@ impl Transform for Filter {
         self.schema.clone()
     }
 
-    fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        let keep = self.condition.evaluate(&input.rows)?;
+    fn apply(&self, input: &Change, moment: &Moment, out: &mut Vec<Change>) -> Result<()> {
+        let keep = self.condition.evaluate(&input.rows, moment)?;
         let keep: &BooleanArray = keep.as_boolean();
-        let rows = filter_record_batch(&input.rows, keep)?;
+        let count = keep.true_count();
+        if count == 0 {
+            return Ok(());
+        }
+        let rows = match &self.columns {
+            None => Cow::Borrowed(&input.rows),
+            Some(columns) => Cow::Owned(input.rows.project(columns)?),
+        };
+        if count == input.len() {
+            out.push(Change { rows: rows.into_owned(), weights: input.weights.clone() });
+            return Ok(());
+        }
+        let rows = filter_record_batch(&rows, keep)?;
         let weights = match &input.weights {
             None => None,
             Some(weights) => Some(filter(weights, keep)?.as_primitive::<Int64Type>().clone()),
@@ -116,6 +187,10 @@ impl Transform for Filter {
     fn explain(&self) -> String {
         format!("filter {}", self.condition.text)
     }
+
+    fn is_processing_time(&self) -> bool {
+        self.condition.reads_clock
+    }
 }
 
 /// The watermark of a table: the greatest value of an expression so far.
@@ -124,8 +199,18 @@ pub(crate) struct GreatestWatermark {
 }
 
 impl GreatestWatermark {
-    pub(crate) fn new(expression: Expression) -> GreatestWatermark {
-        GreatestWatermark { expression }
+    /// Returns the strategy.
+    ///
+    /// # Errors
+    /// `Invalid` if the expression asks for the wall clock.
+    pub(crate) fn new(expression: Expression) -> Result<GreatestWatermark> {
+        match expression.reads_clock {
+            true => {
+                Err(Error::invalid(format!("the watermark `{}` reads the clock", expression.text))
+                    .remedy("a watermark is made of the columns of its row"))
+            }
+            false => Ok(GreatestWatermark { expression }),
+        }
     }
 }
 
@@ -140,12 +225,12 @@ impl Watermarker for GreatestWatermark {
         if rows.num_rows() == 0 {
             return Ok(None);
         }
-        let times = self.expression.evaluate(rows)?;
+        let times = self.expression.evaluate_plain(rows)?;
         let DataType::Timestamp(unit, _) = times.data_type() else {
             return Err(Error::internal("a watermark that is no timestamp"));
         };
         let unit = *unit;
-        let values = cast(&times, &DataType::Int64)?;
+        let values = fitted(times, &DataType::Int64)?;
         let greatest = max(values.as_primitive::<Int64Type>());
         Ok(greatest.map(|time| EventTime::from_unit(time, unit)))
     }
@@ -154,3 +239,6 @@ impl Watermarker for GreatestWatermark {
         self.expression.text.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

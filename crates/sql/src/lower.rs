@@ -5,7 +5,10 @@
 //! one can say what is missing.
 
 mod aggregate;
+mod order;
+mod rejected;
 mod scan;
+mod values;
 mod window_top;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,22 +17,21 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{
-    Distinct, Expr, Extension, FetchType, Limit, LogicalPlan, Projection as ProjectionPlan,
-    SkipType, Sort as SortPlan, Unnest as UnnestPlan,
+    Distinct, Expr, Extension, Filter as FilterPlan, LogicalPlan, Projection as ProjectionPlan,
+    Unnest as UnnestPlan,
 };
 use thalweg_plan::PlanBuilder;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
-use thalweg_plan::node::{
-    BadRecords, Exchange, Input, MapNode, NodeKind, SinkNode, SortKey, SortNode,
-};
+use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind, SinkNode};
 use thalweg_plan::sink::{Accepts, Sink};
-use thalweg_plan::window::Assigner;
+use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_types::{Error, NodeId, Result};
 
 use crate::expression::{Expression, Filter, Projection};
-use crate::functions::{SPLIT, one_byte};
+use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::session::Session;
+use crate::text::plan_error;
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
 use crate::windowing::{AssignWindow, ExpandWindows};
@@ -42,12 +44,23 @@ pub(crate) enum Role {
     Plain,
     /// Event time, with a watermark behind it.
     Rowtime,
+    /// The wall clock, from `PROCTIME()`.
+    Proctime,
+    /// What the sessions of the row's window are told apart by.
+    SessionKey,
     /// Start of the row's window.
     WindowStart,
     /// End of the row's window.
     WindowEnd,
     /// Last instant of the row's window; event time as well.
     WindowTime,
+}
+
+impl Role {
+    /// Is the column a part of the row's window?
+    fn is_window(self) -> bool {
+        matches!(self, Role::WindowStart | Role::WindowEnd | Role::WindowTime)
+    }
 }
 
 /// A lowered node and what its columns mean.
@@ -58,8 +71,14 @@ pub(crate) struct Stream {
     /// The windows that rows carry: true ones, or slices and proto-sessions that only an
     /// aggregation can make true ones of.
     pub(crate) window: Option<Assigner>,
+    /// Which time drives the windows.
+    pub(crate) basis: TimeBasis,
+    /// By how many columns sessions are told apart; 0 if the query did not say.
+    pub(crate) session_keys: usize,
     /// What becomes of rows whose expressions fail.
     pub(crate) bad_records: BadRecords,
+    /// Where they go, if they are diverted.
+    pub(crate) bad_table: Option<String>,
     /// Where late rows go, if anywhere.
     pub(crate) late_table: Option<String>,
     pub(crate) is_bounded: bool,
@@ -75,6 +94,10 @@ pub(crate) struct Lowering<'a> {
     sources: BTreeMap<String, Stream>,
     /// Name of the statement, for errors at run time.
     statement: String,
+    /// Late rows and bad records, by the table that they go to.
+    rejected: BTreeMap<String, Vec<Input>>,
+    /// Statements that are still to come; behind the last one rejected rows get their sinks.
+    to_come: usize,
 }
 
 /// Where a statement's rows go.
@@ -94,8 +117,9 @@ impl<'a> Lowering<'a> {
         for plan in plans {
             scan::collect_needed(session, plan, &mut needed)?;
         }
-        let (builder, sources) = (PlanBuilder::new(), BTreeMap::new());
-        Ok(Lowering { builder, session, registry, needed, sources, statement: String::new() })
+        let (builder, sources, rejected) = (PlanBuilder::new(), BTreeMap::new(), BTreeMap::new());
+        let (statement, to_come) = (String::new(), plans.len());
+        Ok(Lowering { builder, session, registry, needed, sources, statement, rejected, to_come })
     }
 
     /// Adds a statement: its query, and the sink behind it.
@@ -121,7 +145,8 @@ impl<'a> Lowering<'a> {
             ));
         }
         self.sink(stream.node, 0, target);
-        Ok(())
+        self.to_come = self.to_come.saturating_sub(1);
+        if self.to_come == 0 { self.finish_rejected() } else { Ok(()) }
     }
 
     fn sink(&mut self, from: NodeId, port: usize, target: Target) {
@@ -137,10 +162,8 @@ impl<'a> Lowering<'a> {
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
-                match self.window_top(&filter.predicate, &filter.input)? {
-                    Some(stream) => Ok(stream),
-                    None => self.filter(&filter.predicate, &filter.input),
-                }
+                let all: Vec<usize> = (0..filter.input.schema().fields().len()).collect();
+                Ok(self.filter(filter, all)?.0)
             }
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
@@ -148,6 +171,8 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),
@@ -168,6 +193,9 @@ impl<'a> Lowering<'a> {
         };
         let input = vec![forward(stream.node, 0)];
         stream.node = self.builder.add_map(node, input, schema);
+        if let (BadRecords::Divert, Some(table)) = (stream.bad_records, &stream.bad_table) {
+            self.reject(table, forward(stream.node, 1));
+        }
     }
 
     pub(crate) fn schema(&self, stream: &Stream) -> SchemaRef {
@@ -175,45 +203,71 @@ impl<'a> Lowering<'a> {
     }
 
     fn projection(&mut self, projection: &ProjectionPlan) -> Result<Stream> {
-        let mut stream = self.lower(&projection.input)?;
-        let input = projection.input.schema();
-        if touches_window(&projection.expr, input, &stream) {
+        let LogicalPlan::Filter(filter) = projection.input.as_ref() else {
+            let stream = self.lower(&projection.input)?;
+            return self.project(stream, projection.input.schema(), projection);
+        };
+        // Columns that only the condition reads are not filtered themselves.
+        let input = filter.input.schema();
+        let refs: BTreeSet<_> = projection.expr.iter().flat_map(Expr::column_refs).collect();
+        let read: BTreeSet<usize> =
+            refs.into_iter().filter_map(|column| input.maybe_index_of_column(column)).collect();
+        let (stream, schema) = self.filter(filter, read.into_iter().collect())?;
+        self.project(stream, &schema, projection)
+    }
+
+    /// Computes the columns of a projection over a stream of schema `input`.
+    fn project(
+        &mut self,
+        mut stream: Stream,
+        input: &DFSchema,
+        projection: &ProjectionPlan,
+    ) -> Result<Stream> {
+        let exprs = &projection.expr;
+        let roles: Vec<Role> =
+            exprs.iter().map(|expr| role_of(expr, input, &stream.roles)).collect();
+        let keeps_window = roles.iter().any(|role| role.is_window());
+        if !keeps_window || touches_window(exprs, input, &stream) {
             stream = self.settle(stream)?;
         }
-        let expressions = projection.expr.iter().map(|expr| Expression::new(expr, input));
+        let expressions = exprs.iter().map(|expr| Expression::new(expr, input));
         let expressions = expressions.collect::<Result<Vec<_>>>()?;
-        let roles =
-            projection.expr.iter().map(|expr| role_of(expr, input, &stream.roles)).collect();
-        let schema = nullable_windows(projection.schema.as_arrow(), &stream);
+        let schema = nullable_windows(projection.schema.as_arrow());
         self.map(&mut stream, Arc::new(Projection::new(expressions, schema)));
         stream.roles = roles;
-        if !stream
-            .roles
-            .iter()
-            .any(|role| matches!(role, Role::WindowStart | Role::WindowEnd | Role::WindowTime))
-        {
-            // Rows that lost their window are rows of true windows or nothing.
-            if matches!(stream.window, Some(assigner) if assigner != Assigner::Attached) {
-                return Err(lost_window());
-            }
-            stream.window = None;
-        }
+        stream.window = stream.window.filter(|_| keeps_window);
         Ok(stream)
     }
 
-    fn filter(&mut self, predicate: &Expr, input: &LogicalPlan) -> Result<Stream> {
-        let mut stream = self.lower(input)?;
-        if touches_window(
-            std::slice::from_ref(&predicate.clone().not_column()),
-            input.schema(),
-            &stream,
-        ) {
+    /// Keeps the rows of a condition, and of their columns at least those of `read`; returns the
+    /// schema of what is left.
+    fn filter(&mut self, filter: &FilterPlan, read: Vec<usize>) -> Result<(Stream, DFSchema)> {
+        let (predicate, input) = (&filter.predicate, filter.input.schema());
+        if let Some(stream) = self.window_top(predicate, &filter.input)? {
+            return Ok((stream, input.as_ref().clone()));
+        }
+        let mut stream = self.lower(&filter.input)?;
+        let condition = Expr::IsTrue(Box::new(predicate.clone()));
+        let drops_window = !read.iter().any(|column| stream.roles[*column].is_window());
+        if drops_window || touches_window(std::slice::from_ref(&condition), input, &stream) {
             stream = self.settle(stream)?;
         }
-        let condition = Expression::new(predicate, input.schema())?;
+        let condition = Expression::new(predicate, input)?;
         let schema = self.schema(&stream);
-        self.map(&mut stream, Arc::new(Filter::new(condition, schema)));
-        Ok(stream)
+        if read.len() == schema.fields().len() {
+            self.map(&mut stream, Arc::new(Filter::new(condition, schema)));
+            return Ok((stream, input.as_ref().clone()));
+        }
+        let fields = read.iter().map(|column| {
+            let (qualifier, field) = input.qualified_field(*column);
+            (qualifier.cloned(), field.clone())
+        });
+        let left = DFSchema::new_with_metadata(fields.collect(), input.metadata().clone());
+        let left = left.map_err(plan_error)?;
+        stream.roles = read.iter().map(|column| stream.roles[*column]).collect();
+        let schema = Arc::new(schema.project(&read)?);
+        self.map(&mut stream, Arc::new(Filter::keeping(condition, read, schema)));
+        Ok((stream, left))
     }
 
     /// Makes true windows of slices.
@@ -229,7 +283,7 @@ impl<'a> Lowering<'a> {
                 let columns = [Role::WindowStart, Role::WindowEnd, Role::WindowTime].map(at);
                 let some = columns.iter().flatten().next().copied().ok_or_else(lost_window)?;
                 let schema = self.schema(&stream);
-                let assigner = in_unit(assigner, unit_of(&schema, some)?);
+                let assigner = in_unit(assigner, unit_of(&schema, some)?)?;
                 let expand = ExpandWindows { columns, assigner, schema };
                 self.map(&mut stream, Arc::new(expand));
                 stream.window = Some(Assigner::Attached);
@@ -239,24 +293,39 @@ impl<'a> Lowering<'a> {
     }
 
     fn window_tvf(&mut self, tvf: &WindowTvf) -> Result<Stream> {
-        let mut stream = self.lower(&tvf.input)?;
-        if !matches!(stream.roles[tvf.time], Role::Rowtime | Role::WindowTime) {
-            let name = tvf.input.schema().field(tvf.time).name();
-            return Err(Error::invalid(format!("column `{name}` is no event time"))
-                .remedy(format!("declare WATERMARK FOR {name} AS … on its table")));
-        }
-        stream = self.settle(stream)?;
-        let schema = Arc::new(tvf.schema_ref().as_arrow().clone());
-        let unit = unit_of(&schema, tvf.time)?;
-        let schema = nullable_tail(&schema, 3);
-        let assigner = in_unit(tvf.assigner, unit);
-        self.map(&mut stream, Arc::new(AssignWindow { time: tvf.time, assigner, schema }));
-        stream.roles.iter_mut().for_each(|role| {
-            if matches!(role, Role::WindowStart | Role::WindowEnd) {
-                *role = Role::Plain;
+        let stream = self.lower(&tvf.input)?;
+        let basis = match stream.roles[tvf.time] {
+            Role::Rowtime => TimeBasis::Event,
+            Role::WindowTime => stream.basis,
+            Role::Proctime => TimeBasis::Processing,
+            _ => {
+                let name = tvf.input.schema().field(tvf.time).name();
+                return Err(Error::invalid(format!("column `{name}` is no event time")).remedy(
+                    format!(
+                        "declare WATERMARK FOR {name} AS … on its table, or window by a column \
+                         that is PROCTIME()"
+                    ),
+                ));
             }
-        });
+        };
+        let mut stream = self.settle(stream)?;
+        let schema = Arc::new(tvf.schema_ref().as_arrow().clone());
+        let assigner = in_unit(tvf.assigner, unit_of(&schema, tvf.time)?)?;
+        let schema = nullable_tail(&schema, 3);
+        self.map(&mut stream, Arc::new(AssignWindow { time: tvf.time, assigner, schema }));
+        for (column, role) in stream.roles.iter_mut().enumerate() {
+            // The columns of an earlier window are times like others now.
+            *role = match *role {
+                Role::WindowTime if stream.basis == TimeBasis::Event => Role::Rowtime,
+                _ if tvf.partition.contains(&column) => Role::SessionKey,
+                Role::WindowStart | Role::WindowEnd | Role::WindowTime | Role::SessionKey => {
+                    Role::Plain
+                }
+                other => other,
+            };
+        }
         stream.roles.extend([Role::WindowStart, Role::WindowEnd, Role::WindowTime]);
+        (stream.basis, stream.session_keys) = (basis, tvf.partition.len());
         stream.window = Some(match tvf.assigner {
             Assigner::Tumble { .. } => Assigner::Attached,
             assigner => assigner,
@@ -276,11 +345,12 @@ impl<'a> Lowering<'a> {
                 *role = if role == other { *role } else { Role::Plain };
             }
             whole.is_bounded &= stream.is_bounded;
-            whole.window = whole.window.filter(|_| stream.window.is_some());
+            let is_same = stream.window.is_some() && stream.basis == whole.basis;
+            whole.window = whole.window.filter(|_| is_same);
         }
         let inputs = streams.iter().map(|stream| forward(stream.node, 0)).collect();
         let schema: SchemaRef = Arc::new(union.schema.as_arrow().clone());
-        let schema = nullable_windows(&schema, &whole);
+        let schema = nullable_windows(&schema);
         whole.node = self.builder.add(NodeKind::Union, inputs, schema);
         Ok(whole)
     }
@@ -303,69 +373,15 @@ impl<'a> Lowering<'a> {
             let columns = columns.collect::<Result<Vec<_>>>()?;
             let exprs = &projection.expr;
             let roles = exprs.iter().map(|expr| role_of(expr, input, &stream.roles)).collect();
-            let schema = nullable_windows(&schema, &stream);
+            let schema = nullable_windows(&schema);
             self.map(&mut stream, Arc::new(SplitWords { text, delimiter, columns, schema }));
             stream.roles = roles;
             return Ok(stream);
         }
         let mut stream = self.lower(&unnest.input)?;
-        let schema = nullable_windows(&schema, &stream);
+        let schema = nullable_windows(&schema);
         self.map(&mut stream, Arc::new(Unnest { column: column.0, schema }));
         stream.roles[column.0] = Role::Plain;
-        Ok(stream)
-    }
-
-    fn sort(&mut self, sort: &SortPlan) -> Result<Stream> {
-        let order = sort.expr.iter().map(|key| {
-            let column = column_of(&key.expr, sort.input.schema()).ok_or_else(|| {
-                Error::invalid(format!("ORDER BY `{}` is not supported yet", key.expr))
-                    .remedy("compute it as a column of a sub-query and order by that")
-            })?;
-            Ok(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first })
-        });
-        let order = order.collect::<Result<Vec<_>>>()?;
-        let stream = self.lower(&sort.input)?;
-        self.ordered(stream, SortNode { order, skip: 0, limit: sort.fetch })
-    }
-
-    fn limit(&mut self, limit: &Limit) -> Result<Stream> {
-        let number = |what: &str| Error::invalid(format!("{what} must be a whole number"));
-        let SkipType::Literal(skip) = limit.get_skip_type().map_err(crate::text::plan_error)?
-        else {
-            return Err(number("OFFSET"));
-        };
-        let FetchType::Literal(fetch) = limit.get_fetch_type().map_err(crate::text::plan_error)?
-        else {
-            return Err(number("LIMIT"));
-        };
-        if let LogicalPlan::Sort(sort) = limit.input.as_ref() {
-            let fetch = fetch.map(|fetch| fetch + skip);
-            let sorted = SortPlan { fetch, ..sort.clone() };
-            let stream = self.sort(&sorted)?;
-            return match skip {
-                0 => Ok(stream),
-                skip => self.ordered(stream, SortNode { order: Vec::new(), skip, limit: None }),
-            };
-        }
-        let stream = self.lower(&limit.input)?;
-        self.ordered(stream, SortNode { order: Vec::new(), skip, limit: fetch })
-    }
-
-    fn ordered(&mut self, stream: Stream, node: SortNode) -> Result<Stream> {
-        let mut stream = self.settle(stream)?;
-        if !node.order.is_empty() && !stream.is_bounded {
-            return Err(Error::invalid("ORDER BY needs an input that ends, and this one never does")
-                .remedy("order within windows by ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY …)"));
-        }
-        if self.builder.plan().node(stream.node).is_updating {
-            return Err(Error::invalid(
-                "ORDER BY and LIMIT over an updating result are not supported yet",
-            )
-            .remedy("aggregate over windows first"));
-        }
-        let schema = self.schema(&stream);
-        let input = Input { from: stream.node, port: 0, exchange: Exchange::Global };
-        stream.node = self.builder.add(NodeKind::Sort(node), vec![input], schema);
         Ok(stream)
     }
 }
@@ -381,9 +397,6 @@ fn unsupported(plan: &LogicalPlan) -> Error {
             "only ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) with a \
              filter on its result is supported yet",
         ),
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
-            ("a query without a table", "select from a table")
-        }
         LogicalPlan::RecursiveQuery(_) => ("a recursive query", "recursion is on the roadmap"),
         LogicalPlan::Subquery(_) => ("a sub-query outside FROM", "put it into FROM"),
         other => return Error::invalid(format!("`{}` is not supported yet", other.display())),
@@ -411,32 +424,26 @@ pub(crate) fn column_of(expr: &Expr, schema: &DFSchema) -> Option<usize> {
     }
 }
 
-fn role_of(expr: &Expr, schema: &DFSchema, roles: &[Role]) -> Role {
-    column_of(expr, schema).map_or(Role::Plain, |column| roles[column])
+/// Returns what the value of `expr` over columns of these roles means.
+pub(crate) fn role_of(expr: &Expr, schema: &DFSchema, roles: &[Role]) -> Role {
+    match expr {
+        Expr::Alias(alias) => role_of(&alias.expr, schema, roles),
+        Expr::ScalarFunction(call) if is_processing_time(call.func.name()) => Role::Proctime,
+        other => column_of(other, schema)
+            .and_then(|column| roles.get(column))
+            .map_or(Role::Plain, |role| *role),
+    }
 }
 
 /// Does an expression compute with the window of slices, rather than pass it on?
 fn touches_window(exprs: &[Expr], schema: &DFSchema, stream: &Stream) -> bool {
-    let is_window = |column: usize| {
-        matches!(stream.roles[column], Role::WindowStart | Role::WindowEnd | Role::WindowTime)
-    };
+    let is_window = |column: usize| stream.roles[column].is_window();
     let has_slices = stream.window.is_some_and(|assigner| assigner != Assigner::Attached);
     has_slices
         && exprs.iter().filter(|expr| column_of(expr, schema).is_none()).any(|expr| {
             let columns = expr.column_refs();
             columns.iter().filter_map(|c| schema.maybe_index_of_column(c)).any(is_window)
         })
-}
-
-/// A predicate is never a column that is only passed on.
-trait NotColumn {
-    fn not_column(self) -> Expr;
-}
-
-impl NotColumn for Expr {
-    fn not_column(self) -> Expr {
-        Expr::IsTrue(Box::new(self))
-    }
 }
 
 /// Returns the unit of a timestamp column.
@@ -448,7 +455,7 @@ pub(crate) fn unit_of(schema: &SchemaRef, column: usize) -> Result<TimeUnit> {
 }
 
 /// Rows without a time have no window, until they are counted as late: such columns can be NULL.
-fn nullable_windows(schema: &datafusion::arrow::datatypes::Schema, _: &Stream) -> SchemaRef {
+fn nullable_windows(schema: &datafusion::arrow::datatypes::Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let is_time = matches!(field.data_type(), DataType::Timestamp(_, _));
         field.as_ref().clone().with_nullable(field.is_nullable() || is_time)
@@ -479,5 +486,8 @@ fn split_of(expr: &Expr) -> Option<(&Expr, u8)> {
 /// Returns `expr` as a string view.
 fn as_view(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
     use datafusion::logical_expr::ExprSchemable;
-    expr.clone().cast_to(&DataType::Utf8View, schema).map_err(crate::text::plan_error)
+    expr.clone().cast_to(&DataType::Utf8View, schema).map_err(plan_error)
 }
+
+#[cfg(test)]
+mod tests;

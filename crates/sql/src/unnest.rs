@@ -37,14 +37,14 @@ impl Transform for SplitWords {
         self.schema.clone()
     }
 
-    fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        let texts = self.text.evaluate(&input.rows)?;
+    fn apply(&self, input: &Change, moment: &Moment, out: &mut Vec<Change>) -> Result<()> {
+        let texts = self.text.evaluate(&input.rows, moment)?;
         let texts = texts.as_string_view();
         let repeats = self.columns.iter().any(Option::is_some) || input.weights.is_some();
         let repeated = self
             .columns
             .iter()
-            .map(|column| column.as_ref().map(|column| column.evaluate(&input.rows)).transpose());
+            .map(|column| column.as_ref().map(|c| c.evaluate(&input.rows, moment)).transpose());
         let repeated = repeated.collect::<Result<Vec<Option<ArrayRef>>>>()?;
         let mut row = 0;
         while row < texts.len() {

@@ -33,6 +33,8 @@ pub(crate) struct WindowTvf {
     /// Position of the time column in the input.
     pub(crate) time: usize,
     pub(crate) assigner: Assigner,
+    /// Columns of the input by which sessions are told apart.
+    pub(crate) partition: Vec<usize>,
     schema: DFSchemaRef,
 }
 
@@ -42,23 +44,34 @@ impl WindowTvf {
         &self.schema
     }
 
-    fn new(input: LogicalPlan, time: usize, assigner: Assigner) -> Result<WindowTvf> {
+    fn new(
+        input: LogicalPlan,
+        time: usize,
+        assigner: Assigner,
+        partition: Vec<usize>,
+    ) -> Result<WindowTvf> {
         let schema = input.schema();
         let kind = schema.field(time).data_type().clone();
         let qualifier = schema.qualified_field(time).0.cloned();
         let mut fields: Vec<(Option<TableReference>, Arc<Field>)> =
             schema.iter().map(|(qualifier, field)| (qualifier.cloned(), field.clone())).collect();
-        for name in WINDOW_COLUMNS {
-            fields.push((qualifier.clone(), Arc::new(Field::new(name, kind.clone(), false))));
+        // As in Flink, the bounds are plain times, and the last time is of the time column's type.
+        let bound = match &kind {
+            DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, None),
+            other => other.clone(),
+        };
+        for (name, kind) in WINDOW_COLUMNS.into_iter().zip([bound.clone(), bound, kind]) {
+            fields.push((qualifier.clone(), Arc::new(Field::new(name, kind, false))));
         }
         let schema = DFSchema::new_with_metadata(fields, schema.metadata().clone())?;
-        Ok(WindowTvf { input, time, assigner, schema: Arc::new(schema) })
+        Ok(WindowTvf { input, time, assigner, partition, schema: Arc::new(schema) })
     }
 }
 
 impl PartialEq for WindowTvf {
     fn eq(&self, other: &Self) -> bool {
-        (self.time, self.assigner, &self.input) == (other.time, other.assigner, &other.input)
+        (self.time, self.assigner, &self.partition, &self.input)
+            == (other.time, other.assigner, &other.partition, &other.input)
     }
 }
 
@@ -66,13 +79,14 @@ impl Eq for WindowTvf {}
 
 impl Hash for WindowTvf {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.time, self.assigner, &self.input).hash(state);
+        (self.time, self.assigner, &self.partition, &self.input).hash(state);
     }
 }
 
 impl PartialOrd for WindowTvf {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        match (self.time, self.assigner).cmp(&(other.time, other.assigner)) {
+        let own = (self.time, self.assigner, &self.partition);
+        match own.cmp(&(other.time, other.assigner, &other.partition)) {
             Ordering::Equal => self.input.partial_cmp(&other.input),
             order => Some(order),
         }
@@ -93,8 +107,8 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        let (qualifier, field) = self.input.schema().qualified_field(self.time);
-        vec![Expr::from((qualifier, field))]
+        let columns = [self.time].into_iter().chain(self.partition.iter().copied());
+        columns.map(|column| Expr::from(self.input.schema().qualified_field(column))).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -104,9 +118,13 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
         let missing = || DataFusionError::Internal("a window function lost its input".to_owned());
         let input = inputs.into_iter().next().ok_or_else(missing)?;
-        let Some(Expr::Column(column)) = exprs.into_iter().next() else { return Err(missing()) };
-        let time = input.schema().index_of_column(&column)?;
-        WindowTvf::new(input, time, self.assigner)
+        let mut columns = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            let Expr::Column(column) = expr else { return Err(missing()) };
+            columns.push(input.schema().index_of_column(&column)?);
+        }
+        let Some((time, partition)) = columns.split_first() else { return Err(missing()) };
+        WindowTvf::new(input, *time, self.assigner, partition.to_vec())
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -114,6 +132,7 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
         let mut needed: Vec<usize> =
             output_columns.iter().copied().filter(|column| *column < width).collect();
         needed.push(self.time);
+        needed.extend(&self.partition);
         needed.sort_unstable();
         needed.dedup();
         Some(vec![needed])
@@ -145,11 +164,22 @@ impl RelationPlanner for Relations {
         if !["TUMBLE", "HOP", "CUMULATE", "SESSION"].contains(&name.as_str()) {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
-        let call = Call::read(&name, &function)?;
+        let mut call = Call::read(&name, &function)?;
+        let partition = call.take_partition()?;
         let input = context.plan(call.relation()?)?;
         let time = call.time(&input)?;
         let assigner = call.assigner(context, input.schema())?;
-        let node = Extension { node: Arc::new(WindowTvf::new(input, time, assigner)?) };
+        let mut columns = Vec::with_capacity(partition.len());
+        for expr in partition {
+            match context.sql_to_expr(expr, input.schema())? {
+                Expr::Column(column) => columns.push(input.schema().index_of_column(&column)?),
+                other => {
+                    return refuse(format!("PARTITION BY `{other}` is no column"), "name columns");
+                }
+            }
+        }
+        let node = WindowTvf::new(input, time, assigner, columns)?;
+        let node = Extension { node: Arc::new(node) };
         let planned = PlannedRelation::new(LogicalPlan::Extension(node), alias);
         Ok(RelationPlanning::Planned(Box::new(planned)))
     }
@@ -259,6 +289,23 @@ impl Call {
         Ok(Call { name: name.to_owned(), arguments })
     }
 
+    /// Takes out the columns of `TABLE t PARTITION BY …`, which stand in the sub-query as its
+    /// `CLUSTER BY`: a place that the parser has and that means nothing else here.
+    fn take_partition(&mut self) -> Result<Vec<ast::Expr>> {
+        let Some(ast::Expr::Subquery(query)) = self.arguments.first_mut() else {
+            return Ok(Vec::new());
+        };
+        let ast::SetExpr::Select(select) = query.body.as_mut() else { return Ok(Vec::new()) };
+        let partition = std::mem::take(&mut select.cluster_by);
+        if !partition.is_empty() && self.name != "SESSION" {
+            return refuse(
+                format!("{} takes no PARTITION BY", self.name),
+                "leave it out, and name the columns in GROUP BY",
+            );
+        }
+        Ok(partition)
+    }
+
     fn relation(&self) -> Result<TableFactor> {
         match &self.arguments[0] {
             ast::Expr::Subquery(subquery) => Ok(TableFactor::Derived {
@@ -362,19 +409,29 @@ fn span_of(expr: &Expr) -> Result<i64> {
 }
 
 /// Returns the assigner with its spans in `unit` instead of nanoseconds.
-pub(crate) fn in_unit(assigner: Assigner, unit: TimeUnit) -> Assigner {
-    let of = |nanos: i64| (nanos / thalweg_types::time::nanos_per(unit)).max(i64::from(nanos != 0));
-    match assigner {
+///
+/// # Errors
+/// `Invalid` if a span is no whole number of units.
+pub(crate) fn in_unit(assigner: Assigner, unit: TimeUnit) -> Result<Assigner, Error> {
+    let nanos_per = thalweg_types::time::nanos_per(unit);
+    let of = |nanos: i64| match nanos % nanos_per {
+        0 => Ok(nanos / nanos_per),
+        _ => Err(Error::invalid(format!(
+            "a window of {nanos} nanoseconds does not fit a time column in {unit:?}s"
+        ))
+        .remedy("declare the time column with more digits, or choose whole units")),
+    };
+    Ok(match assigner {
         Assigner::Tumble { size, offset } => {
-            Assigner::Tumble { size: of(size), offset: of(offset) }
+            Assigner::Tumble { size: of(size)?, offset: of(offset)? }
         }
         Assigner::Hop { size, slide, offset } => {
-            Assigner::Hop { size: of(size), slide: of(slide), offset: of(offset) }
+            Assigner::Hop { size: of(size)?, slide: of(slide)?, offset: of(offset)? }
         }
         Assigner::Cumulate { size, step, offset } => {
-            Assigner::Cumulate { size: of(size), step: of(step), offset: of(offset) }
+            Assigner::Cumulate { size: of(size)?, step: of(step)?, offset: of(offset)? }
         }
-        Assigner::Session { gap } => Assigner::Session { gap: of(gap) },
+        Assigner::Session { gap } => Assigner::Session { gap: of(gap)? },
         other => other,
-    }
+    })
 }

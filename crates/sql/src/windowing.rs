@@ -1,18 +1,42 @@
 //! Functions that give rows their windows.
+//!
+//! Invariants: a row without a time keeps its place and has no window, so that whoever counts
+//! late rows counts it; the memory of an expansion is bounded, however many windows hold a row.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
-use datafusion::arrow::compute::{cast, take_record_batch};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
+};
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use thalweg_plan::function::Transform;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Change, Error, Moment, Result};
 
+use crate::expression::{fitted, rows_of};
+
+/// Rows that an expansion puts out at once, about.
+const EXPANDED_MAX: usize = 1 << 16;
+/// No window can be computed for times beyond this; they all fall into the outermost ones.
+const TIME_MAX: i64 = i64::MAX / 4;
+
 fn whole(column: &ArrayRef) -> Result<Int64Array> {
-    Ok(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+    Ok(fitted(column.clone(), &DataType::Int64)?.as_primitive::<Int64Type>().clone())
 }
 
-fn column_of(values: Int64Array, kind: &DataType) -> Result<ArrayRef> {
-    Ok(cast(&values, kind)?)
+/// Returns the start of the slice of each time.
+fn slice_starts(times: &Int64Array, assigner: Assigner) -> Int64Array {
+    let length = assigner.slice();
+    // Neighbours mostly share a slice, and a comparison is cheaper than a division.
+    let (mut start, mut end) = (0, 0);
+    let starts = times.values().iter().map(|time| {
+        if !(start..end).contains(time) {
+            start = assigner.slice_start((*time).clamp(-TIME_MAX, TIME_MAX));
+            end = start + length;
+        }
+        start
+    });
+    Int64Array::new(starts.collect::<Vec<_>>().into(), times.nulls().cloned())
 }
 
 /// Appends the window that each row carries to a window operator: its own (tumbling), its slice
@@ -23,6 +47,7 @@ pub(crate) struct AssignWindow {
     pub(crate) time: usize,
     /// In the time column's unit.
     pub(crate) assigner: Assigner,
+    /// The input's columns and the three of the window.
     pub(crate) schema: SchemaRef,
 }
 
@@ -32,26 +57,19 @@ impl Transform for AssignWindow {
     }
 
     fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        let column = input.rows.column(self.time);
-        let times = whole(column)?;
-        let (starts, ends): (Int64Array, Int64Array) = match self.assigner {
-            Assigner::Session { gap } => {
-                (times.clone(), times.unary(|time| time.saturating_add(gap)))
-            }
-            assigner => {
-                let slice = assigner.slice();
-                let starts: Int64Array = times.unary(|time| assigner.slice_start(time));
-                let ends = starts.unary(|start: i64| start + slice);
-                (starts, ends)
-            }
+        let times = whole(input.rows.column(self.time))?;
+        let (starts, length) = match self.assigner {
+            Assigner::Session { gap } => (times, gap),
+            assigner => (slice_starts(&times, assigner), assigner.slice()),
         };
-        let last: Int64Array = ends.unary(|end: i64| end - 1);
-        let kind = column.data_type();
+        let ends: Int64Array = starts.unary(|start: i64| start.saturating_add(length));
+        let last: Int64Array = ends.unary(|end: i64| end.saturating_sub(1));
         let mut columns = input.rows.columns().to_vec();
-        for values in [starts, ends, last] {
-            columns.push(column_of(values, kind)?);
+        let fields = self.schema.fields().iter().skip(columns.len());
+        for (values, field) in [starts, ends, last].into_iter().zip(fields) {
+            columns.push(fitted(Arc::new(values), field.data_type())?);
         }
-        let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
+        let rows = rows_of(&self.schema, columns, input.len())?;
         out.push(Change { rows, weights: input.weights.clone() });
         Ok(())
     }
@@ -66,8 +84,17 @@ impl Transform for AssignWindow {
 pub(crate) struct ExpandWindows {
     /// Columns of start, end and last time, as far as they are there; at least one is.
     pub(crate) columns: [Option<usize>; 3],
+    /// In the columns' unit.
     pub(crate) assigner: Assigner,
     pub(crate) schema: SchemaRef,
+}
+
+/// The windows of some rows: which row, and where its window starts and ends.
+#[derive(Default)]
+struct Expanded {
+    rows: Vec<u32>,
+    starts: Vec<Option<i64>>,
+    ends: Vec<Option<i64>>,
 }
 
 impl Transform for ExpandWindows {
@@ -76,41 +103,65 @@ impl Transform for ExpandWindows {
     }
 
     fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        let slice = self.assigner.slice();
-        let found = self.columns.iter().zip([0, slice, slice - 1]);
-        let found =
-            found.filter_map(|(column, behind)| column.map(|column| (column, behind))).next();
-        let (column, behind) =
-            found.ok_or_else(|| Error::internal("no window column is left to expand"))?;
-        let starts: Int64Array = whole(input.rows.column(column))?.unary(|time: i64| time - behind);
-        let (mut rows, mut windows) = (Vec::new(), Vec::new());
-        for row in (0..starts.len()).filter(|row| starts.is_valid(*row)) {
-            for window in self.assigner.windows_of(starts.value(row)) {
-                rows.push(row as u32);
-                windows.push(window);
+        let starts = self.slice_starts(&input.rows)?;
+        let mut expanded = Expanded::default();
+        for row in 0..starts.len() {
+            if starts.is_null(row) {
+                expanded.add(row, None);
+            } else {
+                for window in self.assigner.windows_of(starts.value(row)) {
+                    expanded.add(row, Some(window));
+                }
+            }
+            if expanded.rows.len() >= EXPANDED_MAX {
+                out.push(self.finish(input, std::mem::take(&mut expanded))?);
             }
         }
-        let rows = UInt32Array::from(rows);
-        let change = input.take(&rows)?;
-        let mut columns = take_record_batch(&input.rows, &rows)?.columns().to_vec();
-        let kind = input.rows.column(column).data_type().clone();
-        let values: [Int64Array; 3] = [
-            windows.iter().map(|window| window.0).collect(),
-            windows.iter().map(|window| window.1).collect(),
-            windows.iter().map(|window| window.1 - 1).collect(),
-        ];
-        for (column, values) in self.columns.iter().zip(values) {
-            if let Some(column) = column {
-                columns[*column] = column_of(values, &kind)?;
-            }
+        if !expanded.rows.is_empty() {
+            out.push(self.finish(input, expanded)?);
         }
-        let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
-        out.push(Change { rows, weights: change.weights });
         Ok(())
     }
 
     fn explain(&self) -> String {
         "expand windows".to_owned()
+    }
+}
+
+impl Expanded {
+    fn add(&mut self, row: usize, window: Option<(i64, i64)>) {
+        self.rows.push(row as u32);
+        self.starts.push(window.map(|window| window.0));
+        self.ends.push(window.map(|window| window.1));
+    }
+}
+
+impl ExpandWindows {
+    /// Returns the start of each row's slice, from whichever column is left.
+    fn slice_starts(&self, rows: &RecordBatch) -> Result<Int64Array> {
+        let slice = self.assigner.slice();
+        let behind = self.columns.iter().zip([0, slice, slice - 1]);
+        let found = behind.filter_map(|(column, behind)| column.map(|c| (c, behind))).next();
+        let (column, behind) =
+            found.ok_or_else(|| Error::internal("no window column is left to expand"))?;
+        Ok(whole(rows.column(column))?.unary(|time: i64| time.saturating_sub(behind)))
+    }
+
+    fn finish(&self, input: &Change, expanded: Expanded) -> Result<Change> {
+        let rows = UInt32Array::from(expanded.rows);
+        let taken = input.take(&rows)?;
+        let mut columns = taken.rows.columns().to_vec();
+        let ends = Int64Array::from(expanded.ends);
+        let last: Int64Array = ends.unary(|end: i64| end - 1);
+        let values = [Int64Array::from(expanded.starts), ends, last];
+        for (column, values) in self.columns.iter().zip(values) {
+            if let Some(column) = column {
+                let kind = self.schema.field(*column).data_type();
+                columns[*column] = fitted(Arc::new(values), kind)?;
+            }
+        }
+        let rows = rows_of(&self.schema, columns, rows.len())?;
+        Ok(Change { rows, weights: taken.weights })
     }
 }
 
@@ -121,6 +172,8 @@ pub(crate) enum Pick {
     Column(usize),
     /// The last time of the window that ends in a column.
     LastOf(usize),
+    /// Nothing: NULL in each row.
+    Null,
 }
 
 /// Puts columns into another order.
@@ -137,23 +190,18 @@ impl Transform for Reorder {
 
     fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
         let columns = self.picks.iter().zip(self.schema.fields()).map(|(pick, field)| {
-            let column = match pick {
-                Pick::Column(column) => input.rows.column(*column).clone(),
+            let kind = field.data_type();
+            match pick {
+                Pick::Column(column) => fitted(input.rows.column(*column).clone(), kind),
                 Pick::LastOf(column) => {
-                    let ends = input.rows.column(*column);
-                    let last = whole(ends)?.unary::<_, Int64Type>(|end| end - 1);
-                    column_of(last, ends.data_type())?
+                    let ends = whole(input.rows.column(*column))?;
+                    let last: Int64Array = ends.unary(|end: i64| end.saturating_sub(1));
+                    fitted(Arc::new(last), kind)
                 }
-            };
-            Ok(match column.data_type() == field.data_type() {
-                true => column,
-                false => cast(&column, field.data_type())?,
-            })
+                Pick::Null => Ok(new_null_array(kind, input.len())),
+            }
         });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = datafusion::arrow::array::RecordBatchOptions::new();
-        let options = options.with_row_count(Some(input.len()));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let rows = rows_of(&self.schema, columns.collect::<Result<_>>()?, input.len())?;
         out.push(Change { rows, weights: input.weights.clone() });
         Ok(())
     }
@@ -164,3 +212,6 @@ impl Transform for Reorder {
         format!("pick {}", names.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests;

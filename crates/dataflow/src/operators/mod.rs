@@ -17,8 +17,9 @@ pub mod ordering;
 #[cfg(test)]
 mod testing;
 
-pub mod aggregate;
 pub mod pre_aggregate;
+
+pub mod aggregate;
 pub mod sort;
 pub mod window;
 pub mod window_top;

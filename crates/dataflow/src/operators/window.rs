@@ -6,9 +6,10 @@
 //! slide (see [`stacks`]). At most one window at a time is taken apart for sending, so that a
 //! watermark that jumps over many windows does not fill memory.
 
-mod session;
 mod session_list;
 mod stacks;
+
+mod session;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,7 +142,6 @@ impl SliceWindow {
                 _ => self.next_window()?,
             };
             if self.firing.is_none() {
-                self.fired_to = self.fired_to.max(self.due.complete());
                 return Ok(Step::Done);
             }
         }
@@ -172,6 +172,7 @@ impl SliceWindow {
                 return Ok(Some(Firing { window: (end, start), keyed, next: 0 }));
             }
         }
+        // Windows that are complete without a row in time stay empty: late rows do not fill them.
         self.fired_to = self.fired_to.max(self.due.complete());
         self.drop_panes();
         Ok(None)
@@ -179,7 +180,8 @@ impl SliceWindow {
 
     /// Returns the last slice of the next window that has rows.
     fn next_slice(&self) -> Option<Slice> {
-        let after = (self.fired_to.saturating_add(1), i64::MIN);
+        // Nothing comes after the end of time.
+        let after = (self.fired_to.checked_add(1)?, i64::MIN);
         let pane = self.panes.range(after..).next().map(|(slice, _)| *slice);
         let step = match self.stacks.is_empty() {
             true => None,

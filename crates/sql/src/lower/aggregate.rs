@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use thalweg_plan::graph::Aggregation;
 use thalweg_plan::node::AggregateCall;
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
-use super::{Lowering, Role, Stream, column_of, unit_of};
+use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::function;
 use crate::expression::{Expression, Projection};
 use crate::text::plan_error;
@@ -27,8 +28,7 @@ impl Lowering<'_> {
         }
         let role = |expr: &Expr| column_of(expr, input).map_or(Role::Plain, |c| stream.roles[c]);
         let roles: Vec<Role> = groups.iter().map(role).collect();
-        let is_windowed = stream.window.is_some()
-            && roles.iter().any(|role| matches!(role, Role::WindowStart | Role::WindowEnd));
+        let is_windowed = is_windowed(&stream, &roles)?;
         if !is_windowed {
             stream = self.settle(stream)?;
         }
@@ -36,19 +36,23 @@ impl Lowering<'_> {
         if is_windowed {
             for wanted in [Role::WindowStart, Role::WindowEnd] {
                 let column = stream.roles.iter().position(|role| *role == wanted);
-                let column = column.ok_or_else(super::lost_window)?;
-                let (qualifier, field) = input.qualified_field(column);
-                columns.add(&Expr::from((qualifier, field)), input)?;
+                columns.add_column(column.ok_or_else(super::lost_window)?, input)?;
             }
         }
-        let is_part = |role: &Role| is_windowed && *role != Role::Plain && *role != Role::Rowtime;
         let mut keys = Vec::new();
-        for (expr, _) in groups.iter().zip(&roles).filter(|(_, role)| !is_part(role)) {
-            keys.push(columns.add(expr, input)?);
+        for (expr, role) in groups.iter().zip(&roles) {
+            if !(is_windowed && role.is_window()) {
+                keys.push(columns.add(expr, input)?);
+            }
         }
         let mut calls = Vec::new();
         for expr in &aggregate.aggr_expr {
             calls.push(self.call(expr, &mut columns, input)?);
+        }
+        let late_table = stream.late_table.clone();
+        let late_table = late_table.filter(|_| is_windowed && stream.basis == TimeBasis::Event);
+        if let Some(name) = &late_table {
+            self.carry_late_columns(name, &mut columns, input)?;
         }
         let schema = columns.schema();
         let calls = calls
@@ -58,12 +62,11 @@ impl Lowering<'_> {
                 Ok(AggregateCall { function, arguments, filter })
             })
             .collect::<Result<Vec<_>>>()?;
-        let late_table = stream.late_table.clone().filter(|_| is_windowed);
         self.map(&mut stream, Arc::new(Projection::new(columns.expressions, schema.clone())));
         let window = match (is_windowed, stream.window) {
             (true, Some(assigner)) => Some(WindowSpec {
-                assigner: in_unit(assigner, unit_of(&schema, 0)?),
-                basis: TimeBasis::Event,
+                assigner: in_unit(assigner, unit_of(&schema, 0)?)?,
+                basis: stream.basis,
                 start: 0,
                 end: 1,
             }),
@@ -73,34 +76,35 @@ impl Lowering<'_> {
         let aggregation = Aggregation { window, keys, calls, divert_late };
         let made = self.builder.aggregate(stream.node, aggregation)?;
         if let Some(name) = late_table {
-            self.late_rows(&made, &name, &schema)?;
+            self.reject(&name, forward(made.late, 1));
         }
         stream.node = made.result;
         self.reorder(&mut stream, aggregate, (&roles, is_windowed))
     }
 
-    /// Sends late rows, as the aggregation saw them, to the table that wants them.
-    fn late_rows(
-        &mut self,
-        made: &thalweg_plan::graph::Aggregated,
-        name: &str,
-        schema: &SchemaRef,
+    /// Lets late rows have the columns that their table asks for, as far as they are there.
+    fn carry_late_columns(
+        &self,
+        table: &str,
+        columns: &mut Columns,
+        input: &DFSchema,
     ) -> Result<()> {
-        let side = self.session.table(name).cloned().ok_or_else(|| {
-            Error::invalid(format!("late rows go to table `{name}`, which does not exist"))
-                .remedy(format!("create table `{name}` before the query"))
-        })?;
-        let target = self.side_target(&side, name, schema)?;
-        self.sink(made.late, 1, target);
+        let table = self.rejected_table(table)?;
+        for wanted in table.spec.schema.fields() {
+            let found = input.fields().iter().position(|field| field.name() == wanted.name());
+            if let Some(column) = found {
+                columns.add_column(column, input)?;
+            }
+        }
         Ok(())
     }
 
-    /// Returns an aggregate, its argument columns and its filter column.
+    /// Returns an aggregate, the columns of its arguments and of its order, and its filter's.
     fn call(
         &self,
         expr: &Expr,
         columns: &mut Columns,
-        input: &datafusion::common::DFSchema,
+        input: &DFSchema,
     ) -> Result<(datafusion::logical_expr::expr::AggregateFunction, Vec<usize>, Option<usize>)>
     {
         let call = match expr {
@@ -117,7 +121,8 @@ impl Lowering<'_> {
                 .all(|arg| matches!(arg, Expr::Literal(value, _) if !value.is_null()));
         let mut arguments = Vec::new();
         if !is_count_of_rows {
-            for argument in &call.params.args {
+            let order = call.params.order_by.iter().map(|key| &key.expr);
+            for argument in call.params.args.iter().chain(order) {
                 arguments.push(columns.add(argument, input)?);
             }
         }
@@ -159,15 +164,12 @@ impl Lowering<'_> {
         let is_plain = picks.iter().enumerate().all(|(index, pick)| *pick == Pick::Column(index));
         let made = self.schema(stream);
         let fields = aggregate.schema.fields().iter().zip(&picks).map(|(wanted, pick)| {
-            let column = match pick {
-                Pick::Column(column) | Pick::LastOf(column) => made.field(*column),
+            let is_nullable = match pick {
+                Pick::Column(column) | Pick::LastOf(column) => made.field(*column).is_nullable(),
+                Pick::Null => true,
             };
-            // Names are the query's; types stay until something asks for another.
-            Field::new(
-                wanted.name(),
-                wanted.data_type().clone(),
-                column.is_nullable() || wanted.is_nullable(),
-            )
+            // Names and types are the query's.
+            wanted.as_ref().clone().with_nullable(is_nullable || wanted.is_nullable())
         });
         let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         if !is_plain || picks.len() != made.fields().len() || schema != made {
@@ -185,6 +187,28 @@ impl Lowering<'_> {
     }
 }
 
+/// Is this a `GROUP BY` on windows? Then it must say so whole.
+fn is_windowed(stream: &Stream, roles: &[Role]) -> Result<bool> {
+    let has = |role| roles.contains(&role);
+    if stream.window.is_none() || !(has(Role::WindowStart) || has(Role::WindowEnd)) {
+        return Ok(false);
+    }
+    if !(has(Role::WindowStart) && has(Role::WindowEnd)) {
+        return Err(Error::invalid("GROUP BY names one end of the window only")
+            .remedy("GROUP BY window_start, window_end, …"));
+    }
+    let session_keys = stream.session_keys;
+    let keys = roles.iter().filter(|role| !role.is_window());
+    let (by_key, others): (Vec<&Role>, Vec<&Role>) =
+        keys.partition(|role| **role == Role::SessionKey);
+    let is_same = others.is_empty() && by_key.len() == session_keys;
+    if matches!(stream.window, Some(Assigner::Session { .. })) && session_keys > 0 && !is_same {
+        return Err(Error::invalid("sessions are grouped by other columns than they are made by")
+            .remedy("name the columns of PARTITION BY in GROUP BY, and no others"));
+    }
+    Ok(true)
+}
+
 /// The columns that an aggregation reads, each computed once.
 #[derive(Default)]
 struct Columns {
@@ -195,13 +219,12 @@ struct Columns {
 
 impl Columns {
     /// Adds an expression, unless it is there; returns its column.
-    fn add(&mut self, expr: &Expr, input: &datafusion::common::DFSchema) -> Result<usize> {
+    fn add(&mut self, expr: &Expr, input: &DFSchema) -> Result<usize> {
         if let Some(found) = self.exprs.iter().position(|known| known == expr) {
             return Ok(found);
         }
         let (_, field) = expr.to_field(input).map_err(plan_error)?;
-        let is_time =
-            matches!(field.data_type(), datafusion::arrow::datatypes::DataType::Timestamp(_, _));
+        let is_time = matches!(field.data_type(), DataType::Timestamp(_, _));
         let is_nullable = field.is_nullable() || is_time;
         let name = column_of(expr, input).map(|column| input.field(column).name().clone());
         let name = name.unwrap_or_else(|| field.name().clone());
@@ -209,6 +232,12 @@ impl Columns {
         self.expressions.push(Expression::new(expr, input)?);
         self.exprs.push(expr.clone());
         Ok(self.exprs.len() - 1)
+    }
+
+    /// Adds a column of the input.
+    fn add_column(&mut self, column: usize, input: &DFSchema) -> Result<usize> {
+        let (qualifier, field) = input.qualified_field(column);
+        self.add(&Expr::from((qualifier, field)), input)
     }
 
     fn schema(&self) -> SchemaRef {

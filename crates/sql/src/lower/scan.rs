@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
 use thalweg_plan::node::{NodeKind, SourceNode};
+use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, Result};
 
-use super::{Lowering, Role, Stream, Target};
+use super::{Lowering, Role, Stream, forward, role_of};
 use crate::catalog::{Column, Table, table_of};
 use crate::expression::{Expression, GreatestWatermark, Projection};
 use crate::session::Session;
@@ -138,7 +139,10 @@ impl Lowering<'_> {
         let rowtime = table.watermark.as_ref().map(|watermark| watermark.column.clone());
         stream.roles = scanned
             .iter()
-            .map(|c| if Some(name(c)) == rowtime { Role::Rowtime } else { Role::Plain })
+            .map(|c| match Some(name(c)) == rowtime {
+                true => Role::Rowtime,
+                false => role_of(&shape.columns[*c], &delivered, &[]),
+            })
             .collect();
         if !is_as_delivered {
             let expressions =
@@ -162,7 +166,7 @@ impl Lowering<'_> {
             check_watermark(table, expr, &delivered)?;
             domain = Some(self.builder.domain(table.name.clone()));
             let expression = Expression::new(expr, &delivered)?;
-            watermark = Some(Arc::new(GreatestWatermark::new(expression)) as _);
+            watermark = Some(Arc::new(GreatestWatermark::new(expression)?) as _);
         }
         let is_bounded = source.is_bounded();
         let node = SourceNode {
@@ -176,58 +180,23 @@ impl Lowering<'_> {
         };
         let node = self.builder.add(NodeKind::Source(node), Vec::new(), schema);
         if let Some(name) = &table.engine.bad_table {
-            let target =
-                self.side_target(table, name, &thalweg_plan::source::bad_record_schema())?;
-            self.sink(node, 1, target);
+            self.rejected_table(name)?;
+            self.reject(name, forward(node, 1));
+        }
+        if let Some(name) = &table.engine.late_table {
+            self.rejected_table(name)?;
         }
         Ok(Stream {
             node,
             roles: Vec::new(),
             window: None,
-            // Rows that fail later are counted; the table of bad records has one writer.
-            bad_records: match table.engine.bad_records {
-                thalweg_plan::node::BadRecords::Divert => thalweg_plan::node::BadRecords::Skip,
-                other => other,
-            },
+            basis: TimeBasis::Event,
+            session_keys: 0,
+            bad_records: table.engine.bad_records,
+            bad_table: table.engine.bad_table.clone(),
             late_table: table.engine.late_table.clone(),
             is_bounded,
         })
-    }
-
-    /// Returns the sink of a table for bad or late rows, whose columns must be those of `schema`.
-    pub(super) fn side_target(&self, table: &Table, name: &str, schema: &Schema) -> Result<Target> {
-        let side = self.session.table(name).ok_or_else(|| {
-            Error::invalid(format!(
-                "table `{}` sends rows to table `{name}`, which does not exist",
-                table.name
-            ))
-            .remedy(format!("create table `{name}` before it is used"))
-        })?;
-        let kinds = |schema: &Schema| -> Vec<DataType> {
-            schema.fields().iter().map(|field| plain(field.data_type())).collect()
-        };
-        if kinds(&side.spec.schema) != kinds(schema) {
-            let columns: Vec<String> = schema
-                .fields()
-                .iter()
-                .map(|field| format!("{} {}", field.name(), field.data_type()))
-                .collect();
-            return Err(Error::invalid(format!(
-                "table `{name}` does not fit the rows that table `{}` sends to it",
-                table.name
-            ))
-            .remedy(format!("its columns must be: {}", columns.join(", "))));
-        }
-        let sink = self.registry.get(side.connector()?)?.sink(&side.spec)?;
-        Ok(Target { name: name.to_owned(), sink })
-    }
-}
-
-/// Strings are strings, whatever array carries them.
-fn plain(kind: &DataType) -> DataType {
-    match kind {
-        DataType::Utf8View => DataType::Utf8,
-        other => other.clone(),
     }
 }
 

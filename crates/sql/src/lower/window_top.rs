@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Window};
 use thalweg_plan::node::{Exchange, Input, NodeKind, SortKey, WindowTopNode};
-use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
+use thalweg_plan::window::{Assigner, WindowSpec};
 use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of};
+use crate::expression::{Expression, Filter};
 use crate::windowing::{Pick, Reorder};
 
 impl Lowering<'_> {
@@ -19,80 +21,87 @@ impl Lowering<'_> {
         predicate: &Expr,
         input: &LogicalPlan,
     ) -> Result<Option<Stream>> {
-        let Some(found) = numbered(input) else { return Ok(None) };
-        let (window, call) = (found.window, found.call);
-        let Some((limit, rest)) = limit_of(predicate, &found.names) else { return Ok(None) };
-        let below = self.lower(window)?;
-        let below = self.settle(below)?;
-        let schema = window.schema();
+        let Some(number) = number_column(input) else { return Ok(None) };
+        let Some((limit, rest)) = limit_of(predicate, number, input.schema()) else {
+            return Ok(None);
+        };
+        let mut stream = self.numbered(input, limit)?;
+        if let Some(rest) = rest {
+            let condition = Expression::new(&rest, input.schema())?;
+            let schema = self.schema(&stream);
+            self.map(&mut stream, Arc::new(Filter::new(condition, schema)));
+        }
+        Ok(Some(stream))
+    }
+
+    /// Lowers what stands between the filter and the `ROW_NUMBER()`, and that itself.
+    fn numbered(&mut self, plan: &LogicalPlan, limit: usize) -> Result<Stream> {
+        match plan {
+            LogicalPlan::SubqueryAlias(alias) => self.numbered(&alias.input, limit),
+            LogicalPlan::Projection(projection) => {
+                let stream = self.numbered(&projection.input, limit)?;
+                self.project(stream, projection.input.schema(), projection)
+            }
+            LogicalPlan::Window(window) => self.first_rows(window, limit),
+            other => Err(super::unsupported(other)),
+        }
+    }
+
+    fn first_rows(&mut self, window: &Window, limit: usize) -> Result<Stream> {
+        let schema = window.input.schema();
+        let Some(call) = window.window_expr.first().and_then(call_of) else {
+            return Err(Error::internal("a row number that is none"));
+        };
+        let stream = self.lower(&window.input)?;
+        let mut stream = self.settle(stream)?;
         let mut partition = Vec::new();
-        let (mut start, mut end) = (None, None);
+        let mut is_by_window = false;
         for expr in &call.params.partition_by {
             let column = column_of(expr, schema).ok_or_else(|| {
                 Error::invalid(format!("PARTITION BY `{expr}` is not supported yet"))
                     .remedy("compute it as a column of a sub-query")
             })?;
-            match below.roles[column] {
-                Role::WindowStart => start = Some(column),
-                Role::WindowEnd => end = Some(column),
-                Role::WindowTime => {}
-                _ => partition.push(column),
+            match stream.roles[column].is_window() {
+                true => is_by_window = true,
+                false => partition.push(column),
             }
         }
-        let at = |role| below.roles.iter().position(|r| *r == role);
-        if start.is_none() && end.is_none() || below.window.is_none() {
+        if !is_by_window || stream.window.is_none() {
             return Err(Error::invalid("ROW_NUMBER() without windows is not supported yet")
                 .remedy("PARTITION BY window_start, window_end of a windowed input"));
         }
-        let (start, end) = (start.or(at(Role::WindowStart)), end.or(at(Role::WindowEnd)));
-        let (Some(start), Some(end)) = (start, end) else { return Err(super::lost_window()) };
-        let order = order_of(call, schema)?;
-        let (assigner, basis) = (Assigner::Attached, TimeBasis::Event);
+        let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(super::lost_window);
+        let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
         let node = WindowTopNode {
-            window: WindowSpec { assigner, basis, start, end },
+            window: WindowSpec { assigner: Assigner::Attached, basis: stream.basis, start, end },
             partition: partition.clone(),
-            order,
+            order: order_of(call, schema)?,
             limit,
             rank: true,
         };
-        let mut fields = self.schema(&below).fields().to_vec();
-        let rank = datafusion::arrow::datatypes::DataType::Int64;
-        fields.push(Arc::new(datafusion::arrow::datatypes::Field::new("row_number", rank, false)));
-        let made = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
+        let mut fields = self.schema(&stream).fields().to_vec();
+        fields.push(Arc::new(Field::new("row_number", DataType::Int64, false)));
         let exchange = match partition.is_empty() {
             true => Exchange::Global,
             false => Exchange::ByKey(partition),
         };
-        let mut stream = below;
-        let input_edge = Input { from: stream.node, port: 0, exchange };
-        stream.node = self.builder.add(NodeKind::WindowTop(node), vec![input_edge], made);
+        let edge = Input { from: stream.node, port: 0, exchange };
+        let made = Arc::new(Schema::new(fields));
+        stream.node = self.builder.add(NodeKind::WindowTop(node), vec![edge], made);
         stream.roles.push(Role::Plain);
-        self.pick(&mut stream, &found.picks, input)?;
-        match rest {
-            None => Ok(Some(stream)),
-            Some(rest) => {
-                let condition = crate::expression::Expression::new(&rest, input.schema())?;
-                let schema = self.schema(&stream);
-                let filter = crate::expression::Filter::new(condition, schema);
-                self.map(&mut stream, Arc::new(filter));
-                Ok(Some(stream))
-            }
-        }
+        self.as_planned(&mut stream, window);
+        Ok(stream)
     }
 
-    /// Gives the result the columns of the filtered relation.
-    fn pick(&mut self, stream: &mut Stream, picks: &[usize], shape: &LogicalPlan) -> Result<()> {
+    /// Gives the result the names and types that the plan has for it.
+    fn as_planned(&mut self, stream: &mut Stream, window: &Window) {
         let made = self.schema(stream);
-        let fields = shape.schema().fields().iter().zip(picks).map(|(wanted, pick)| {
-            let is_nullable = made.field(*pick).is_nullable() || wanted.is_nullable();
-            wanted.as_ref().clone().with_nullable(is_nullable)
+        let fields = window.schema.fields().iter().zip(made.fields()).map(|(wanted, made)| {
+            wanted.as_ref().clone().with_nullable(made.is_nullable() || wanted.is_nullable())
         });
-        let schema =
-            Arc::new(datafusion::arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
-        stream.roles = picks.iter().map(|pick| stream.roles[*pick]).collect();
-        let picks = picks.iter().map(|pick| Pick::Column(*pick)).collect();
+        let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let picks = (0..made.fields().len()).map(Pick::Column).collect();
         self.map(stream, Arc::new(Reorder { picks, schema }));
-        Ok(())
     }
 }
 
@@ -108,40 +117,17 @@ fn order_of(call: &WindowFunction, schema: &DFSchema) -> Result<Vec<SortKey>> {
     order.collect()
 }
 
-/// A relation with a row number among its columns.
-struct Numbered<'a> {
-    /// What the rows are numbered over.
-    window: &'a LogicalPlan,
-    call: &'a WindowFunction,
-    /// For each column of the relation, its column in the input, or behind it for the number.
-    picks: Vec<usize>,
-    /// Names under which the number is known.
-    names: Vec<String>,
-}
-
-/// Looks through projections and aliases for the one `ROW_NUMBER()`.
-fn numbered(plan: &LogicalPlan) -> Option<Numbered<'_>> {
+/// Looks through projections and aliases for the one `ROW_NUMBER()`; returns its column.
+fn number_column(plan: &LogicalPlan) -> Option<usize> {
     match plan {
-        LogicalPlan::SubqueryAlias(alias) => numbered(&alias.input),
+        LogicalPlan::SubqueryAlias(alias) => number_column(&alias.input),
         LogicalPlan::Projection(projection) => {
-            let below = numbered(&projection.input)?;
-            let width = below.window.schema().fields().len();
+            let below = number_column(&projection.input)?;
             let input = projection.input.schema();
-            let columns = projection.expr.iter().map(|expr| column_of(expr, input));
-            let picks: Vec<usize> =
-                columns.map(|c| c.map(|c| below.picks[c])).collect::<Option<_>>()?;
-            let fields = projection.schema.fields().iter().zip(&picks);
-            let names =
-                fields.filter(|(_, p)| **p == width).map(|(f, _)| f.name().clone()).collect();
-            Some(Numbered { picks, names, ..below })
+            projection.expr.iter().position(|expr| column_of(expr, input) == Some(below))
         }
         LogicalPlan::Window(window) => match window.window_expr.as_slice() {
-            [expr] => {
-                let call = call_of(expr)?;
-                let width = window.input.schema().fields().len();
-                let names = vec![window.schema.field(width).name().clone()];
-                Some(Numbered { window: &window.input, call, picks: (0..=width).collect(), names })
-            }
+            [expr] => call_of(expr).map(|_| window.input.schema().fields().len()),
             _ => None,
         },
         _ => None,
@@ -159,35 +145,33 @@ fn call_of(expr: &Expr) -> Option<&WindowFunction> {
 }
 
 /// Returns N of `number <= N`, and the other conditions beside it.
-fn limit_of(predicate: &Expr, names: &[String]) -> Option<(usize, Option<Expr>)> {
-    if let Expr::BinaryExpr(both) = predicate {
-        if both.op == Operator::And {
-            return match (limit_of(&both.left, names), limit_of(&both.right, names)) {
-                (Some((limit, rest)), _) => Some((limit, and(rest, &both.right))),
-                (None, Some((limit, rest))) => Some((limit, and(rest, &both.left))),
-                (None, None) => None,
-            };
-        }
-        let is_number = |expr: &Expr| matches!(expr, Expr::Column(c) if names.contains(&c.name));
-        let (op, bound) = match (is_number(&both.left), is_number(&both.right)) {
-            (true, false) => (both.op, &*both.right),
-            (false, true) => (both.op.swap()?, &*both.left),
-            _ => return None,
-        };
-        let Expr::Literal(bound, _) = bound else { return None };
-        let bound = match bound {
-            ScalarValue::Int64(Some(bound)) => usize::try_from(*bound).ok()?,
-            ScalarValue::UInt64(Some(bound)) => usize::try_from(*bound).ok()?,
-            _ => return None,
-        };
-        return match op {
-            Operator::LtEq => Some((bound, None)),
-            Operator::Lt => Some((bound.checked_sub(1)?, None)),
-            Operator::Eq if bound == 1 => Some((1, None)),
-            _ => None,
+fn limit_of(predicate: &Expr, number: usize, schema: &DFSchema) -> Option<(usize, Option<Expr>)> {
+    let Expr::BinaryExpr(both) = predicate else { return None };
+    if both.op == Operator::And {
+        return match (limit_of(&both.left, number, schema), limit_of(&both.right, number, schema)) {
+            (Some((limit, rest)), _) => Some((limit, and(rest, &both.right))),
+            (None, Some((limit, rest))) => Some((limit, and(rest, &both.left))),
+            (None, None) => None,
         };
     }
-    None
+    let is_number = |expr: &Expr| column_of(expr, schema) == Some(number);
+    let (op, bound) = match (is_number(&both.left), is_number(&both.right)) {
+        (true, false) => (both.op, &*both.right),
+        (false, true) => (both.op.swap()?, &*both.left),
+        _ => return None,
+    };
+    let Expr::Literal(bound, _) = bound else { return None };
+    let bound = match bound {
+        ScalarValue::Int64(Some(bound)) => usize::try_from(*bound).ok()?,
+        ScalarValue::UInt64(Some(bound)) => usize::try_from(*bound).ok()?,
+        _ => return None,
+    };
+    match op {
+        Operator::LtEq => Some((bound, None)),
+        Operator::Lt => Some((bound.checked_sub(1)?, None)),
+        Operator::Eq if bound == 1 => Some((1, None)),
+        _ => None,
+    }
 }
 
 fn and(rest: Option<Expr>, other: &Expr) -> Option<Expr> {

@@ -1,0 +1,65 @@
+use datafusion::arrow::array::{Int64Array, TimestampMicrosecondArray, TimestampSecondArray};
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::logical_expr::{ScalarUDF, col, lit};
+
+use super::*;
+
+fn batch(column: ArrayRef) -> (RecordBatch, DFSchema) {
+    let schema = Schema::new(vec![Field::new("x", column.data_type().clone(), true)]);
+    let planned = DFSchema::try_from(schema.clone()).unwrap();
+    (RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap(), planned)
+}
+
+/// Would fail if a watermark were taken in the unit of its column, or a NULL for a time.
+#[test]
+fn watermarks_are_the_greatest_time_in_any_unit() {
+    let check = |column: ArrayRef, expected: Option<i64>| {
+        let (rows, schema) = batch(column);
+        let watermark = GreatestWatermark::new(Expression::new(&col("x"), &schema).unwrap());
+        let found = watermark.unwrap().watermark(&rows).unwrap();
+        assert_eq!(found, expected.map(EventTime));
+    };
+    let seconds = TimestampSecondArray::from(vec![Some(3), None, Some(7), Some(-9)]);
+    check(Arc::new(seconds), Some(7_000_000_000));
+    check(Arc::new(TimestampMicrosecondArray::from(vec![5, 4])), Some(5_000));
+    check(Arc::new(TimestampMicrosecondArray::from(vec![None::<i64>, None])), None);
+    check(Arc::new(TimestampMicrosecondArray::from(Vec::<i64>::new())), None);
+}
+
+/// Would fail if event time came from the wall clock.
+#[test]
+fn a_watermark_does_not_read_the_clock() {
+    let (_, schema) = batch(Arc::new(Int64Array::from(vec![1])));
+    let proctime = crate::functions::all().into_iter().find(|f| f.name() == "proctime").unwrap();
+    let call = ScalarUDF::call(&proctime, vec![]);
+    let error = GreatestWatermark::new(Expression::new(&call, &schema).unwrap()).unwrap_err();
+    assert!(error.message().contains("reads the clock"), "{error:?}");
+}
+
+/// Would fail if a value that does not fit its column became NULL.
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let (rows, planned) = batch(Arc::new(Int64Array::from(vec![1, 300])));
+    let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int8, true)]));
+    let projection = Projection::new(vec![Expression::new(&col("x"), &planned).unwrap()], schema);
+    let moment =
+        Moment { epoch: thalweg_types::Epoch(1), clock: EventTime(0), watermark: EventTime::MIN };
+    let error = projection.apply(&Change::append(rows), &moment, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), thalweg_types::ErrorKind::Data);
+}
+
+/// Would fail if a condition that is NULL kept its row.
+#[test]
+fn a_filter_keeps_what_is_true() {
+    let (rows, planned) = batch(Arc::new(Int64Array::from(vec![Some(1), None, Some(5), Some(9)])));
+    let condition = Expression::new(&col("x").gt(lit(4_i64)), &planned).unwrap();
+    let filter = Filter::new(condition, rows.schema());
+    let weights = Int64Array::from(vec![1, 1, -1, 2]);
+    let moment =
+        Moment { epoch: thalweg_types::Epoch(1), clock: EventTime(0), watermark: EventTime::MIN };
+    let mut out = Vec::new();
+    filter.apply(&Change::weighted(rows, weights).unwrap(), &moment, &mut out).unwrap();
+    let [kept] = out.as_slice() else { panic!("one batch") };
+    assert_eq!(kept.rows.column(0).as_primitive::<Int64Type>().values(), &[5, 9]);
+    assert_eq!(kept.weights.as_ref().unwrap().values(), &[-1, 2]);
+}

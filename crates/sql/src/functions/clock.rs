@@ -1,0 +1,60 @@
+//! Functions that ask for the time: `PROCTIME()`, `NOW()` and the like.
+//!
+//! They are never called: an expression that holds one reads the wall clock of its epoch from a
+//! hidden column instead. They are volatile so that no optimiser folds them to the time of
+//! planning. The session's time zone is UTC.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use thalweg_types::Error;
+
+use super::Function;
+use crate::text::wrap;
+
+const PROCTIME: &str = "proctime";
+const NOW: &str = "now";
+const LOCALTIMESTAMP: &str = "localtimestamp";
+const CURRENT_DATE: &str = "current_date";
+const CURRENT_TIME: &str = "current_time";
+/// Without arguments this one asks for the time; with some it does not.
+pub(super) const UNIX_TIMESTAMP: &str = "unix_timestamp";
+
+/// Returns the types through which `TIMESTAMP(3)` becomes what a function of the clock returns;
+/// `None` if `name` is no such function.
+pub(crate) fn clock_types(name: &str) -> Option<Vec<DataType>> {
+    let local = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    match name {
+        PROCTIME | NOW => Some(vec![local]),
+        LOCALTIMESTAMP => Some(vec![DataType::Timestamp(TimeUnit::Millisecond, None)]),
+        CURRENT_DATE => Some(vec![DataType::Date32]),
+        CURRENT_TIME => Some(vec![DataType::Time32(TimeUnit::Millisecond)]),
+        UNIX_TIMESTAMP => Some(vec![DataType::Timestamp(TimeUnit::Second, None), DataType::Int64]),
+        _ => None,
+    }
+}
+
+/// Does this function make a time attribute?
+pub(crate) fn is_processing_time(name: &str) -> bool {
+    name == PROCTIME
+}
+
+pub(super) fn all() -> Vec<Function> {
+    macro_rules! clock {
+        ($name:expr, $usage:expr) => {
+            Function::new($usage, &[])
+                .optional(0)
+                .named($name, |_| {
+                    let types = clock_types($name).unwrap_or_default();
+                    types.into_iter().next_back().unwrap_or(DataType::Null)
+                })
+                .volatile()
+                .body(|_| Err(wrap(Error::internal("the clock was asked outside of a stream"))))
+        };
+    }
+    vec![
+        clock!(PROCTIME, "PROCTIME()"),
+        clock!(NOW, "NOW()").alias("current_timestamp").alias("current_row_timestamp"),
+        clock!(LOCALTIMESTAMP, "LOCALTIMESTAMP"),
+        clock!(CURRENT_DATE, "CURRENT_DATE").alias("today"),
+        clock!(CURRENT_TIME, "CURRENT_TIME").alias("localtime"),
+    ]
+}

@@ -1,0 +1,141 @@
+//! Rows that stand in the query itself: `VALUES (1, 'a')`, and `SELECT 1` without a table.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{EmptyRelation, Values};
+use thalweg_plan::node::{BadRecords, NodeKind, SourceNode};
+use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
+use thalweg_plan::window::TimeBasis;
+use thalweg_types::{Epoch, ErrorKind, EventTime, Moment, Result, SplitId};
+
+use super::{Lowering, Role, Stream};
+use crate::expression::{Expression, fitted, rows_of};
+
+impl Lowering<'_> {
+    /// Computes the rows of `VALUES`, which name no columns.
+    pub(super) fn values(&mut self, values: &Values) -> Result<Stream> {
+        let schema: SchemaRef = Arc::new(values.schema.as_arrow().clone());
+        let nothing = DFSchema::empty();
+        let one = one_row()?;
+        // Constants do not ask for the moment; what would is computed as of 1970.
+        let moment = Moment { epoch: Epoch(0), clock: EventTime(0), watermark: EventTime::MIN };
+        let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); schema.fields().len()];
+        for row in &values.values {
+            for ((expr, field), column) in row.iter().zip(schema.fields()).zip(&mut columns) {
+                let value = Expression::new(expr, &nothing)?.evaluate(&one, &moment);
+                let value = value.and_then(|value| fitted(value, field.data_type()));
+                column.push(value.map_err(|error| error.with_kind(ErrorKind::Invalid))?);
+            }
+        }
+        let columns = columns.iter().map(|parts| {
+            let parts: Vec<_> = parts.iter().map(|part| part.as_ref()).collect();
+            Ok(concat(&parts)?)
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        let rows = rows_of(&schema, columns, values.values.len())?;
+        Ok(self.literal(rows))
+    }
+
+    /// A relation without columns and with one row, or with columns and no row.
+    pub(super) fn empty(&mut self, empty: &EmptyRelation) -> Result<Stream> {
+        let rows = match empty.produce_one_row {
+            true => one_row()?,
+            false => RecordBatch::new_empty(Arc::new(empty.schema.as_arrow().clone())),
+        };
+        Ok(self.literal(rows))
+    }
+
+    fn literal(&mut self, rows: RecordBatch) -> Stream {
+        let schema = rows.schema();
+        let roles = vec![Role::Plain; schema.fields().len()];
+        let node = SourceNode {
+            table: format!("{}/values", self.statement),
+            source: Arc::new(Literal { rows }),
+            domain: None,
+            watermark: None,
+            idle_timeout: None,
+            rows_per_second: None,
+            bad_records: BadRecords::Fail,
+        };
+        Stream {
+            node: self.builder.add(NodeKind::Source(node), Vec::new(), schema),
+            roles,
+            window: None,
+            basis: TimeBasis::Event,
+            session_keys: 0,
+            bad_records: BadRecords::Fail,
+            bad_table: None,
+            late_table: None,
+            is_bounded: true,
+        }
+    }
+}
+
+fn one_row() -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?)
+}
+
+/// A source of a few rows that the plan holds.
+#[derive(Debug)]
+struct Literal {
+    rows: RecordBatch,
+}
+
+/// The offset behind the only batch.
+const END: &str = "end";
+
+#[async_trait]
+impl Source for Literal {
+    fn connector(&self) -> &str {
+        "values"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
+    fn replay(&self) -> Replay {
+        Replay::Exact
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    async fn enumerate(&self, known: &[Split]) -> Result<Discovery> {
+        let split = Split {
+            id: SplitId::from("values"),
+            sequence: "values".to_owned(),
+            payload: String::new(),
+        };
+        let is_new = known.is_empty() && self.rows.num_rows() > 0;
+        Ok(Discovery { splits: is_new.then_some(split).into_iter().collect(), again: None })
+    }
+
+    async fn reader(&self, _: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
+        let is_read = from.is_some_and(|offset| offset.0 == END);
+        Ok(Box::new(LiteralReader { rows: (!is_read).then(|| self.rows.clone()) }))
+    }
+}
+
+struct LiteralReader {
+    rows: Option<RecordBatch>,
+}
+
+#[async_trait]
+impl SplitReader for LiteralReader {
+    async fn next(&mut self) -> Result<Option<SourceBatch>> {
+        Ok(self.rows.take().map(|rows| SourceBatch {
+            bytes: thalweg_types::size::batch_bytes(&rows),
+            rows,
+            bad: Vec::new(),
+            next: Offset(END.to_owned()),
+        }))
+    }
+}
