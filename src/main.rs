@@ -5,24 +5,48 @@
 //! once. Rows go to standard output and nothing else does.
 #![forbid(unsafe_code)]
 
-mod cli;
+mod arguments;
+
 mod report;
 mod signals;
-mod state;
+
 mod wire;
+
+mod state;
 
 use std::process::ExitCode;
 
+use arguments::{Arguments, Command, StateCommand};
 use clap::Parser;
+use report::Failure;
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments = Arguments::parse();
     report::start_log();
-    match cli::run(arguments) {
+    match run(arguments.command) {
         Ok(code) => code,
         Err(failure) => {
             report::draw(&failure);
             report::code_of(&failure.error)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(arguments) => {
+            let script = arguments.script.read()?;
+            wire::run(&arguments, &script).map_err(|error| Failure::of(error, &script))
+        }
+        Command::Explain(arguments) => {
+            let script = arguments.read()?;
+            wire::explain(&script).map_err(|error| Failure::of(error, &script))
+        }
+        Command::State { command: StateCommand::List { state_dir } } => {
+            Ok(state::list(&state_dir)?)
+        }
+        Command::State { command: StateCommand::Show { state_dir } } => {
+            Ok(state::show(&state_dir)?)
         }
     }
 }

@@ -6,7 +6,7 @@ use thalweg_cluster::Outcome;
 use thalweg_cluster::coordinator::End;
 use thalweg_types::{Error, ErrorKind, Place};
 
-use crate::cli::ScriptText;
+use crate::arguments::ScriptText;
 
 /// An error and the script that it may point into.
 pub(crate) struct Failure {

@@ -13,7 +13,7 @@ use thalweg_plan::sink::Sink;
 use thalweg_sql::{Planner, Script};
 use thalweg_types::{Error, Result};
 
-use crate::cli::{RunArguments, ScriptText};
+use crate::arguments::{RunArguments, ScriptText};
 use crate::{report, signals};
 
 /// Time between checkpoints unless something else is said.

@@ -3,10 +3,10 @@
 //! Invariants: a record that cannot be decoded never changes what becomes of its neighbours;
 //! every value printed can be read back by the same format.
 
+pub mod lines;
 pub mod text;
 
 pub mod json;
-pub mod lines;
 
 pub mod encode;
 

@@ -43,6 +43,8 @@ pub(crate) struct Watermark {
 pub(crate) struct EngineOptions {
     pub(crate) rows_per_second: Option<u64>,
     pub(crate) idle_timeout: Option<Duration>,
+    /// How far a split may run ahead of the slowest one.
+    pub(crate) max_drift: Option<Duration>,
     pub(crate) bad_records: BadRecords,
     pub(crate) bad_table: Option<String>,
     pub(crate) late_table: Option<String>,
@@ -50,6 +52,8 @@ pub(crate) struct EngineOptions {
 
 const ROWS_PER_SECOND: &str = "scan.rows-per-second";
 const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+/// Key of the option that keeps splits together.
+pub(crate) const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
 const BAD_RECORDS: &str = "bad-records";
 const LATE_RECORDS: &str = "late-records";
 
@@ -58,6 +62,7 @@ impl EngineOptions {
     pub(crate) fn take(options: &mut Options) -> Result<EngineOptions> {
         let rows_per_second = options.number(ROWS_PER_SECOND)?;
         let idle_timeout = options.duration(IDLE_TIMEOUT)?;
+        let max_drift = options.duration(MAX_DRIFT)?;
         if rows_per_second == Some(0) {
             return Err(Error::invalid(format!("option '{ROWS_PER_SECOND}' must be at least 1")));
         }
@@ -82,10 +87,17 @@ impl EngineOptions {
                 Some(table.to_owned())
             }
         };
-        for key in [ROWS_PER_SECOND, IDLE_TIMEOUT, BAD_RECORDS, LATE_RECORDS] {
+        for key in [ROWS_PER_SECOND, IDLE_TIMEOUT, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS] {
             options.0.remove(key);
         }
-        Ok(EngineOptions { rows_per_second, idle_timeout, bad_records, bad_table, late_table })
+        Ok(EngineOptions {
+            rows_per_second,
+            idle_timeout,
+            max_drift,
+            bad_records,
+            bad_table,
+            late_table,
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 //! expression; a value that does not fit the type it must have is such an error too, never NULL.
 
 mod clock;
+mod flink;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,15 +42,17 @@ impl Expression {
     /// # Errors
     /// `Invalid` if it cannot be computed row by row.
     pub(crate) fn new(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
+        flink::check(expr)?;
         let (replaced, reads_clock) = clock::replace(expr)?;
         let schema = match reads_clock {
             true => Cow::Owned(clock::widen(schema)?),
             false => Cow::Borrowed(schema),
         };
+        let replaced = flink::casts(replaced, &schema)?;
         let context = PhysicalPlanningContext::default();
         let physical = create_physical_expr(&replaced, &schema, &ExecutionProps::new(), &context);
         let physical = physical.map_err(plan_error)?;
-        Ok(Expression { physical, text: expr.to_string(), reads_clock })
+        Ok(Expression { physical, text: flink::text(expr), reads_clock })
     }
 
     /// Computes the expression for each row.

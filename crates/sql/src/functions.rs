@@ -30,6 +30,7 @@ use crate::text::wrap;
 
 pub(crate) use clock::{clock_types, is_processing_time};
 pub(crate) use text::SPLIT;
+pub(crate) use time::date_format;
 
 /// Returns all functions of this module.
 pub(crate) fn all() -> Vec<ScalarUDF> {

@@ -34,4 +34,7 @@ mod statement;
 
 pub mod planner;
 
+#[cfg(test)]
+mod test_support;
+
 pub use planner::{Planner, Script};

@@ -1,23 +1,33 @@
 //! Scripts to plans: all `INSERT`s of a script, and its one bare `SELECT`, are one job.
+//!
+//! Invariants: statements take effect in the order of the text; the same text gives the same
+//! plan, in every process; an error points into the text. It does *not* run anything, and it
+//! looks at nothing outside the text.
 
-use std::collections::BTreeMap;
+mod queries;
+
+mod define;
+mod describe;
+mod insert;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
-use thalweg_plan::connector::{Registry, TableSpec, nearest};
+use thalweg_plan::connector::Registry;
 use thalweg_plan::sink::{Delivery, Sink};
 use thalweg_plan::source::Replay;
 use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_types::{Error, Result};
 
-use crate::catalog::{Column, EngineOptions, Table, Watermark};
+use self::settings::Effect;
+use crate::catalog::{MAX_DRIFT, Table};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
-use crate::statement::{self, CreateTable, Declared, Kind, Statement};
-use crate::text::{self, plan_error};
+use crate::statement::{self, CreateTable, CreateView, Kind, Name, Pair, Shown, Statement};
+use crate::text::{self, located};
 
 /// Makes the sink of a bare `SELECT`.
 pub type ResultSink = Arc<dyn Fn() -> Arc<dyn Sink> + Send + Sync>;
@@ -41,17 +51,6 @@ pub struct Script {
     pub notices: Vec<String>,
 }
 
-/// Settings that the engine obeys.
-const SETTINGS: [&str; 4] = [
-    "parallelism.default",
-    "execution.checkpointing.interval",
-    "require.exactly-once",
-    "pipeline.name",
-];
-/// Settings of Flink's that have no meaning here.
-const WITHOUT_MEANING: [&str; 3] =
-    ["execution.runtime-mode", "sql-client.execution.result-mode", "table.exec.mini-batch.enabled"];
-
 impl Planner {
     /// Returns a planner that knows these connectors; `result` makes the sink of a bare `SELECT`.
     pub fn new(registry: Registry, result: ResultSink) -> Planner {
@@ -68,6 +67,7 @@ impl Planner {
             session: Session::new()?,
             script: Script::default(),
             jobs: Vec::new(),
+            dropped: BTreeSet::new(),
         };
         for statement in statement::parse(text)? {
             let first = statement.first.clone();
@@ -77,16 +77,13 @@ impl Planner {
     }
 }
 
-/// Points at the statement where nothing closer is known.
-fn located(error: Error, first: &TokenWithSpan) -> Error {
-    if error.places().is_empty() { error.at(text::place(first.span)) } else { error }
-}
-
 /// A statement that runs.
 struct Job {
     name: String,
     plan: LogicalPlan,
     target: Target,
+    /// Is it a bare `SELECT`?
+    is_shown: bool,
     first: TokenWithSpan,
 }
 
@@ -96,196 +93,164 @@ struct Work<'a> {
     session: Session,
     script: Script,
     jobs: Vec<Job>,
+    /// What was dropped after a statement was planned. Sources are told apart by the names of
+    /// their tables, so none of these may come to mean another table.
+    dropped: BTreeSet<String>,
 }
 
 impl Work<'_> {
     fn statement(&mut self, statement: Statement) -> Result<()> {
         let first = statement.first;
         match statement.kind {
-            Kind::CreateTable(create) => self.create_table(*create, &first),
-            Kind::CreateView { name, if_not_exists, query } => {
-                if if_not_exists && self.session.names().contains(&name.as_str()) {
-                    return Ok(());
-                }
-                let plan = self.session.query(&query)?;
-                self.session.add_view(&name, plan)
-            }
-            Kind::Drop { name, table, if_exists } => {
-                match self.session.remove(&table)? || if_exists {
-                    true => Ok(()),
-                    false => Err(self.unknown_table(&name, &table)),
-                }
-            }
-            Kind::ShowTables => {
-                let mut names = self.session.names();
-                names.sort_unstable();
-                self.script.outputs.push(names.join("\n"));
+            Kind::CreateTable(create) => self.create_table(*create),
+            Kind::CreateView(create) => self.create_view(create),
+            Kind::Drop { table, is_view, if_exists } => self.drop(&table, is_view, if_exists),
+            Kind::Show(shown) => {
+                self.script.outputs.push(match shown {
+                    Shown::Tables => self.session.names().join("\n"),
+                    Shown::Views => self.session.views().join("\n"),
+                    Shown::Functions => self.session.functions().join("\n"),
+                });
                 Ok(())
             }
-            Kind::Describe(at, name) => self.describe(&at, &name),
-            Kind::Set { key, name, value } => self.set(&key, name, value),
+            Kind::Describe(name) => {
+                let text = describe::describe(&self.session, &name.text);
+                let text = text.ok_or_else(|| self.unknown_table(&name))?;
+                self.script.outputs.push(text);
+                Ok(())
+            }
+            Kind::Set(pair) => self.set(pair),
             Kind::Reset(None) => {
                 self.script.settings.clear();
                 Ok(())
             }
-            Kind::Reset(Some(name)) => {
-                self.script.settings.remove(&name);
+            Kind::Reset(Some(key)) => {
+                settings::known(&key)?;
+                self.script.settings.remove(&key.text);
                 Ok(())
             }
-            Kind::Explain(inner) => self.explain(*inner),
+            Kind::Explain(statements) => self.explain(statements),
             kind @ (Kind::Insert { .. } | Kind::Query(_)) => {
-                let job = self.job(kind, first)?;
+                let job = self.job(kind, first, &self.jobs)?;
                 self.jobs.push(job);
                 Ok(())
             }
         }
     }
 
-    /// Plans a statement that runs.
-    fn job(&mut self, kind: Kind, first: TokenWithSpan) -> Result<Job> {
+    /// Plans a statement that runs beside `others`.
+    fn job(&self, kind: Kind, first: TokenWithSpan, others: &[Job]) -> Result<Job> {
         match kind {
-            Kind::Insert { table, name, columns, query } => {
-                let found = self.session.table(&name).cloned();
-                let target = found.ok_or_else(|| self.unknown_table(&table, &name))?;
-                let plan = self.session.query(&query)?;
-                let plan = fit(plan, &target, &columns).map_err(|e| located(e, &table))?;
+            Kind::Insert { table, columns, query } => {
+                let target = self.target(&table)?;
+                let plan = queries::query(&self.session, &query)?;
+                let plan = insert::fit(plan, &target, &columns);
+                let plan = plan.map_err(|error| located(error, &table.at))?;
                 let connector = self.planner.registry.get(target.connector()?)?;
                 let sink = connector.sink(&target.spec)?;
-                let statement = self.name_of(&name);
-                Ok(Job { name: statement, plan, target: Target { name, sink }, first })
+                let name = name_of(&table.text, others);
+                let target = Target { name: table.text, sink };
+                Ok(Job { name, plan, target, is_shown: false, first })
             }
             Kind::Query(query) => {
-                if self.jobs.iter().any(|job| job.target.name == RESULT) {
+                if others.iter().any(|job| job.is_shown) {
                     return Err(text::at(&first, "a script may have one SELECT without INSERT")
                         .remedy(
                             "INSERT the results into tables, or put them together by UNION ALL",
                         ));
                 }
-                let plan = self.session.query(&query)?;
+                let plan = queries::query(&self.session, &query)?;
                 let target = Target { name: RESULT.to_owned(), sink: (self.planner.result)() };
-                Ok(Job { name: self.name_of(RESULT), plan, target, first })
+                let name = name_of(RESULT, others);
+                Ok(Job { name, plan, target, is_shown: true, first })
             }
             _ => Err(text::at(&first, "only a query or an INSERT can be planned")),
         }
     }
 
-    /// Names a statement by what it writes, so that its state is found again.
-    fn name_of(&self, target: &str) -> String {
-        match self.jobs.iter().filter(|job| job.target.name == target).count() {
-            0 => target.to_owned(),
-            count => format!("{target}-{}", count + 1),
+    /// Returns the table that an `INSERT` writes.
+    fn target(&self, name: &Name) -> Result<Arc<Table>> {
+        if self.session.is_view(&name.text) {
+            return Err(text::at(&name.at, format!("`{}` is a view", name.text))
+                .remedy("INSERT INTO a table"));
         }
+        self.session.table(&name.text).cloned().ok_or_else(|| self.unknown_table(name))
     }
 
-    fn unknown_table(&self, at: &TokenWithSpan, name: &str) -> Error {
-        let error = text::at(at, format!("there is no table `{name}`"));
-        match nearest(name, &self.session.names()) {
-            Some(near) => error.remedy(format!("did you mean `{near}`?")),
-            None => error,
-        }
+    fn unknown_table(&self, name: &Name) -> Error {
+        self.session.unknown_table(&name.text).at(text::place(name.at.span))
     }
 
-    fn create_table(&mut self, create: CreateTable, first: &TokenWithSpan) -> Result<()> {
-        if create.if_not_exists && self.session.names().contains(&create.name.as_str()) {
-            return Ok(());
+    /// Refuses names that stood for something else when a statement was planned.
+    fn check_free(&self, name: &Name) -> Result<()> {
+        if self.dropped.contains(&name.text) {
+            let message = format!("`{}` was dropped behind an INSERT of this script", name.text);
+            return Err(text::at(&name.at, message).remedy("give the new one another name"));
         }
-        let table = self.table(create).map_err(|error| located(error, first))?;
-        self.session.add_table(table)
-    }
-
-    fn table(&self, create: CreateTable) -> Result<Table> {
-        let physical: Vec<_> = create
-            .columns
-            .iter()
-            .filter_map(|column| match column {
-                Declared::Physical(field) => Some(field.clone()),
-                Declared::Computed(..) => None,
-            })
-            .collect();
-        if physical.is_empty() {
-            return Err(Error::invalid(format!("table `{}` has no columns", create.name)));
-        }
-        let schema: SchemaRef = Arc::new(Schema::new(physical));
-        let rows = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
-        let mut columns = Vec::new();
-        for column in create.columns {
-            columns.push(match column {
-                Declared::Physical(field) => Column::Physical(field),
-                Declared::Computed(name, tokens) => {
-                    let expr = self.session.expression(&tokens, &rows)?;
-                    let (_, field) = expr.to_field(&rows).map_err(plan_error)?;
-                    Column::Computed { field: field.as_ref().clone().with_name(name), tokens }
-                }
-            });
-        }
-        let names: Vec<&str> =
-            columns.iter().map(|column| column.field().name().as_str()).collect();
-        let watermark = match create.watermark {
-            None => None,
-            Some((at, column, tokens)) => {
-                let found = columns.iter().find(|known| *known.field().name() == column);
-                match found.map(|found| found.field().data_type()) {
-                    Some(DataType::Timestamp(_, _)) => Some(Watermark { column, tokens }),
-                    Some(other) => {
-                        return Err(text::at(&at, format!("column `{column}` has type {other}"))
-                            .remedy("a WATERMARK is for a TIMESTAMP column"));
-                    }
-                    None => {
-                        let error = text::at(&at, format!("there is no column `{column}`"));
-                        return Err(match nearest(&column, &names) {
-                            Some(near) => error.remedy(format!("did you mean `{near}`?")),
-                            None => error,
-                        });
-                    }
-                }
-            }
-        };
-        let mut options = create.options;
-        let engine = EngineOptions::take(&mut options)?;
-        let spec = TableSpec {
-            name: create.name.clone(),
-            schema,
-            primary_key: create.primary_key,
-            options,
-        };
-        let connector = self.planner.registry.get(spec.options.required("connector")?)?;
-        connector.validate(&spec)?;
-        Ok(Table { name: create.name, columns, watermark, engine, spec })
-    }
-
-    fn describe(&mut self, at: &TokenWithSpan, name: &str) -> Result<()> {
-        let table = self.session.table(name).cloned();
-        let table = table.ok_or_else(|| self.unknown_table(at, name))?;
-        let lines = table.columns.iter().map(|column| {
-            let field = column.field();
-            let null = if field.is_nullable() { "" } else { " NOT NULL" };
-            let computed =
-                if matches!(column, Column::Computed { .. }) { " (computed)" } else { "" };
-            format!("{} {}{null}{computed}", field.name(), field.data_type())
-        });
-        self.script.outputs.push(lines.collect::<Vec<_>>().join("\n"));
         Ok(())
     }
 
-    fn set(&mut self, at: &TokenWithSpan, name: String, value: String) -> Result<()> {
-        if SETTINGS.contains(&name.as_str()) {
-            self.script.settings.insert(name, value);
+    fn create_table(&mut self, create: CreateTable) -> Result<()> {
+        if create.if_not_exists && self.session.schema(&create.name.text).is_some() {
             return Ok(());
         }
-        if WITHOUT_MEANING.contains(&name.as_str()) {
-            self.script.notices.push(format!("'{name}' has no meaning here and is ignored"));
-            return Ok(());
+        self.check_free(&create.name)?;
+        let at = create.name.at.clone();
+        let table = define::table(create, &self.session, &self.planner.registry)?;
+        if table.engine.max_drift.is_some() {
+            let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
+            self.script.notices.push(notice);
         }
-        let error = text::at(at, format!("unknown setting '{name}'"));
-        Err(match nearest(&name, &SETTINGS) {
-            Some(near) => error.remedy(format!("did you mean '{near}'?")),
-            None => error.remedy(format!("known settings: {}", SETTINGS.join(", "))),
-        })
+        self.session.add_table(table).map_err(|error| located(error, &at))
     }
 
-    fn explain(&mut self, statement: Statement) -> Result<()> {
-        let job = self.job(statement.kind, statement.first)?;
-        let plan = self.lower(vec![job])?;
+    fn create_view(&mut self, create: CreateView) -> Result<()> {
+        let name = &create.name;
+        if create.if_not_exists && self.session.schema(&name.text).is_some() {
+            return Ok(());
+        }
+        self.check_free(name)?;
+        let plan = define::view(&create, &self.session)?;
+        self.session.add_view(&name.text, plan).map_err(|error| located(error, &name.at))
+    }
+
+    fn drop(&mut self, name: &Name, is_view: bool, if_exists: bool) -> Result<()> {
+        if self.session.schema(&name.text).is_none() {
+            return if if_exists { Ok(()) } else { Err(self.unknown_table(name)) };
+        }
+        if is_view != self.session.is_view(&name.text) {
+            let (found, other) = if is_view { ("table", "TABLE") } else { ("view", "VIEW") };
+            return Err(text::at(&name.at, format!("`{}` is a {found}", name.text))
+                .remedy(format!("write DROP {other}")));
+        }
+        self.session.remove(&name.text)?;
+        if !self.jobs.is_empty() {
+            self.dropped.insert(name.text.clone());
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, pair: Pair) -> Result<()> {
+        match settings::check(&pair)? {
+            Effect::Obeyed => {
+                self.script.settings.insert(pair.key.text, pair.value.text);
+            }
+            Effect::Ignored => {
+                let notice = format!("'{}' has no meaning here and is ignored", pair.key.text);
+                add_once(&mut self.script.notices, notice);
+            }
+        }
+        Ok(())
+    }
+
+    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+        let mut jobs = Vec::new();
+        for statement in statements {
+            let first = statement.first.clone();
+            let job = self.job(statement.kind, statement.first, &jobs);
+            jobs.push(job.map_err(|error| located(error, &first))?);
+        }
+        let plan = self.lower(jobs)?;
         self.script.outputs.push(explain::explain(&plan).trim_end().to_owned());
         Ok(())
     }
@@ -324,6 +289,20 @@ impl Work<'_> {
     }
 }
 
+/// Names a statement by what it writes, so that its state is found again.
+fn name_of(target: &str, others: &[Job]) -> String {
+    match others.iter().filter(|job| job.target.name == target).count() {
+        0 => target.to_owned(),
+        count => format!("{target}-{}", count + 1),
+    }
+}
+
+fn add_once(notices: &mut Vec<String>, notice: String) {
+    if !notices.contains(&notice) {
+        notices.push(notice);
+    }
+}
+
 /// Name under which the result of a bare `SELECT` goes.
 const RESULT: &str = "result";
 
@@ -352,80 +331,9 @@ fn guarantees(plan: &Plan, notices: &mut Vec<String>) -> Option<String> {
         if !is_exact && weak.is_none() {
             weak = Some(text.clone());
         }
-        notices.push(text);
+        add_once(notices, text);
     }
     weak
-}
-
-/// Gives a query the columns of the table that it is inserted into.
-fn fit(plan: LogicalPlan, table: &Table, columns: &[String]) -> Result<LogicalPlan> {
-    let schema = &table.spec.schema;
-    let given = plan.schema().fields().len();
-    let mut sources: Vec<Option<usize>> = vec![None; schema.fields().len()];
-    if columns.is_empty() {
-        sources = (0..schema.fields().len()).map(Some).collect();
-    }
-    for (index, column) in columns.iter().enumerate() {
-        let place = schema.index_of(column).map_err(|_| {
-            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            let error = Error::invalid(format!("table `{}` has no column `{column}`", table.name));
-            match nearest(column, &names) {
-                Some(near) => error.remedy(format!("did you mean `{near}`?")),
-                None => error,
-            }
-        })?;
-        sources[place] = Some(index);
-    }
-    let wanted = if columns.is_empty() { schema.fields().len() } else { columns.len() };
-    if given != wanted {
-        return Err(Error::invalid(format!(
-            "table `{}` takes {wanted} columns, and the query has {given}",
-            table.name
-        )));
-    }
-    let mut exprs = Vec::new();
-    for (field, source) in schema.fields().iter().zip(sources) {
-        let expr = match source {
-            Some(source) => {
-                let (qualifier, from) = plan.schema().qualified_field(source);
-                check_cast(from.data_type(), field.data_type()).map_err(|why| {
-                    Error::invalid(format!(
-                        "column `{}` of table `{}` is {}, and the query gives {}{why}",
-                        field.name(),
-                        table.name,
-                        field.data_type(),
-                        from.data_type()
-                    ))
-                    .remedy("CAST it in the query")
-                })?;
-                let column = Expr::from((qualifier, from));
-                column.cast_to(field.data_type(), plan.schema()).map_err(plan_error)?
-            }
-            None => Expr::Literal(
-                datafusion::common::ScalarValue::try_from(field.data_type()).map_err(plan_error)?,
-                None,
-            ),
-        };
-        exprs.push(expr.alias(field.name()));
-    }
-    LogicalPlanBuilder::from(plan)
-        .project(exprs)
-        .and_then(LogicalPlanBuilder::build)
-        .map_err(plan_error)
-}
-
-/// Allows what loses nothing, and numbers among each other, as Flink does.
-fn check_cast(from: &DataType, to: &DataType) -> Result<(), &'static str> {
-    let is_text =
-        |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
-    let is_time = |kind: &DataType| matches!(kind, DataType::Timestamp(_, _));
-    let fits = from == to
-        || *from == DataType::Null
-        || (from.is_numeric() && to.is_numeric())
-        || (is_text(from) && is_text(to))
-        || (is_time(from) && is_time(to))
-        || (from.is_nested() && to.is_nested());
-    if fits { Ok(()) } else { Err(", which does not become it by itself") }
 }
 
 #[cfg(test)]

@@ -1,62 +1,148 @@
 //! From Flink's dialect to what DataFusion's parser knows, token by token and then node by node.
 //!
-//! Tokens keep the places of the user's text, so errors still point there.
+//! Invariants: tokens keep the places of the user's text, so errors still point there; what is
+//! rewritten means the same as before, and what has no counterpart is refused. Columns of a
+//! result that would have the same name get others, as Flink gives them.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    JoinConstraint, JoinOperator, ObjectName, Query, SetExpr, TableAlias, TableFactor,
-    TableWithJoins, Value, VisitMut, VisitorMut,
+    Join, JoinConstraint, JoinOperator, ObjectName, Query, SelectItem, SetExpr, Spanned,
+    TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+use thalweg_types::{Error, Result};
 
-/// Rewrites the tokens of a query: `TABLE t` as an argument becomes `(SELECT * FROM t)`, and
-/// STRING becomes VARCHAR.
+use crate::text;
+
+/// Rewrites the tokens of a query or an expression: `TABLE t PARTITION BY k` as an argument
+/// becomes `(SELECT * FROM t CLUSTER BY k)`, where `window_tvf` looks for the keys, and
+/// `TIMESTAMP(3) WITH LOCAL TIME ZONE` becomes `TIMESTAMP_LTZ(3)`.
 pub(crate) fn tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut at = 0;
-    while at < tokens.len() {
-        let token = &tokens[at];
-        let next = tokens.get(at + 1);
-        let is_word = |name: &str| is_word(token, name);
-        if is_word("TABLE") && next.is_some_and(|next| matches!(next.token, Token::Word(_))) {
-            let mut end = at + 2;
-            while end + 1 < tokens.len() && matches!(tokens[end].token, Token::Period) {
-                end += 2;
-            }
-            let like = |token: Token| TokenWithSpan { token, span: tokens[at].span };
-            out.push(like(Token::LParen));
-            out.push(like(keyword("SELECT", Keyword::SELECT)));
-            out.push(like(Token::Mul));
-            out.push(like(keyword("FROM", Keyword::FROM)));
-            out.extend_from_slice(&tokens[at + 1..end]);
-            out.push(like(Token::RParen));
-            at = end;
-        } else if is_word("STRING") && is_type_position(out.last()) {
-            out.push(TokenWithSpan {
-                token: keyword("VARCHAR", Keyword::VARCHAR),
-                span: token.span,
-            });
-            at += 1;
-        } else {
+    while let Some(token) = tokens.get(at) {
+        let after =
+            table_argument(tokens, at, &mut out).or_else(|| local_time(tokens, at, &mut out));
+        at = after.unwrap_or_else(|| {
             out.push(token.clone());
-            at += 1;
-        }
+            at + 1
+        });
     }
     out
+}
+
+/// Rewrites `TABLE t [PARTITION BY …]` at `at`; returns where it ends.
+fn table_argument(
+    tokens: &[TokenWithSpan],
+    at: usize,
+    out: &mut Vec<TokenWithSpan>,
+) -> Option<usize> {
+    let is_name = |at: usize| matches!(tokens.get(at).map(|t| &t.token), Some(Token::Word(_)));
+    let is_period = |at: usize| matches!(tokens.get(at).map(|t| &t.token), Some(Token::Period));
+    if !is_word(tokens.get(at)?, "TABLE") || !is_name(at + 1) {
+        return None;
+    }
+    let mut end = at + 2;
+    while is_period(end) && is_name(end + 1) {
+        end += 2;
+    }
+    let span = tokens.get(at)?.span;
+    let like = |token: Token| TokenWithSpan { token, span };
+    out.push(like(Token::LParen));
+    out.push(like(keyword("SELECT", Keyword::SELECT)));
+    out.push(like(Token::Mul));
+    out.push(like(keyword("FROM", Keyword::FROM)));
+    out.extend_from_slice(tokens.get(at + 1..end)?);
+    let is_word_at = |at: usize, name: &str| tokens.get(at).is_some_and(|t| is_word(t, name));
+    if is_word_at(end, "PARTITION") && is_word_at(end + 1, "BY") {
+        out.push(like(keyword("CLUSTER", Keyword::CLUSTER)));
+        out.extend(tokens.get(end + 1).cloned());
+        let count = key_count(tokens.get(end + 2..).unwrap_or(&[]));
+        let keys = tokens.get(end + 2..end + 2 + count)?;
+        out.extend_from_slice(match keys {
+            // Flink also takes the keys in parentheses.
+            [open, keys @ .., close]
+                if open.token == Token::LParen && close.token == Token::RParen =>
+            {
+                keys
+            }
+            keys => keys,
+        });
+        end += 2 + count;
+    }
+    out.push(like(Token::RParen));
+    Some(end)
+}
+
+/// Counts the tokens of a list of keys: it ends where the next argument begins.
+fn key_count(tokens: &[TokenWithSpan]) -> usize {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        let begins_argument = |at: usize| {
+            tokens.get(at).is_some_and(|next| is_word(next, "DESCRIPTOR"))
+                || tokens.get(at + 1).is_some_and(|next| next.token == Token::RArrow)
+        };
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => return at,
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 0 && begins_argument(at + 1) => return at,
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+/// Rewrites `TIMESTAMP[(p)] WITH LOCAL TIME ZONE` at `at`; returns where it ends.
+fn local_time(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) -> Option<usize> {
+    let first = tokens.get(at).filter(|token| is_word(token, "TIMESTAMP"))?;
+    let is_open = tokens.get(at + 1).is_some_and(|token| token.token == Token::LParen);
+    let words = if is_open { at + 4 } else { at + 1 };
+    let zone = ["WITH", "LOCAL", "TIME", "ZONE"];
+    let is_local = zone
+        .iter()
+        .enumerate()
+        .all(|(n, word)| tokens.get(words + n).is_some_and(|token| is_word(token, word)));
+    if !is_local {
+        return None;
+    }
+    let name = keyword("TIMESTAMP_LTZ", Keyword::NoKeyword);
+    out.push(TokenWithSpan { token: name, span: first.span });
+    out.extend_from_slice(tokens.get(at + 1..words)?);
+    Some(words + zone.len())
+}
+
+/// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`.
+///
+/// # Errors
+/// `Invalid`, at the word `FROM`.
+pub(crate) fn check_operands(tokens: &[TokenWithSpan]) -> Result<()> {
+    for pair in tokens.windows(2) {
+        let [before, token] = pair else { continue };
+        let wants_operand = matches!(
+            before.token,
+            Token::Comma
+                | Token::Plus
+                | Token::Minus
+                | Token::Div
+                | Token::Eq
+                | Token::Lt
+                | Token::Gt
+        );
+        if wants_operand && is_word(token, "FROM") {
+            return Err(text::at(token, "expected an expression, found `FROM`"));
+        }
+    }
+    Ok(())
 }
 
 fn is_word(token: &TokenWithSpan, name: &str) -> bool {
     matches!(&token.token, Token::Word(word)
         if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name))
-}
-
-/// A type stands behind `AS` in a cast.
-fn is_type_position(before: Option<&TokenWithSpan>) -> bool {
-    before.is_some_and(|token| is_word(token, "AS"))
 }
 
 fn keyword(text: &str, keyword: Keyword) -> Token {
@@ -93,19 +179,25 @@ impl Unnests {
         all.len() - 1
     }
 
-    /// Replaces each `r CROSS JOIN UNNEST(e) AS t(c)` by a table function that we plan ourselves:
-    /// the array is an expression over `r`, which DataFusion's joins do not run as a stream.
-    pub(crate) fn rewrite(&self, query: &mut Query) {
-        let _ = query.visit(&mut Rewriter(self));
+    /// Rewrites a query: names its columns apart, and replaces each `r CROSS JOIN UNNEST(e) AS
+    /// t(c)` by a table function that we plan ourselves: the array is an expression over `r`,
+    /// which DataFusion's joins do not run as a stream.
+    ///
+    /// # Errors
+    /// `Invalid` for forms of `UNNEST` that do not run.
+    pub(crate) fn rewrite(&self, query: &mut Query) -> Result<()> {
+        match query.visit(&mut Rewriter(self)) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
     }
 
-    fn rewrite_from(&self, from: &mut TableWithJoins) {
-        while let Some(at) =
-            from.joins.iter().position(|join| is_unnest(&join.relation, &join.join_operator))
-        {
+    fn rewrite_from(&self, from: &mut TableWithJoins) -> Result<()> {
+        let is_unnest = |join: &Join| matches!(join.relation, TableFactor::UNNEST { .. });
+        while let Some(at) = from.joins.iter().position(is_unnest) {
             let mut before: Vec<_> = from.joins.drain(..=at).collect();
-            let Some(join) = before.pop() else { return };
-            let TableFactor::UNNEST { alias, mut array_exprs, .. } = join.relation else { return };
+            let Some(join) = before.pop() else { break };
+            let (array, alias) = array_of(join)?;
             let relation = match before.is_empty() {
                 true => from.relation.clone(),
                 false => TableFactor::NestedJoin {
@@ -116,24 +208,42 @@ impl Unnests {
                     alias: None,
                 },
             };
-            let array = array_exprs.remove(0);
             let mention = mention(&relation);
             let number = self.add(Unnested { relation, array, alias });
             from.relation = TableFactor::TableFunction { expr: call(number, mention), alias: None };
         }
+        Ok(())
     }
 }
 
-fn is_unnest(relation: &TableFactor, operator: &JoinOperator) -> bool {
-    let is_cross = match operator {
+/// Takes the array and its alias out of `CROSS JOIN UNNEST(array) AS alias`.
+fn array_of(join: Join) -> Result<(Expr, Option<TableAlias>)> {
+    let place = text::place(join.relation.span());
+    let refuse = |message: &str| Error::invalid(message).at(place.clone());
+    let is_cross = match &join.join_operator {
         JoinOperator::CrossJoin(_) => true,
         JoinOperator::Inner(on) | JoinOperator::Join(on) => {
             matches!(on, JoinConstraint::None) || is_true(on)
         }
         _ => false,
     };
-    is_cross
-        && matches!(relation, TableFactor::UNNEST { array_exprs, .. } if array_exprs.len() == 1)
+    if !is_cross {
+        return Err(refuse("UNNEST with this kind of join is not supported yet")
+            .remedy("use CROSS JOIN UNNEST, which leaves out rows without elements"));
+    }
+    let TableFactor::UNNEST { alias, array_exprs, with_offset, with_ordinality, .. } =
+        join.relation
+    else {
+        return Err(refuse("only an array can be unnested"));
+    };
+    if with_offset || with_ordinality {
+        return Err(refuse("WITH ORDINALITY is not supported yet"));
+    }
+    let [array] = <[Expr; 1]>::try_from(array_exprs).map_err(|_| {
+        refuse("UNNEST of more than one array is not supported yet")
+            .remedy("unnest them one after the other")
+    })?;
+    Ok((array, alias))
 }
 
 fn is_true(on: &JoinConstraint) -> bool {
@@ -173,23 +283,109 @@ fn call(number: usize, mention: Option<Expr>) -> Expr {
 struct Rewriter<'a>(&'a Unnests);
 
 impl VisitorMut for Rewriter<'_> {
-    type Break = ();
+    type Break = Error;
 
-    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        rewrite_body(self.0, &mut query.body);
-        ControlFlow::Continue(())
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        match rewrite_body(self.0, &mut query.body) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 }
 
-fn rewrite_body(unnests: &Unnests, body: &mut SetExpr) {
+fn rewrite_body(unnests: &Unnests, body: &mut SetExpr) -> Result<()> {
     match body {
         SetExpr::Select(select) => {
-            select.from.iter_mut().for_each(|from| unnests.rewrite_from(from));
+            name_apart(&mut select.projection);
+            join_commas(&mut select.from);
+            select.from.iter_mut().try_for_each(|from| unnests.rewrite_from(from))
         }
         SetExpr::SetOperation { left, right, .. } => {
-            rewrite_body(unnests, left);
-            rewrite_body(unnests, right);
+            rewrite_body(unnests, left)?;
+            rewrite_body(unnests, right)
         }
-        _ => {}
+        _ => Ok(()),
     }
 }
+
+/// Makes `FROM r, UNNEST(e)` what it means: a cross join.
+fn join_commas(from: &mut Vec<TableWithJoins>) {
+    let mut joined: Vec<TableWithJoins> = Vec::with_capacity(from.len());
+    for item in from.drain(..) {
+        match joined.last_mut() {
+            Some(before) if matches!(item.relation, TableFactor::UNNEST { .. }) => {
+                let join_operator = JoinOperator::CrossJoin(JoinConstraint::None);
+                before.joins.push(Join { relation: item.relation, global: false, join_operator });
+                before.joins.extend(item.joins);
+            }
+            _ => joined.push(item),
+        }
+    }
+    *from = joined;
+}
+
+/// Returns the column that an expression names, without its table.
+fn name_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(name) => Some(name.value.clone()),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.clone()),
+        _ => None,
+    }
+}
+
+/// Gives columns without an alias another name where an earlier one has theirs: `price0` for a
+/// column, `EXPR$1` for an expression. DataFusion names a cast like what it casts.
+fn name_apart(items: &mut [SelectItem]) {
+    let mut taken: Vec<String> = items
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+            _ => None,
+        })
+        .collect();
+    for (index, item) in items.iter_mut().enumerate() {
+        let SelectItem::UnnamedExpr(expr) = item else { continue };
+        let name = result_name(expr);
+        if !taken.contains(&name) {
+            taken.push(name);
+            continue;
+        }
+        let base = name_of(expr);
+        let candidates = (0..).map(|n| match &base {
+            Some(column) => format!("{column}{n}"),
+            None if n == 0 => format!("EXPR${index}"),
+            None => format!("EXPR${index}_{n}"),
+        });
+        // Finite: only so many names are taken.
+        let free = candidates.take(taken.len() + 1).find(|name| !taken.contains(name));
+        let Some(alias) = free else { continue };
+        taken.push(alias.clone());
+        *item =
+            SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', alias) };
+    }
+}
+
+/// Returns the name that DataFusion gives a result, less the tables.
+fn result_name(expr: &Expr) -> String {
+    struct Strip;
+    impl VisitorMut for Strip {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            let stripped = match &*expr {
+                Expr::Cast { expr: inner, .. } => Some(inner.as_ref().clone()),
+                other => name_of(other).map(|name| Expr::Identifier(Ident::new(name))),
+            };
+            if let Some(stripped) = stripped {
+                *expr = stripped;
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut expr = expr.clone();
+    let _ = expr.visit(&mut Strip);
+    expr.to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! DataFusion's session: what it may know and which of its rules suit a stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::ViewTable;
+use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::OptimizerRule;
@@ -20,15 +22,17 @@ use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
-use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_types::{Error, Result};
 use tokio::runtime::Runtime;
 
 use crate::catalog::{Planned, Table};
 use crate::functions;
 use crate::rewrite::{self, Unnests};
-use crate::text::{parse_error, plan_error};
+use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
+use crate::types::FlinkTypes;
 use crate::window_tvf::Relations;
 
 /// Plans expressions and queries over the tables of a script.
@@ -36,7 +40,7 @@ pub(crate) struct Session {
     context: SessionContext,
     unnests: Unnests,
     tables: BTreeMap<String, Arc<Table>>,
-    views: Vec<String>,
+    views: BTreeMap<String, View>,
     runtime: Runtime,
 }
 
@@ -55,6 +59,16 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     ]
 }
 
+/// DataFusion's functions that mean something else in a stream: a clock is folded into the time
+/// of planning, which also differs from process to process; `DATE_FORMAT` reads another pattern
+/// than Flink's. They are taken out, so that only ours can be found.
+const UNSUITED: [&str; 4] = ["now", "current_date", "current_time", "date_format"];
+
+/// What a view is known by.
+struct View {
+    schema: SchemaRef,
+}
+
 impl Session {
     pub(crate) fn new() -> Result<Session> {
         let unnests = Unnests::default();
@@ -68,13 +82,15 @@ impl Session {
             .with_default_features()
             .with_optimizer_rules(rules())
             .with_relation_planners(vec![Arc::new(planner)])
+            .with_type_planner(Arc::new(FlinkTypes))
             .build();
         let context = SessionContext::new_with_state(state);
+        UNSUITED.iter().for_each(|name| context.deregister_udf(name));
         functions::all().into_iter().for_each(|function| context.register_udf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the planner: {error}")))?;
-        let (tables, views) = (BTreeMap::new(), Vec::new());
+        let (tables, views) = (BTreeMap::new(), BTreeMap::new());
         Ok(Session { context, unnests, tables, views, runtime })
     }
 
@@ -83,9 +99,53 @@ impl Session {
         self.tables.get(name)
     }
 
-    /// Returns the names of all tables and views.
+    /// Returns the schema of the table or view called `name`.
+    pub(crate) fn schema(&self, name: &str) -> Option<SchemaRef> {
+        let table = self.tables.get(name).map(|table| table.schema());
+        table.or_else(|| self.views.get(name).map(|view| view.schema.clone()))
+    }
+
+    /// Is `name` a view?
+    pub(crate) fn is_view(&self, name: &str) -> bool {
+        self.views.contains_key(name)
+    }
+
+    /// Returns the names of all tables and views, in order.
     pub(crate) fn names(&self) -> Vec<&str> {
-        self.tables.keys().chain(&self.views).map(String::as_str).collect()
+        let mut names: Vec<&str> =
+            self.tables.keys().chain(self.views.keys()).map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Returns the names of all views, in order.
+    pub(crate) fn views(&self) -> Vec<&str> {
+        self.views.keys().map(String::as_str).collect()
+    }
+
+    /// Returns the names of all functions and aggregates, in order.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        let state = self.context.state();
+        let scalars = state.scalar_functions().keys();
+        let names: BTreeSet<&String> = scalars.chain(state.aggregate_functions().keys()).collect();
+        names.into_iter().cloned().collect()
+    }
+
+    /// Says that there is no table called `name`, and which one may be meant.
+    pub(crate) fn unknown_table(&self, name: &str) -> Error {
+        let error = Error::invalid(format!("there is no table `{name}`"));
+        suggest(error, name, &self.names())
+    }
+
+    /// Turns an error of DataFusion's into ours.
+    fn failed(&self, error: DataFusionError) -> Error {
+        match missing_table(&error) {
+            None => plan_error(error),
+            Some(name) => {
+                let places = plan_error(error).places().to_vec();
+                places.into_iter().fold(self.unknown_table(&name), Error::at)
+            }
+        }
     }
 
     pub(crate) fn add_table(&mut self, table: Table) -> Result<()> {
@@ -96,23 +156,24 @@ impl Session {
     }
 
     pub(crate) fn add_view(&mut self, name: &str, plan: LogicalPlan) -> Result<()> {
+        let schema = Arc::new(plan.schema().as_arrow().clone());
         self.register(name, Arc::new(ViewTable::new(plan, None)))?;
-        self.views.push(name.to_owned());
+        self.views.insert(name.to_owned(), View { schema });
         Ok(())
     }
 
     fn register(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
-        let before = self.context.register_table(TableReference::bare(name), provider);
-        match before.map_err(plan_error)? {
-            None => Ok(()),
-            Some(_) => Err(Error::invalid(format!("table or view `{name}` exists already"))),
+        if self.schema(name).is_some() {
+            return Err(Error::invalid(format!("table or view `{name}` exists already")));
         }
+        let registered = self.context.register_table(TableReference::bare(name), provider);
+        registered.map(|_| ()).map_err(plan_error)
     }
 
     /// Forgets a table or view; returns whether it was there.
     pub(crate) fn remove(&mut self, name: &str) -> Result<bool> {
         self.tables.remove(name);
-        self.views.retain(|view| view != name);
+        self.views.remove(name);
         let removed = self.context.deregister_table(TableReference::bare(name));
         Ok(removed.map_err(plan_error)?.is_some())
     }
@@ -121,7 +182,8 @@ impl Session {
     pub(crate) fn expression(&self, tokens: &[TokenWithSpan], schema: &DFSchema) -> Result<Expr> {
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
-        let parsed = parser.parse_expr().map_err(|error| parse_error(&error.to_string()))?;
+        let parsed = parser.parse_expr().map_err(|error| parse_error(&error, &tokens))?;
+        finished(&parser)?;
         let state = self.context.state();
         let expr = state.create_logical_expr_from_sql_expr(
             datafusion::sql::sqlparser::ast::ExprWithAlias { expr: parsed, alias: None },
@@ -137,25 +199,30 @@ impl Session {
 
     /// Plans a query, without optimising it.
     pub(crate) fn query(&self, tokens: &[TokenWithSpan]) -> Result<LogicalPlan> {
+        rewrite::check_operands(tokens)?;
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
-        let failed = |error: datafusion::sql::sqlparser::parser::ParserError| {
-            parse_error(&error.to_string())
-        };
-        let mut query: Box<Query> = parser.parse_query().map_err(failed)?;
-        let left = parser.peek_token();
-        if left.token != datafusion::sql::sqlparser::tokenizer::Token::EOF {
-            let message = format!("expected the end of the statement, found `{}`", left.token);
-            return Err(crate::text::at(&left, message));
-        }
-        self.unnests.rewrite(&mut query);
+        let mut query: Box<Query> =
+            parser.parse_query().map_err(|error| parse_error(&error, &tokens))?;
+        finished(&parser)?;
+        self.unnests.rewrite(&mut query)?;
         let statement = DataFusionStatement::Statement(Box::new(Statement::Query(query)));
         let state = self.context.state();
-        self.runtime.block_on(state.statement_to_plan(statement)).map_err(plan_error)
+        let plan = self.runtime.block_on(state.statement_to_plan(statement));
+        plan.map_err(|error| self.failed(error))
     }
 
     /// Coerces types and optimises.
     pub(crate) fn optimize(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
         self.context.state().optimize(plan).map_err(plan_error)
+    }
+}
+
+/// Fails unless a parser read all of its tokens.
+fn finished(parser: &Parser<'_>) -> Result<()> {
+    let left = parser.peek_token();
+    match left.token {
+        Token::EOF => Ok(()),
+        _ => Err(crate::text::at(&left, format!("expected the end, found `{}`", left.token))),
     }
 }

@@ -1,31 +1,68 @@
 //! Statements, read from tokens: what each asks for, not yet what it means.
+//!
+//! Invariants: every name keeps its place in the text, so that whoever refuses it later can point
+//! at it; a statement set is opened and closed, and holds `INSERT`s only. It does *not* know
+//! which tables, columns or settings exist.
 
+use datafusion::arrow::datatypes::Field;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use thalweg_plan::connector::Options;
-use thalweg_types::Result;
+use thalweg_types::{Error, Result};
 
 use crate::text;
 use crate::tokens::{Tokens, tokenize};
 use crate::types;
 
+/// A name and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    pub(crate) at: TokenWithSpan,
+    pub(crate) text: String,
+}
+
 /// A column as it is declared.
 #[derive(Clone, Debug)]
 pub(crate) enum Declared {
     /// `name type [NOT NULL]`.
-    Physical(datafusion::arrow::datatypes::Field),
+    Physical(Name, Field),
     /// `name AS expression`.
-    Computed(String, Vec<TokenWithSpan>),
+    Computed(Name, Vec<TokenWithSpan>),
+}
+
+impl Declared {
+    pub(crate) fn name(&self) -> &Name {
+        match self {
+            Declared::Physical(name, _) | Declared::Computed(name, _) => name,
+        }
+    }
+}
+
+/// `'key' = 'value'`.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) key: Name,
+    pub(crate) value: Name,
 }
 
 /// `CREATE TABLE`.
 #[derive(Clone, Debug)]
 pub(crate) struct CreateTable {
-    pub(crate) name: String,
+    pub(crate) name: Name,
     pub(crate) if_not_exists: bool,
     pub(crate) columns: Vec<Declared>,
-    pub(crate) watermark: Option<(TokenWithSpan, String, Vec<TokenWithSpan>)>,
-    pub(crate) primary_key: Vec<String>,
-    pub(crate) options: Options,
+    /// The time column and the expression.
+    pub(crate) watermark: Option<(Name, Vec<TokenWithSpan>)>,
+    pub(crate) primary_key: Vec<Name>,
+    pub(crate) options: Vec<Pair>,
+}
+
+/// `CREATE VIEW`.
+#[derive(Clone, Debug)]
+pub(crate) struct CreateView {
+    pub(crate) name: Name,
+    pub(crate) if_not_exists: bool,
+    /// Names of the columns; none for those of the query.
+    pub(crate) columns: Vec<Name>,
+    pub(crate) query: Vec<TokenWithSpan>,
 }
 
 /// A statement and its first token, to point at.
@@ -35,212 +72,405 @@ pub(crate) struct Statement {
     pub(crate) kind: Kind,
 }
 
+/// What `SHOW` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Tables,
+    Views,
+    Functions,
+}
+
 /// What a statement asks for.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     CreateTable(Box<CreateTable>),
-    CreateView { name: String, if_not_exists: bool, query: Vec<TokenWithSpan> },
-    Insert { table: TokenWithSpan, name: String, columns: Vec<String>, query: Vec<TokenWithSpan> },
+    CreateView(CreateView),
+    Insert { table: Name, columns: Vec<Name>, query: Vec<TokenWithSpan> },
     Query(Vec<TokenWithSpan>),
-    Set { key: TokenWithSpan, name: String, value: String },
-    Reset(Option<String>),
-    ShowTables,
-    Describe(TokenWithSpan, String),
-    Drop { name: TokenWithSpan, table: String, if_exists: bool },
-    Explain(Box<Statement>),
+    Set(Pair),
+    Reset(Option<Name>),
+    Show(Shown),
+    Describe(Name),
+    Drop { table: Name, is_view: bool, if_exists: bool },
+    Explain(Vec<Statement>),
 }
 
 /// Reads the statements of a script.
 pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
     let tokens = tokenize(text)?;
-    let mut statements = Vec::new();
+    let mut script = Script::default();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
-        let mut part = Tokens::new(part);
-        // Statement sets are what a script is anyway: all inserts are one job.
-        let is_frame = part.take_words(&["EXECUTE", "STATEMENT", "SET", "BEGIN"])
-            || part.take_words(&["BEGIN", "STATEMENT", "SET"])
-            || (part.rest().len() == 1 && part.take_word("END"));
-        let _ = is_frame;
-        if !part.is_at_end() {
-            statements.push(statement(&mut part)?);
+        script.read(&mut Tokens::new(part))?;
+    }
+    script.finish()
+}
+
+/// A script in the making.
+#[derive(Default)]
+struct Script {
+    statements: Vec<Statement>,
+    open: Option<Set>,
+}
+
+/// A statement set that is not closed yet.
+struct Set {
+    first: TokenWithSpan,
+    is_explained: bool,
+    inserts: Vec<Statement>,
+}
+
+impl Script {
+    /// Reads what stands between two semicolons.
+    fn read(&mut self, tokens: &mut Tokens<'_>) -> Result<()> {
+        let first = tokens.peek().clone();
+        if let Some(is_explained) = opens_set(tokens)? {
+            if self.open.is_some() {
+                return Err(text::at(&first, "a statement set cannot hold another one"));
+            }
+            self.open = Some(Set { first: first.clone(), is_explained, inserts: Vec::new() });
+        }
+        if tokens.rest().len() == 1 && tokens.take_word("END") {
+            let set = self.open.take();
+            let set = set.ok_or_else(|| text::at(&first, "there is no statement set to END"))?;
+            self.close(set);
+        }
+        if tokens.is_at_end() {
+            return Ok(());
+        }
+        let statement = statement(tokens)?;
+        match (&mut self.open, &statement.kind) {
+            (None, _) => self.statements.push(statement),
+            (Some(set), Kind::Insert { .. }) => set.inserts.push(statement),
+            (Some(_), _) => {
+                return Err(text::at(&statement.first, "a statement set holds INSERTs only")
+                    .remedy("write END; before this statement"));
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, set: Set) {
+        // All inserts of a script are one job, so a set adds nothing but its explanation.
+        match set.is_explained {
+            true => {
+                let kind = Kind::Explain(set.inserts);
+                self.statements.push(Statement { first: set.first, kind });
+            }
+            false => self.statements.extend(set.inserts),
         }
     }
-    Ok(statements)
+
+    fn finish(self) -> Result<Vec<Statement>> {
+        match self.open {
+            None => Ok(self.statements),
+            Some(set) => Err(text::at(&set.first, "the statement set is not closed")
+                .remedy("write END; behind its last INSERT")),
+        }
+    }
+}
+
+/// Takes the words that open a statement set; returns whether it is only explained.
+fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<bool>> {
+    if tokens.take_words(&["BEGIN", "STATEMENT", "SET"]) {
+        tokens.finish().map_err(|error| error.remedy("write `;` behind BEGIN STATEMENT SET"))?;
+        return Ok(Some(false));
+    }
+    if tokens.take_words(&["EXECUTE", "STATEMENT", "SET"]) {
+        tokens.words(&["BEGIN"])?;
+        return Ok(Some(false));
+    }
+    let mut ahead = tokens.clone();
+    if ahead.take_word("EXPLAIN") {
+        ahead.take_words(&["PLAN", "FOR"]);
+        if ahead.take_words(&["STATEMENT", "SET"]) {
+            ahead.words(&["BEGIN"])?;
+            *tokens = ahead;
+            return Ok(Some(true));
+        }
+    }
+    Ok(None)
 }
 
 fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
     let first = tokens.peek().clone();
+    if let Some(kind) = runs(tokens)? {
+        return Ok(Statement { first, kind });
+    }
     let kind = if tokens.take_word("CREATE") {
-        tokens.take_word("TEMPORARY");
-        if tokens.take_word("VIEW") {
-            create_view(tokens)?
-        } else {
-            tokens.words(&["TABLE"]).map_err(|_| tokens.expected("TABLE or VIEW"))?;
-            Kind::CreateTable(Box::new(create_table(tokens)?))
-        }
-    } else if tokens.take_words(&["INSERT", "INTO"]) {
-        insert(tokens)?
+        create(tokens)?
     } else if tokens.take_word("SET") {
-        let key = tokens.peek().clone();
-        let name = tokens.string()?;
-        tokens.symbol("=")?;
-        let value = tokens.string()?;
+        let pair = pair(tokens)?;
         tokens.finish()?;
-        Kind::Set { key, name, value }
+        Kind::Set(pair)
     } else if tokens.take_word("RESET") {
-        let key = if tokens.is_at_end() { None } else { Some(tokens.string()?) };
+        let key = if tokens.is_at_end() { None } else { Some(quoted(tokens)?) };
+        tokens.finish()?;
         Kind::Reset(key)
-    } else if tokens.take_words(&["SHOW", "TABLES"]) || tokens.take_words(&["SHOW", "VIEWS"]) {
-        tokens.finish()?;
-        Kind::ShowTables
+    } else if tokens.take_word("SHOW") {
+        show(tokens)?
     } else if tokens.take_word("DESCRIBE") || tokens.take_word("DESC") {
-        let at = tokens.peek().clone();
-        let name = tokens.table_name()?;
+        let table = table_name(tokens)?;
         tokens.finish()?;
-        Kind::Describe(at, name)
+        Kind::Describe(table)
     } else if tokens.take_word("DROP") {
         drop_table(tokens)?
     } else if tokens.take_word("EXPLAIN") {
         tokens.take_words(&["PLAN", "FOR"]);
-        Kind::Explain(Box::new(statement(tokens)?))
-    } else if ["SELECT", "WITH", "VALUES"].iter().any(|word| tokens.clone().take_word(word)) {
-        Kind::Query(tokens.rest().to_vec())
-    } else if tokens.take_symbol("(") {
-        return Err(text::at(&first, "a query in parentheses is no statement"));
+        let first = tokens.peek().clone();
+        let kind = runs(tokens)?.ok_or_else(|| tokens.expected("a query or an INSERT"))?;
+        Kind::Explain(vec![Statement { first, kind }])
     } else {
         return Err(tokens.expected("a statement").remedy(
-            "statements are CREATE TABLE, CREATE VIEW, INSERT INTO, SELECT, SET, SHOW TABLES, \
-             DESCRIBE, DROP and EXPLAIN",
+            "statements are CREATE TABLE, CREATE VIEW, INSERT INTO, SELECT, SET, RESET, SHOW \
+             TABLES, DESCRIBE, DROP, EXPLAIN and EXECUTE STATEMENT SET",
         ));
     };
     Ok(Statement { first, kind })
+}
+
+/// Reads a statement that runs: a query or an `INSERT`.
+fn runs(tokens: &mut Tokens<'_>) -> Result<Option<Kind>> {
+    if tokens.take_word("INSERT") {
+        if tokens.take_word("OVERWRITE") {
+            return Err(tokens.expected("INTO").remedy("a stream cannot overwrite a table"));
+        }
+        tokens.words(&["INTO"])?;
+        return insert(tokens).map(Some);
+    }
+    let is_query = begins_query(tokens);
+    if is_query { Ok(Some(Kind::Query(tokens.rest().to_vec()))) } else { Ok(None) }
+}
+
+/// Is a query next, in parentheses or not?
+fn begins_query(tokens: &Tokens<'_>) -> bool {
+    let mut ahead = tokens.clone();
+    while ahead.take_symbol("(") {}
+    ["SELECT", "WITH", "VALUES"].iter().any(|word| ahead.take_word(word))
+}
+
+fn create(tokens: &mut Tokens<'_>) -> Result<Kind> {
+    tokens.take_word("TEMPORARY");
+    if tokens.take_word("VIEW") {
+        return create_view(tokens).map(Kind::CreateView);
+    }
+    tokens.words(&["TABLE"]).map_err(|_| tokens.expected("TABLE or VIEW"))?;
+    Ok(Kind::CreateTable(Box::new(create_table(tokens)?)))
+}
+
+fn show(tokens: &mut Tokens<'_>) -> Result<Kind> {
+    let known =
+        [("TABLES", Shown::Tables), ("VIEWS", Shown::Views), ("FUNCTIONS", Shown::Functions)];
+    let found = known.into_iter().find(|(word, _)| tokens.take_word(word));
+    let (_, shown) = found.ok_or_else(|| tokens.expected("TABLES, VIEWS or FUNCTIONS"))?;
+    tokens.finish()?;
+    Ok(Kind::Show(shown))
 }
 
 fn if_not_exists(tokens: &mut Tokens<'_>) -> bool {
     tokens.take_words(&["IF", "NOT", "EXISTS"])
 }
 
-fn create_view(tokens: &mut Tokens<'_>) -> Result<Kind> {
-    let if_not_exists = if_not_exists(tokens);
-    let name = tokens.table_name()?;
-    if tokens.take_word("COMMENT") {
-        tokens.string()?;
+fn name(tokens: &mut Tokens<'_>) -> Result<Name> {
+    let at = tokens.peek().clone();
+    Ok(Name { at, text: tokens.identifier()? })
+}
+
+fn table_name(tokens: &mut Tokens<'_>) -> Result<Name> {
+    let at = tokens.peek().clone();
+    Ok(Name { at, text: tokens.table_name()? })
+}
+
+/// Reads a text in single quotes.
+fn quoted(tokens: &mut Tokens<'_>) -> Result<Name> {
+    let at = tokens.peek().clone();
+    Ok(Name { at, text: tokens.string()? })
+}
+
+/// Reads `'key' = 'value'`.
+fn pair(tokens: &mut Tokens<'_>) -> Result<Pair> {
+    let key = quoted(tokens)?;
+    tokens.symbol("=")?;
+    Ok(Pair { key, value: quoted(tokens)? })
+}
+
+/// Reads `(a, b, …)`.
+fn names(tokens: &mut Tokens<'_>) -> Result<Vec<Name>> {
+    let mut names: Vec<Name> = Vec::new();
+    tokens.symbol("(")?;
+    loop {
+        let next = name(tokens)?;
+        if names.iter().any(|name| name.text == next.text) {
+            return Err(text::at(&next.at, format!("column `{}` stands there twice", next.text)));
+        }
+        names.push(next);
+        if !tokens.take_symbol(",") {
+            tokens.symbol(")")?;
+            return Ok(names);
+        }
     }
+}
+
+fn query(tokens: &Tokens<'_>) -> Result<Vec<TokenWithSpan>> {
+    match begins_query(tokens) {
+        true => Ok(tokens.rest().to_vec()),
+        false => Err(tokens.expected("a query")),
+    }
+}
+
+fn create_view(tokens: &mut Tokens<'_>) -> Result<CreateView> {
+    let if_not_exists = if_not_exists(tokens);
+    let name = table_name(tokens)?;
+    let has_columns = tokens.clone().take_symbol("(");
+    let columns = if has_columns { names(tokens)? } else { Vec::new() };
+    comment(tokens)?;
     tokens.words(&["AS"])?;
-    Ok(Kind::CreateView { name, if_not_exists, query: tokens.rest().to_vec() })
+    Ok(CreateView { name, if_not_exists, columns, query: query(tokens)? })
 }
 
 fn insert(tokens: &mut Tokens<'_>) -> Result<Kind> {
-    let table = tokens.peek().clone();
-    let name = tokens.table_name()?;
-    let mut columns = Vec::new();
+    let table = table_name(tokens)?;
     // A parenthesis may also begin the query.
-    let mut ahead = tokens.clone();
-    if ahead.take_symbol("(") && !ahead.take_word("SELECT") && !ahead.take_word("WITH") {
-        tokens.symbol("(")?;
-        loop {
-            columns.push(tokens.identifier()?);
-            if !tokens.take_symbol(",") {
-                tokens.symbol(")")?;
-                break;
-            }
-        }
-    }
-    Ok(Kind::Insert { table, name, columns, query: tokens.rest().to_vec() })
+    let has_columns = tokens.clone().take_symbol("(") && !begins_query(tokens);
+    let columns = if has_columns { names(tokens)? } else { Vec::new() };
+    Ok(Kind::Insert { table, columns, query: query(tokens)? })
 }
 
 fn drop_table(tokens: &mut Tokens<'_>) -> Result<Kind> {
     tokens.take_word("TEMPORARY");
-    if !tokens.take_word("TABLE") && !tokens.take_word("VIEW") {
+    let is_view = tokens.take_word("VIEW");
+    if !is_view && !tokens.take_word("TABLE") {
         return Err(tokens.expected("TABLE or VIEW"));
     }
     let if_exists = tokens.take_words(&["IF", "EXISTS"]);
-    let name = tokens.peek().clone();
-    let table = tokens.table_name()?;
+    let table = table_name(tokens)?;
     tokens.finish()?;
-    Ok(Kind::Drop { name, table, if_exists })
+    Ok(Kind::Drop { table, is_view, if_exists })
+}
+
+fn comment(tokens: &mut Tokens<'_>) -> Result<()> {
+    if tokens.take_word("COMMENT") { tokens.string().map(|_| ()) } else { Ok(()) }
 }
 
 fn create_table(tokens: &mut Tokens<'_>) -> Result<CreateTable> {
-    let if_not_exists = if_not_exists(tokens);
-    let name = tokens.table_name()?;
     let mut table = CreateTable {
-        name,
-        if_not_exists,
+        if_not_exists: if_not_exists(tokens),
+        name: table_name(tokens)?,
         columns: Vec::new(),
         watermark: None,
         primary_key: Vec::new(),
-        options: Options::default(),
+        options: Vec::new(),
     };
     tokens.symbol("(")?;
     loop {
-        column(tokens, &mut table)?;
+        element(tokens, &mut table)?;
         if !tokens.take_symbol(",") {
             tokens.symbol(")")?;
             break;
         }
     }
-    if tokens.take_word("COMMENT") {
-        tokens.string()?;
-    }
-    if tokens.take_word("PARTITIONED") {
-        return Err(tokens.expected("WITH").remedy("PARTITIONED BY is not supported yet"));
-    }
-    tokens.words(&["WITH"])?;
-    tokens.symbol("(")?;
-    loop {
-        let at = tokens.peek().clone();
-        let key = tokens.string()?;
-        tokens.symbol("=")?;
-        let value = tokens.string()?;
-        if table.options.0.insert(key.clone(), value).is_some() {
-            return Err(text::at(&at, format!("option '{key}' stands there twice")));
-        }
-        if !tokens.take_symbol(",") {
-            tokens.symbol(")")?;
-            break;
+    comment(tokens)?;
+    for unsupported in ["PARTITIONED", "DISTRIBUTED", "LIKE", "AS"] {
+        if tokens.clone().take_word(unsupported) {
+            return Err(text::at(tokens.peek(), format!("{unsupported} is not supported here")));
         }
     }
+    tokens.words(&["WITH"]).map_err(|error| {
+        error.remedy("say where the table is: WITH ('connector' = 'filesystem', …)")
+    })?;
+    table.options = options(tokens)?;
     tokens.finish()?;
     Ok(table)
 }
 
+fn options(tokens: &mut Tokens<'_>) -> Result<Vec<Pair>> {
+    let mut options: Vec<Pair> = Vec::new();
+    tokens.symbol("(")?;
+    loop {
+        let next = pair(tokens)?;
+        if options.iter().any(|option| option.key.text == next.key.text) {
+            let message = format!("option '{}' stands there twice", next.key.text);
+            return Err(text::at(&next.key.at, message));
+        }
+        options.push(next);
+        if !tokens.take_symbol(",") {
+            tokens.symbol(")")?;
+            return Ok(options);
+        }
+    }
+}
+
 /// Reads a column, the watermark or the primary key.
-fn column(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
+fn element(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
     let at = tokens.peek().clone();
     if tokens.take_words(&["WATERMARK", "FOR"]) {
-        let column = tokens.identifier()?;
+        let column = name(tokens)?;
         tokens.words(&["AS"])?;
-        let expression = tokens.expression().to_vec();
-        table.watermark = Some((at, column, expression));
+        let expression = expression(tokens)?;
+        if table.watermark.is_some() {
+            return Err(text::at(&at, "a table has one WATERMARK"));
+        }
+        table.watermark = Some((column, expression));
         return Ok(());
     }
-    if tokens.take_words(&["PRIMARY", "KEY"]) {
-        tokens.symbol("(")?;
-        loop {
-            table.primary_key.push(tokens.identifier()?);
-            if !tokens.take_symbol(",") {
-                tokens.symbol(")")?;
-                break;
-            }
-        }
-        return tokens.words(&["NOT", "ENFORCED"]);
+    if tokens.take_word("CONSTRAINT") {
+        name(tokens)?;
+        tokens.words(&["PRIMARY", "KEY"])?;
+        return primary_key(table, &at, names(tokens)?, tokens);
     }
-    let name = tokens.identifier()?;
+    if tokens.take_words(&["PRIMARY", "KEY"]) {
+        return primary_key(table, &at, names(tokens)?, tokens);
+    }
+    let name = name(tokens)?;
+    if let Some(known) = table.columns.iter().find(|known| known.name().text == name.text) {
+        return Err(text::at(
+            &name.at,
+            format!("column `{}` stands there twice", known.name().text),
+        ));
+    }
     if tokens.take_word("AS") {
-        let expression = tokens.expression().to_vec();
+        let expression = expression(tokens)?;
+        comment(tokens)?;
         table.columns.push(Declared::Computed(name, expression));
         return Ok(());
     }
+    physical(tokens, table, name)
+}
+
+fn physical(tokens: &mut Tokens<'_>, table: &mut CreateTable, name: Name) -> Result<()> {
     let (kind, is_nullable) = types::parse(tokens)?;
+    if tokens.clone().take_word("METADATA") {
+        return Err(text::at(tokens.peek(), "METADATA columns are not supported"));
+    }
+    let at = tokens.peek().clone();
     if tokens.take_words(&["PRIMARY", "KEY"]) {
-        tokens.words(&["NOT", "ENFORCED"])?;
-        table.primary_key.push(name.clone());
+        primary_key(table, &at, vec![name.clone()], tokens)?;
     }
-    if tokens.take_word("COMMENT") {
-        tokens.string()?;
-    }
-    let field = datafusion::arrow::datatypes::Field::new(name, kind, is_nullable);
-    table.columns.push(Declared::Physical(field));
+    comment(tokens)?;
+    let field = Field::new(name.text.clone(), kind, is_nullable);
+    table.columns.push(Declared::Physical(name, field));
     Ok(())
 }
+
+fn primary_key(
+    table: &mut CreateTable,
+    at: &TokenWithSpan,
+    key: Vec<Name>,
+    tokens: &mut Tokens<'_>,
+) -> Result<()> {
+    if !table.primary_key.is_empty() {
+        return Err(text::at(at, "a table has one PRIMARY KEY"));
+    }
+    table.primary_key = key;
+    let unchecked = |error: Error| error.remedy("a stream does not check keys: NOT ENFORCED");
+    tokens.words(&["NOT", "ENFORCED"]).map_err(unchecked)
+}
+
+fn expression(tokens: &mut Tokens<'_>) -> Result<Vec<TokenWithSpan>> {
+    match tokens.expression() {
+        [] => Err(tokens.expected("an expression")),
+        expression => Ok(expression.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

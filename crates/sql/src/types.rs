@@ -1,123 +1,343 @@
-//! Flink's types, read from tokens, as Arrow types.
+//! Flink's types, read from tokens or from casts, as Arrow types; and back, for messages.
 //!
-//! STRING is a string view; TIMESTAMP(p) takes the coarsest unit that holds p digits; a local
-//! time zone is kept as UTC.
+//! Invariants: a type means the same in a column list, in a cast and in a literal. STRING is a
+//! string view; TIMESTAMP(p) takes the coarsest unit that holds p digits; a local time zone is
+//! kept as UTC. Types nest so deep and no deeper, so that no script can exhaust the stack.
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit};
-use thalweg_types::Result;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType as Written, ExactNumberInfo, TimezoneInfo,
+};
+use thalweg_types::{Error, Result};
 
-use crate::text;
+use crate::text::{self, wrap};
 use crate::tokens::Tokens;
+
+/// How deep types may nest.
+const DEPTH_MAX: usize = 32;
 
 /// Reads a type and whether it may be NULL.
 pub(crate) fn parse(tokens: &mut Tokens<'_>) -> Result<(DataType, bool)> {
-    let kind = parse_type(tokens)?;
-    let is_nullable = match tokens.take_words(&["NOT", "NULL"]) {
-        true => false,
-        false => {
-            tokens.take_word("NULL");
-            true
-        }
-    };
-    Ok((kind, is_nullable))
+    let mut reader = Reader { tokens, depth: 0, owes_close: false };
+    let read = reader.nullable()?;
+    match reader.owes_close {
+        true => Err(tokens.expected("no further `>`")),
+        false => Ok(read),
+    }
 }
 
-fn parse_type(tokens: &mut Tokens<'_>) -> Result<DataType> {
-    let token = tokens.peek().clone();
-    let name = tokens.word()?.to_ascii_uppercase();
-    let kind = match name.as_str() {
-        "STRING" => DataType::Utf8View,
-        "CHAR" | "VARCHAR" => {
-            numbers(tokens)?;
-            DataType::Utf8View
+/// Reads one type, with what it nests.
+struct Reader<'r, 'a> {
+    tokens: &'r mut Tokens<'a>,
+    depth: usize,
+    /// Has a `>>` been taken of which only one half closed a type?
+    owes_close: bool,
+}
+
+impl Reader<'_, '_> {
+    fn nullable(&mut self) -> Result<(DataType, bool)> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(text::at(self.tokens.peek(), "types are nested too deep"));
         }
+        let kind = self.kind()?;
+        self.depth -= 1;
+        let is_nullable = self.owes_close || !self.tokens.take_words(&["NOT", "NULL"]);
+        if is_nullable && !self.owes_close {
+            self.tokens.take_word("NULL");
+        }
+        Ok((kind, is_nullable))
+    }
+
+    fn kind(&mut self) -> Result<DataType> {
+        let token = self.tokens.peek().clone();
+        let name = self.tokens.word()?.to_ascii_uppercase();
+        let kind = match name.as_str() {
+            "ARRAY" => {
+                self.tokens.symbol("<")?;
+                let (kind, is_nullable) = self.nullable()?;
+                self.close(">")?;
+                Ok(list(kind, is_nullable))
+            }
+            "MAP" => {
+                self.tokens.symbol("<")?;
+                let (key, _) = self.nullable()?;
+                self.tokens.symbol(",")?;
+                let (value, is_nullable) = self.nullable()?;
+                self.close(">")?;
+                Ok(map(key, value, is_nullable))
+            }
+            "ROW" => Ok(DataType::Struct(self.row()?)),
+            "MULTISET" | "INTERVAL" | "RAW" | "VARIANT" => {
+                Err(Error::invalid(format!("type {name} is not supported")))
+            }
+            "DOUBLE" => {
+                self.tokens.take_word("PRECISION");
+                Ok(DataType::Float64)
+            }
+            "TIMESTAMP" => {
+                let digits = self.numbers()?;
+                let is_local = self.tokens.take_words(&["WITH", "LOCAL", "TIME", "ZONE"]);
+                self.tokens.take_words(&["WITHOUT", "TIME", "ZONE"]);
+                simple(if is_local { "TIMESTAMP_LTZ" } else { "TIMESTAMP" }, &digits)
+            }
+            name => {
+                let numbers = self.numbers()?;
+                simple(name, &numbers)
+            }
+        };
+        kind.map_err(|error| error.at(text::place(token.span)))
+    }
+
+    fn row(&mut self) -> Result<Fields> {
+        let end = match self.tokens.take_symbol("(") {
+            true => ")",
+            false => self.tokens.symbol("<").map(|()| ">")?,
+        };
+        let mut fields: Vec<Field> = Vec::new();
+        loop {
+            let at = self.tokens.peek().clone();
+            let name = self.tokens.identifier()?;
+            if fields.iter().any(|field| *field.name() == name) {
+                return Err(text::at(&at, format!("field `{name}` stands there twice")));
+            }
+            let (kind, is_nullable) = self.nullable()?;
+            fields.push(Field::new(name, kind, is_nullable));
+            if self.owes_close || !self.tokens.take_symbol(",") {
+                self.close(end)?;
+                return Ok(fields.into());
+            }
+        }
+    }
+
+    /// Takes what closes a type; `>>` closes two.
+    fn close(&mut self, symbol: &str) -> Result<()> {
+        if self.owes_close && symbol == ">" {
+            self.owes_close = false;
+            return Ok(());
+        }
+        if symbol == ">" && self.tokens.take_symbol(">>") {
+            self.owes_close = true;
+            return Ok(());
+        }
+        self.tokens.symbol(symbol)
+    }
+
+    /// Reads `(10, 2)`, if it is there.
+    fn numbers(&mut self) -> Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        if self.tokens.take_symbol("(") {
+            loop {
+                numbers.push(self.tokens.number()?);
+                if !self.tokens.take_symbol(",") {
+                    self.tokens.symbol(")")?;
+                    break;
+                }
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+fn list(kind: DataType, is_nullable: bool) -> DataType {
+    DataType::List(Arc::new(Field::new("item", kind, is_nullable)))
+}
+
+fn map(key: DataType, value: DataType, is_nullable: bool) -> DataType {
+    let entry = vec![Field::new("key", key, false), Field::new("value", value, is_nullable)];
+    let entries = Field::new("entries", DataType::Struct(entry.into()), false);
+    DataType::Map(Arc::new(entries), false)
+}
+
+/// Returns the type `name(numbers…)`, which nests no other.
+fn simple(name: &str, numbers: &[u64]) -> Result<DataType> {
+    let most = match name {
+        "DECIMAL" | "DEC" | "NUMERIC" => 2,
+        "CHAR" | "VARCHAR" | "BINARY" | "VARBINARY" | "TIME" | "TIMESTAMP" | "TIMESTAMP_LTZ" => 1,
+        _ => 0,
+    };
+    if numbers.len() > most && NAMES.contains(&name) {
+        return Err(Error::invalid(format!("type {name} takes {most} numbers at most")));
+    }
+    Ok(match name {
+        "STRING" | "CHAR" | "VARCHAR" => DataType::Utf8View,
         "BOOLEAN" => DataType::Boolean,
-        "BYTES" => DataType::Binary,
-        "BINARY" | "VARBINARY" => {
-            numbers(tokens)?;
-            DataType::Binary
-        }
+        "BYTES" | "BINARY" | "VARBINARY" => DataType::Binary,
         "TINYINT" => DataType::Int8,
         "SMALLINT" => DataType::Int16,
         "INT" | "INTEGER" => DataType::Int32,
         "BIGINT" => DataType::Int64,
         "FLOAT" => DataType::Float32,
-        "DOUBLE" => {
-            tokens.take_word("PRECISION");
-            DataType::Float64
-        }
-        "DECIMAL" | "DEC" | "NUMERIC" => {
-            let numbers = numbers(tokens)?;
-            let precision = numbers.first().copied().unwrap_or(10);
-            let scale = numbers.get(1).copied().unwrap_or(0);
-            if !(1..=38).contains(&precision) || scale > precision {
-                return Err(text::at(&token, format!("DECIMAL({precision}, {scale}) is no type"))
-                    .remedy("the precision is 1 to 38, the scale at most the precision"));
-            }
-            DataType::Decimal128(precision as u8, scale as i8)
-        }
+        "DOUBLE" => DataType::Float64,
+        "DECIMAL" | "DEC" | "NUMERIC" => decimal(numbers)?,
         "DATE" => DataType::Date32,
-        "TIME" => {
-            numbers(tokens)?;
-            DataType::Time32(TimeUnit::Millisecond)
-        }
+        "TIME" => match numbers.first().copied().unwrap_or(0) {
+            0..=3 => DataType::Time32(TimeUnit::Millisecond),
+            _ => return Err(Error::invalid("a TIME has 0 to 3 digits")),
+        },
         "TIMESTAMP" | "TIMESTAMP_LTZ" => {
-            let digits = numbers(tokens)?.first().copied().unwrap_or(6);
-            let unit = match digits {
+            let unit = match numbers.first().copied().unwrap_or(6) {
                 0 => TimeUnit::Second,
                 1..=3 => TimeUnit::Millisecond,
                 4..=6 => TimeUnit::Microsecond,
                 7..=9 => TimeUnit::Nanosecond,
-                _ => return Err(text::at(&token, "a TIMESTAMP has 0 to 9 digits")),
+                _ => return Err(Error::invalid("a TIMESTAMP has 0 to 9 digits")),
             };
-            let is_local =
-                name == "TIMESTAMP_LTZ" || tokens.take_words(&["WITH", "LOCAL", "TIME", "ZONE"]);
-            tokens.take_words(&["WITHOUT", "TIME", "ZONE"]);
-            DataType::Timestamp(unit, is_local.then(|| "UTC".into()))
+            DataType::Timestamp(unit, (name == "TIMESTAMP_LTZ").then(|| "UTC".into()))
         }
-        "ARRAY" => {
-            tokens.symbol("<")?;
-            let (kind, is_nullable) = parse(tokens)?;
-            tokens.symbol(">")?;
-            DataType::List(Arc::new(Field::new("item", kind, is_nullable)))
+        _ => return Err(unknown(name)),
+    })
+}
+
+/// Names of types, for whoever mistypes one.
+const NAMES: [&str; 23] = [
+    "STRING",
+    "CHAR",
+    "VARCHAR",
+    "BOOLEAN",
+    "BYTES",
+    "BINARY",
+    "VARBINARY",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "NUMERIC",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "ARRAY",
+    "MAP",
+    "ROW",
+];
+
+fn unknown(name: &str) -> Error {
+    let error = Error::invalid(format!("unknown type `{name}`"));
+    match thalweg_plan::connector::nearest(name, &NAMES) {
+        Some(near) => error.remedy(format!("did you mean {near}?")),
+        None => error
+            .remedy("types are Flink's: STRING, BIGINT, DOUBLE, DECIMAL(p, s), TIMESTAMP(3), …"),
+    }
+}
+
+fn decimal(numbers: &[u64]) -> Result<DataType> {
+    let precision = numbers.first().copied().unwrap_or(10);
+    let scale = numbers.get(1).copied().unwrap_or(0);
+    if !(1..=38).contains(&precision) || scale > precision {
+        return Err(Error::invalid(format!("DECIMAL({precision}, {scale}) is no type"))
+            .remedy("the precision is 1 to 38, the scale at most the precision"));
+    }
+    Ok(DataType::Decimal128(precision as u8, scale as i8))
+}
+
+/// Tells DataFusion what Flink's types mean in casts and typed literals.
+#[derive(Debug)]
+pub(crate) struct FlinkTypes;
+
+impl TypePlanner for FlinkTypes {
+    fn plan_type_field(&self, written: &Written) -> PlanResult<Option<FieldRef>> {
+        let kind = in_cast(written).map_err(wrap)?;
+        Ok(kind.map(|kind| Arc::new(Field::new("", kind, true))))
+    }
+}
+
+/// Returns the type that a cast names; `None` leaves it to DataFusion.
+fn in_cast(written: &Written) -> Result<Option<DataType>> {
+    let cut = |length: &Option<CharacterLength>| match length {
+        Some(CharacterLength::IntegerLength { length, .. }) if *length < i32::MAX as u64 => {
+            Err(Error::invalid(format!("a cast to {written} would not cut the text"))
+                .remedy(format!("write LEFT(CAST(… AS STRING), {length})")))
         }
-        "ROW" => DataType::Struct(parse_row(tokens)?),
-        _ => {
-            return Err(text::at(&token, format!("unknown type `{name}`")).remedy(
-                "types are Flink's: STRING, BIGINT, DOUBLE, DECIMAL(p, s), TIMESTAMP(3), …",
-            ));
-        }
+        _ => Ok(DataType::Utf8View),
     };
-    Ok(kind)
-}
-
-fn parse_row(tokens: &mut Tokens<'_>) -> Result<Fields> {
-    let end = if tokens.take_symbol("(") { ")" } else { tokens.symbol("<").map(|()| ">")? };
-    let mut fields = Vec::new();
-    loop {
-        let name = tokens.identifier()?;
-        let (kind, is_nullable) = parse(tokens)?;
-        fields.push(Field::new(name, kind, is_nullable));
-        if !tokens.take_symbol(",") {
-            tokens.symbol(end)?;
-            return Ok(fields.into());
-        }
-    }
-}
-
-/// Reads `(10, 2)`, if it is there.
-fn numbers(tokens: &mut Tokens<'_>) -> Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    if tokens.take_symbol("(") {
-        loop {
-            numbers.push(tokens.number()?);
-            if !tokens.take_symbol(",") {
-                tokens.symbol(")")?;
-                break;
+    let kind = match written {
+        Written::String(_) => DataType::Utf8View,
+        Written::Varchar(length) | Written::Char(length) => cut(length)?,
+        Written::Bytes(_) | Written::Binary(_) | Written::Varbinary(_) => DataType::Binary,
+        Written::Decimal(info) | Written::Numeric(info) | Written::Dec(info) => match info {
+            ExactNumberInfo::None => decimal(&[])?,
+            ExactNumberInfo::Precision(precision) => decimal(&[*precision])?,
+            ExactNumberInfo::PrecisionAndScale(precision, scale) => {
+                // A negative scale is as wrong as one that is too large.
+                decimal(&[*precision, u64::try_from(*scale).unwrap_or(u64::MAX)])?
             }
+        },
+        Written::Timestamp(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            let digits: Vec<u64> = digits.iter().copied().collect();
+            simple("TIMESTAMP", &digits)?
         }
-    }
-    Ok(numbers)
+        Written::Time(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            let digits: Vec<u64> = digits.iter().copied().collect();
+            simple("TIME", &digits)?
+        }
+        Written::Array(ArrayElemTypeDef::AngleBracket(inner)) => match in_cast(inner)? {
+            Some(kind) => list(kind, true),
+            None => return Ok(None),
+        },
+        Written::Custom(name, numbers) => {
+            let numbers: Vec<u64> = numbers.iter().filter_map(|n| n.parse().ok()).collect();
+            simple(&name.to_string().to_ascii_uppercase(), &numbers)?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(kind))
 }
+
+/// Returns how Flink writes a type.
+pub(crate) fn name(kind: &DataType) -> String {
+    let digits = |unit: &TimeUnit| match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    };
+    let nested = |field: &FieldRef| {
+        let null = if field.is_nullable() { "" } else { " NOT NULL" };
+        format!("{}{null}", name(field.data_type()))
+    };
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "BYTES".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Float32 => "FLOAT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Time32(_) => "TIME".to_owned(),
+        DataType::Timestamp(unit, None) => format!("TIMESTAMP({})", digits(unit)),
+        DataType::Timestamp(unit, Some(_)) => format!("TIMESTAMP_LTZ({})", digits(unit)),
+        DataType::List(item) => format!("ARRAY<{}>", nested(item)),
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|field| format!("`{}` {}", field.name(), nested(field)))
+                .collect();
+            format!("ROW<{}>", fields.join(", "))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                let sides: Vec<String> = fields.iter().map(nested).collect();
+                format!("MAP<{}>", sides.join(", ").replacen(" NOT NULL, ", ", ", 1))
+            }
+            other => other.to_string(),
+        },
+        DataType::Null => "NULL".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

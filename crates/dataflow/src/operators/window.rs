@@ -3,7 +3,7 @@
 //! Invariants: a row is added to one slice only, whatever the number of windows that hold it; a
 //! window fires once, at the close at which it is complete, in order of window ends; windows and
 //! keys without rows send nothing. What a firing costs per key does not grow with size over
-//! slide (see [`stacks`]). At most one window at a time is taken apart for sending, so that a
+//! slide (see `stacks`). At most one window at a time is taken apart for sending, so that a
 //! watermark that jumps over many windows does not fill memory.
 
 mod session_list;

@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{
     DataType, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use datafusion::error::Result;
+use datafusion::logical_expr::ScalarUDF;
 use thalweg_types::Error;
 
 use super::clock::UNIX_TIMESTAMP;
@@ -32,10 +33,7 @@ fn local_millis() -> DataType {
 
 pub(super) fn all() -> Vec<Function> {
     vec![
-        Function::new("DATE_FORMAT(time, pattern)", &[Kind::Time, Kind::Text])
-            .pattern(1)
-            .named("date_format", |_| DataType::Utf8View)
-            .body(date_format),
+        date_format_function(),
         Function::new("TO_TIMESTAMP(text[, pattern])", &[Kind::Text, Kind::Text])
             .optional(1)
             .pattern(1)
@@ -57,6 +55,18 @@ pub(super) fn all() -> Vec<Function> {
             .named("from_unixtime", |_| DataType::Utf8View)
             .body(from_unixtime),
     ]
+}
+
+fn date_format_function() -> Function {
+    Function::new("DATE_FORMAT(time, pattern)", &[Kind::Time, Kind::Text])
+        .pattern(1)
+        .named("date_format", |_| DataType::Utf8View)
+        .body(format_times)
+}
+
+/// Returns `DATE_FORMAT`.
+pub(crate) fn date_format() -> ScalarUDF {
+    ScalarUDF::from(date_format_function())
 }
 
 /// The pattern of each row; the same text is read once.
@@ -107,7 +117,7 @@ fn written(
     Ok(Arc::new(texts.finish()))
 }
 
-fn date_format(columns: &[ArrayRef]) -> Result<ArrayRef> {
+fn format_times(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let times = columns[0].as_primitive::<TimestampMicrosecondType>();
     written(times.len(), Patterns::new(columns.get(1)), |row| {
         let micros = times.is_valid(row).then(|| times.value(row))?;

@@ -1,123 +1,4 @@
-use thalweg_plan::connector::Connector;
-use thalweg_plan::sink::{Accepts, Committer, Prepared, SinkWriter, WriterContext};
-use thalweg_plan::source::{Discovery, Offset, Source, Split, SplitReader};
-use thalweg_types::{Change, Epoch};
-
-use super::*;
-
-/// A connector of tables that are never read or written.
-#[derive(Debug)]
-struct Fake(SchemaRef, Accepts);
-
-impl Connector for Fake {
-    fn name(&self) -> &'static str {
-        if self.1 == Accepts::Append { "append" } else { "changes" }
-    }
-
-    fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(&["connector"])
-    }
-
-    fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(Fake(Arc::new(table.schema.project(columns)?), self.1)))
-    }
-
-    fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(Fake(table.schema.clone(), self.1)))
-    }
-}
-
-#[async_trait::async_trait]
-impl Source for Fake {
-    fn connector(&self) -> &str {
-        "fake"
-    }
-
-    fn schema(&self) -> SchemaRef {
-        self.0.clone()
-    }
-
-    fn replay(&self) -> Replay {
-        Replay::None
-    }
-
-    fn is_bounded(&self) -> bool {
-        false
-    }
-
-    async fn enumerate(&self, _: &[Split]) -> Result<Discovery> {
-        Ok(Discovery::default())
-    }
-
-    async fn reader(&self, _: &Split, _: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
-        Err(Error::internal("a fake is not read"))
-    }
-}
-
-#[async_trait::async_trait]
-impl Sink for Fake {
-    fn connector(&self) -> &str {
-        "fake"
-    }
-
-    fn delivery(&self) -> Delivery {
-        Delivery::ExactlyOnce
-    }
-
-    fn accepts(&self) -> Accepts {
-        self.1
-    }
-
-    async fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>> {
-        Ok(Box::new(FakeWriter))
-    }
-
-    async fn committer(&self) -> Result<Box<dyn Committer>> {
-        Err(Error::internal("a fake commits nothing"))
-    }
-}
-
-struct FakeWriter;
-
-#[async_trait::async_trait]
-impl SinkWriter for FakeWriter {
-    async fn write(&mut self, _: Change) -> Result<()> {
-        Ok(())
-    }
-
-    async fn end_epoch(&mut self, _: Epoch) -> Result<()> {
-        Ok(())
-    }
-
-    async fn prepare(&mut self, _: Epoch, _: bool) -> Result<Prepared> {
-        Ok(Prepared::default())
-    }
-}
-
-fn planner() -> Planner {
-    let fake = |accepts| Arc::new(Fake(Arc::new(Schema::empty()), accepts));
-    let registry = Registry::new(vec![fake(Accepts::Append), fake(Accepts::Changelog)]);
-    Planner::new(
-        registry,
-        Arc::new(move || Arc::new(Fake(Arc::new(Schema::empty()), Accepts::Changelog))),
-    )
-}
-
-const TABLES: &str = "
-    CREATE TABLE bid (auction BIGINT, price BIGINT, `dateTime` TIMESTAMP(3), extra ROW<x INT, y STRING>,
-        cents AS price * 100, WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND)
-    WITH ('connector' = 'append');
-    CREATE TABLE plain (k STRING, n BIGINT) WITH ('connector' = 'append');
-    CREATE TABLE updated (k STRING, n BIGINT) WITH ('connector' = 'changes');";
-
-fn plan(statement: &str) -> Result<Script> {
-    planner().plan(&format!("{TABLES}\n{statement}"))
-}
-
-fn explained(statement: &str) -> String {
-    let script = plan(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-    explain::explain(&script.plan.unwrap())
-}
+use crate::test_support::{explained, plan, refused};
 
 /// Would fail if a statement that streams were refused, or lost its meaning on the way.
 #[test]
@@ -195,7 +76,7 @@ fn what_does_not_stream_is_refused_with_a_way_out() {
         ("INSERT INTO plain SELECT price, auction FROM bid", "column `k`"),
         ("INSERT INTO plain SELECT 'a' FROM bid", "takes 2 columns"),
         ("SET 'parallelism.defalt' = '2'", "unknown setting"),
-        ("CREATE TABLE t (a BIGINT, WATERMARK FOR a AS a) WITH ('connector' = 'append')", "Int64"),
+        ("CREATE TABLE t (a BIGINT, WATERMARK FOR a AS a) WITH ('connector' = 'append')", "BIGINT"),
         ("SET 'require.exactly-once' = 'true'; SELECT price FROM bid", "require.exactly-once"),
     ];
     for (statement, expected) in cases {
@@ -206,4 +87,247 @@ fn what_does_not_stream_is_refused_with_a_way_out() {
             "{statement}: {error:?}"
         );
     }
+}
+
+/// Would fail if an error pointed beside what is wrong, or did not say what is right.
+#[test]
+fn errors_point_at_the_text_and_say_what_is_right() {
+    let cases = [
+        ("SELECT prce FROM bid", "[prce] there is no column `prce`; did you mean `price`?"),
+        (
+            "SELECT Auction FROM bid",
+            "[Auction] there is no column `Auction`; did you mean `auction`?",
+        ),
+        (
+            "SELECT bidd.price FROM bid",
+            "[bidd.price] there is no column `bidd.price`; did you mean `bid.price`?",
+        ),
+        ("SELECT x FROM plain", "[x] there is no column `x`; columns are: k, n"),
+        ("SELECT 1 FROM\n  palin", "[palin] there is no table `palin`; did you mean `plain`?"),
+        ("SELECT lowr(url) FROM bid", "[lowr] there is no function `lowr`; did you mean `lower`?"),
+        ("SELECT auction,\n price +\nFROM bid", "[FROM] expected an expression, found `FROM`"),
+        (
+            "SELECT auction FROM bid WHERE",
+            "[] expected an expression, found the end of the statement",
+        ),
+        ("SELECT auction FORM bid", "[bid] expected the end, found `bid`"),
+        (
+            "SELECT auction, SUM(price) FROM bid",
+            "[auction] column `bid.auction` is neither in GROUP BY nor inside an aggregate",
+        ),
+        ("DESCRIBE nothing", "[nothing] there is no table `nothing`"),
+        ("DROP VIEW bid", "[bid] `bid` is a table; write DROP TABLE"),
+        ("CREATE VIEW bid AS SELECT 1", "[bid] table or view `bid` exists already"),
+        ("CREATE VIEW v (a) AS SELECT 1, 2", "[v] view `v` names 1 columns, and its query has 2"),
+        (
+            "CREATE VIEW v AS SELECT 1; INSERT INTO v SELECT 1",
+            "[v] `v` is a view; INSERT INTO a table",
+        ),
+        (
+            "SELECT auction FROM bid WHERE auction IN (SELECT price FROM bid)",
+            "[price] a sub-query inside an expression is not supported yet; sub-queries may stand in FROM",
+        ),
+        (
+            "SELECT CAST(url AS VARCHAR(3)) FROM bid",
+            "[SELECT] a cast to VARCHAR(3) would not cut the text; write LEFT(CAST(… AS STRING), 3)",
+        ),
+    ];
+    for (script, expected) in cases {
+        assert_eq!(refused(script), expected, "{script}");
+    }
+}
+
+/// Would fail if a table that is wrong in itself were made, or the error did not name the part.
+#[test]
+fn tables_are_checked_where_they_are_made() {
+    let cases = [
+        (
+            "(a INT, b AS d * 2) WITH ('connector'='append')",
+            "[d] there is no column `d`; columns are: a",
+        ),
+        ("(b AS 1) WITH ('connector'='append')", "[t] table `t` has no physical columns"),
+        (
+            "(a INT, PRIMARY KEY (b) NOT ENFORCED) WITH ('connector'='append')",
+            "[b] there is no column `b`",
+        ),
+        (
+            "(a INT, b AS a, PRIMARY KEY (b) NOT ENFORCED) WITH ('connector'='append')",
+            "[b] column `b` is computed; a PRIMARY KEY is made of physical columns",
+        ),
+        ("(a INT, WATERMARK FOR b AS b) WITH ('connector'='append')", "[b] there is no column `b`"),
+        (
+            "(a INT, WATERMARK FOR a AS a) WITH ('connector'='append')",
+            "[a] column `a` has type INT; a WATERMARK is for a TIMESTAMP column",
+        ),
+        (
+            "(a TIMESTAMP(3), WATERMARK FOR a AS 5) WITH ('connector'='append')",
+            "[a] this WATERMARK has type BIGINT; a watermark is a TIMESTAMP, such as a - INTERVAL '5' SECOND",
+        ),
+        (
+            "(a TIMESTAMP(3), WATERMARK FOR a AS x - INTERVAL '1' SECOND) WITH ('connector'='append')",
+            "[x] there is no column `x`; columns are: a",
+        ),
+        ("(a INT) WITH ('path'='x')", "[t] option 'connector' is missing"),
+        (
+            "(a INT) WITH ('connector'='appnd')",
+            "['appnd'] unknown connector 'appnd'; did you mean 'append'?",
+        ),
+        (
+            "(a INT) WITH ('connector'='append', 'pth'='x')",
+            "['pth'] unknown option 'pth'; did you mean 'path'?",
+        ),
+        (
+            "(a INT) WITH ('connector'='append', 'scan.rows-per-second'='0')",
+            "['scan.rows-per-second'] option 'scan.rows-per-second' must be at least 1",
+        ),
+        (
+            "(a INT) WITH ('connector'='append', 'scan.watermark.idle-timeout'='soon')",
+            "['soon'] option 'scan.watermark.idle-timeout' is not a time span such as '5s': 'soon'",
+        ),
+        (
+            "(a INT) WITH ('connector'='append', 'bad-records'='drop')",
+            "['drop'] option 'bad-records' is 'drop'; use 'fail', 'skip' or 'table:NAME'",
+        ),
+        (
+            "(a INT) WITH ('connector'='append', 'late-records'='x')",
+            "['x'] option 'late-records' is 'x'; use 'table:NAME'",
+        ),
+    ];
+    for (table, expected) in cases {
+        assert_eq!(refused(&format!("CREATE TABLE t {table}")), expected, "{table}");
+    }
+}
+
+/// Would fail if rows went into a table whose columns they do not fit.
+#[test]
+fn inserts_fit_their_table() {
+    let cases = [
+        (
+            "plain SELECT auction, price FROM bid",
+            "[plain] column `k` of table `plain` is STRING, and the query gives BIGINT, which does not become it by itself; CAST column `auction` of the query",
+        ),
+        (
+            "plain SELECT url FROM bid",
+            "[plain] table `plain` takes 2 columns, and the query has 1; wanted: k, n; given: url",
+        ),
+        (
+            "plain (n) SELECT url, price FROM bid",
+            "[plain] table `plain` takes 1 columns, and the query has 2; wanted: n; given: url, price",
+        ),
+        ("plain (number) SELECT price FROM bid", "[number] table `plain` has no column `number`"),
+        ("bid (cents) SELECT price FROM bid", "[cents] table `bid` has no physical column `cents`"),
+        (
+            "strict (a) SELECT 1 FROM bid",
+            "[strict] column `b` of table `strict` is NOT NULL, and the INSERT leaves it out",
+        ),
+        (
+            "nested SELECT extra FROM bid",
+            "[nested] column `r` of table `nested` is ROW<`x` INT, `z` STRING>, and the query gives ROW<`x` INT, `y` STRING>, which does not become it by itself; CAST column `extra` of the query",
+        ),
+    ];
+    let tables = "CREATE TABLE strict (a BIGINT, b BIGINT NOT NULL) WITH ('connector'='append'); \
+                  CREATE TABLE nested (r ROW<x INT, z STRING>) WITH ('connector'='append');";
+    for (insert, expected) in cases {
+        assert_eq!(refused(&format!("{tables} INSERT INTO {insert}")), expected, "{insert}");
+    }
+    let text = explained("INSERT INTO plain (n, k) SELECT CAST(price AS INT), NULL FROM bid");
+    assert!(text.contains("AS k") && text.contains("AS n"), "{text}");
+}
+
+/// Would fail if a setting were dropped in silence, or a wrong one found out only at the run.
+#[test]
+fn settings_are_obeyed_named_or_refused() {
+    let script = "SET 'parallelism.default' = '4'; SET 'pipeline.name' = 'x'; RESET 'pipeline.name'; \
+                  SET 'execution.runtime-mode' = 'streaming'; SET 'execution.runtime-mode' = 'batch'";
+    let script = plan(script).unwrap();
+    assert_eq!(
+        script.settings.into_iter().collect::<Vec<_>>(),
+        [("parallelism.default".into(), "4".into())]
+    );
+    assert_eq!(script.notices, ["'execution.runtime-mode' has no meaning here and is ignored"]);
+    let cases = [
+        (
+            "SET 'paralelism.default' = '2'",
+            "['paralelism.default'] unknown setting 'paralelism.default'; did you mean 'parallelism.default'?",
+        ),
+        (
+            "SET 'parallelism.default' = '0'",
+            "['0'] 'parallelism.default' is not a number of workers, 1 to 256: '0'",
+        ),
+        (
+            "SET 'require.exactly-once' = 'yes'",
+            "['yes'] 'require.exactly-once' is not true or false: 'yes'",
+        ),
+        (
+            "SET 'execution.checkpointing.interval' = '0 s'",
+            "['0 s'] 'execution.checkpointing.interval' is not a time span such as '1s': '0 s'",
+        ),
+        (
+            "RESET 'pipeline.nme'",
+            "['pipeline.nme'] unknown setting 'pipeline.nme'; did you mean 'pipeline.name'?",
+        ),
+    ];
+    for (script, expected) in cases {
+        assert_eq!(refused(script), expected, "{script}");
+    }
+}
+
+/// Would fail if a script that only looks at things ran something, or showed it wrongly.
+#[test]
+fn tables_and_views_are_shown() {
+    let script = "CREATE VIEW totals (a, n) AS SELECT auction, COUNT(*) FROM bid GROUP BY auction; \
+                  CREATE TABLE keyed (id BIGINT, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector'='append'); \
+                  SHOW TABLES; SHOW VIEWS; DESCRIBE bid; DESC totals; DESC keyed; DROP VIEW totals; SHOW VIEWS";
+    let script = plan(script).unwrap();
+    assert!(script.plan.is_none());
+    let expected = [
+        "bid\nevent\nkeyed\nlines\nplain\ntotals\nupdated",
+        "totals",
+        "auction BIGINT\nbidder BIGINT\nprice BIGINT\nchannel STRING\nurl STRING\n\
+         dateTime TIMESTAMP(3)\nextra ROW<`x` INT, `y` STRING>\ncents BIGINT AS price * 100\n\
+         WATERMARK FOR dateTime AS `dateTime` - INTERVAL '4' SECOND",
+        "a BIGINT\nn BIGINT NOT NULL",
+        "id BIGINT\nPRIMARY KEY (id) NOT ENFORCED",
+        "",
+    ];
+    assert_eq!(script.outputs, expected);
+}
+
+/// Would fail if a name came to mean another table while a statement still reads the first.
+#[test]
+fn names_of_dropped_tables_are_not_used_again() {
+    let again = "DROP TABLE lines; CREATE TABLE lines (a INT) WITH ('connector'='append')";
+    assert!(plan(again).is_ok());
+    let behind = format!("INSERT INTO plain SELECT line, 1 FROM lines; {again}");
+    assert_eq!(
+        refused(&behind),
+        "[lines] `lines` was dropped behind an INSERT of this script; give the new one another name"
+    );
+}
+
+/// Would fail if the clock were folded into the plan: processes that plan the same text would
+/// disagree, and every row would have the time of planning.
+#[test]
+fn the_same_text_gives_the_same_plan() {
+    let script = "INSERT INTO plain SELECT CAST(NOW() AS STRING), COUNT(*) FROM TABLE(TUMBLE(TABLE bid, \
+                  DESCRIPTOR(`dateTime`), INTERVAL '1' SECOND)) GROUP BY window_start, window_end";
+    let first = explained(script);
+    assert_eq!(first, explained(script));
+    assert!(!first.contains("TimestampNanosecond"), "{first}");
+}
+
+/// Would fail if columns with the same name, which Flink takes, were refused.
+#[test]
+fn a_query_may_name_a_column_twice() {
+    explained("INSERT INTO plain SELECT CAST(price AS STRING), price FROM bid");
+    explained("SELECT price, CAST(price AS STRING), price, 0, 0 FROM bid");
+}
+
+/// Would fail if a table could not be called like what a SELECT shows.
+#[test]
+fn a_table_may_be_called_result() {
+    let table = "CREATE TABLE result (k STRING) WITH ('connector'='append');";
+    let text =
+        explained(&format!("{table} INSERT INTO result SELECT url FROM bid; SELECT 1 FROM bid"));
+    assert_eq!(text.matches("Sink result").count(), 2, "{text}");
 }

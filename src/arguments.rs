@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,19 +9,16 @@ use thalweg_connectors::print::Style;
 use thalweg_plan::connector::parse_duration;
 use thalweg_types::{Error, Result};
 
-use crate::report::Failure;
-use crate::{state, wire};
-
 /// Streaming SQL, exactly once, on one machine.
 #[derive(Debug, Parser)]
 #[command(name = "thalweg", version)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Runs a script until its input ends or it is stopped.
     Run(RunArguments),
     /// Shows how a script would run.
@@ -35,7 +31,7 @@ enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-enum StateCommand {
+pub(crate) enum StateCommand {
     /// Lists the checkpoints: number, epoch, time, size.
     List {
         /// State directory or `s3://…` prefix.
@@ -141,26 +137,5 @@ impl ScriptArguments {
         };
         read.map_err(|error| Error::invalid(format!("cannot read script `{file}`: {error}")))?;
         Ok(ScriptText { name: file, text })
-    }
-}
-
-/// Runs a command.
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    match arguments.command {
-        Command::Run(arguments) => {
-            let script = arguments.script.read()?;
-            wire::run(&arguments, &script).map_err(|error| Failure::of(error, &script))
-        }
-        Command::Explain(arguments) => {
-            let script = arguments.read()?;
-            let shown = wire::explain(&script);
-            shown.map_err(|error| Failure::of(error, &script))
-        }
-        Command::State { command: StateCommand::List { state_dir } } => {
-            Ok(state::list(&state_dir)?)
-        }
-        Command::State { command: StateCommand::Show { state_dir } } => {
-            Ok(state::show(&state_dir)?)
-        }
     }
 }

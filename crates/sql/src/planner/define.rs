@@ -1,0 +1,180 @@
+//! `CREATE TABLE` and `CREATE VIEW`: what is declared, checked and given its types.
+//!
+//! Invariants: a table that was made is right in itself: its expressions have types, its
+//! watermark is a time, its key is made of its columns, its connector took its options. It does
+//! *not* look at anything outside: files and ports are the business of the run.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use thalweg_plan::connector::{Options, Registry, TableSpec};
+use thalweg_types::{Error, Result};
+
+use super::queries;
+use crate::catalog::{Column, EngineOptions, Table, Watermark};
+use crate::session::Session;
+use crate::statement::{CreateTable, CreateView, Declared, Name, Pair};
+use crate::text::{self, located, plan_error, suggest};
+use crate::types;
+
+/// Makes a table.
+///
+/// # Errors
+/// `Invalid`, at the column or option.
+pub(super) fn table(create: CreateTable, session: &Session, registry: &Registry) -> Result<Table> {
+    let physical: Vec<Field> = create
+        .columns
+        .iter()
+        .filter_map(|column| match column {
+            Declared::Physical(_, field) => Some(field.clone()),
+            Declared::Computed(..) => None,
+        })
+        .collect();
+    if physical.is_empty() {
+        let message = format!("table `{}` has no physical columns", create.name.text);
+        return Err(text::at(&create.name.at, message));
+    }
+    let schema = Arc::new(Schema::new(physical));
+    let rows = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
+    let columns = columns(create.columns, session, &rows)?;
+    let watermark = match create.watermark {
+        None => None,
+        Some((column, tokens)) => Some(watermark(column, tokens, session, &columns)?),
+    };
+    check_key(&create.primary_key, &columns)?;
+    let options = create.options.iter();
+    let options = options.map(|Pair { key, value }| (key.text.clone(), value.text.clone()));
+    let mut spec = TableSpec {
+        name: create.name.text.clone(),
+        schema,
+        primary_key: create.primary_key.into_iter().map(|name| name.text).collect(),
+        options: Options(options.collect()),
+    };
+    let engine = checked_options(&mut spec, registry)
+        .map_err(|error| at_option(error, &create.options, &create.name))?;
+    Ok(Table { name: create.name.text, columns, watermark, engine, spec })
+}
+
+/// Gives computed columns their types; they are computed from physical ones.
+fn columns(declared: Vec<Declared>, session: &Session, rows: &DFSchema) -> Result<Vec<Column>> {
+    let mut columns = Vec::new();
+    for column in declared {
+        columns.push(match column {
+            Declared::Physical(_, field) => Column::Physical(field),
+            Declared::Computed(name, tokens) => {
+                let expr = session.expression(&tokens, rows);
+                let expr = expr.map_err(|error| located(error, &name.at))?;
+                let (_, field) = expr.to_field(rows).map_err(plan_error)?;
+                let field = field.as_ref().clone().with_name(name.text);
+                Column::Computed { field, tokens }
+            }
+        });
+    }
+    Ok(columns)
+}
+
+fn watermark(
+    column: Name,
+    tokens: Vec<TokenWithSpan>,
+    session: &Session,
+    columns: &[Column],
+) -> Result<Watermark> {
+    let wrong = |message: String| text::at(&column.at, message);
+    let known = columns.iter().find(|known| *known.field().name() == column.text);
+    match known.map(|known| known.field().data_type()) {
+        Some(DataType::Timestamp(_, _)) => {}
+        Some(other) => {
+            let kind = types::name(other);
+            return Err(wrong(format!("column `{}` has type {kind}", column.text))
+                .remedy("a WATERMARK is for a TIMESTAMP column"));
+        }
+        None => return Err(no_column(&column, columns)),
+    }
+    let fields: Vec<Field> = columns.iter().map(|column| column.field().clone()).collect();
+    let rows = DFSchema::try_from(Schema::new(fields)).map_err(plan_error)?;
+    let expr = session.expression(&tokens, &rows).map_err(|error| located(error, &column.at))?;
+    match expr.get_type(&rows).map_err(plan_error)? {
+        DataType::Timestamp(_, _) => Ok(Watermark { column: column.text, tokens }),
+        other => {
+            let error = wrong(format!("this WATERMARK has type {}", types::name(&other)));
+            let example = format!("{} - INTERVAL '5' SECOND", column.text);
+            Err(error.remedy(format!("a watermark is a TIMESTAMP, such as {example}")))
+        }
+    }
+}
+
+fn no_column(name: &Name, columns: &[Column]) -> Error {
+    let names: Vec<&str> = columns.iter().map(|column| column.field().name().as_str()).collect();
+    suggest(text::at(&name.at, format!("there is no column `{}`", name.text)), &name.text, &names)
+}
+
+fn check_key(key: &[Name], columns: &[Column]) -> Result<()> {
+    for name in key {
+        match columns.iter().find(|column| *column.field().name() == name.text) {
+            Some(Column::Physical(_)) => {}
+            Some(Column::Computed { .. }) => {
+                let message = format!("column `{}` is computed", name.text);
+                return Err(
+                    text::at(&name.at, message).remedy("a PRIMARY KEY is made of physical columns")
+                );
+            }
+            None => return Err(no_column(name, columns)),
+        }
+    }
+    Ok(())
+}
+
+/// Takes the engine's options out, and shows the connector the rest.
+fn checked_options(spec: &mut TableSpec, registry: &Registry) -> Result<EngineOptions> {
+    let engine = EngineOptions::take(&mut spec.options)?;
+    let connector = registry.get(spec.options.required("connector")?)?;
+    connector.validate(spec)?;
+    Ok(engine)
+}
+
+/// Points at the option that an error talks about, or at the table.
+fn at_option(error: Error, options: &[Pair], table: &Name) -> Error {
+    let quoted = |name: &Name| error.message().contains(&format!("'{}'", name.text));
+    let by_key = options.iter().find(|option| quoted(&option.key));
+    let at = match by_key {
+        Some(option) if quoted(&option.value) => &option.value.at,
+        Some(option) => &option.key.at,
+        None => match options.iter().find(|option| quoted(&option.value)) {
+            Some(option) => &option.value.at,
+            None => &table.at,
+        },
+    };
+    located(error, at)
+}
+
+/// Plans a view, and gives its columns the names that it asks for.
+///
+/// # Errors
+/// `Invalid`, at the place in the query.
+pub(super) fn view(create: &CreateView, session: &Session) -> Result<LogicalPlan> {
+    let plan = queries::query(session, &create.query)?;
+    if create.columns.is_empty() {
+        return Ok(plan);
+    }
+    let given = plan.schema().fields().len();
+    if given != create.columns.len() {
+        let message = format!(
+            "view `{}` names {} columns, and its query has {given}",
+            create.name.text,
+            create.columns.len()
+        );
+        return Err(text::at(&create.name.at, message));
+    }
+    let columns = plan.schema().columns().into_iter().map(Expr::Column);
+    let named: Vec<Expr> = columns
+        .zip(&create.columns)
+        .map(|(column, name)| column.alias(name.text.clone()))
+        .collect();
+    LogicalPlanBuilder::from(plan)
+        .project(named)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(plan_error)
+}

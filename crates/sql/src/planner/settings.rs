@@ -1,0 +1,104 @@
+//! `SET`: which keys mean something, and which values they take.
+//!
+//! Invariant: a setting is obeyed, or named in a notice, or an error. None is dropped in silence.
+
+use thalweg_plan::connector::{nearest, parse_duration};
+use thalweg_types::Result;
+
+use crate::statement::{Name, Pair};
+use crate::text;
+
+/// What becomes of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// The engine obeys it.
+    Obeyed,
+    /// It is Flink's and changes nothing here.
+    Ignored,
+}
+
+/// What values a setting takes.
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    Workers,
+    Span,
+    Flag,
+    Text,
+}
+
+/// Settings that the engine obeys.
+const OBEYED: [(&str, Values); 4] = [
+    ("execution.checkpointing.interval", Values::Span),
+    ("parallelism.default", Values::Workers),
+    ("pipeline.name", Values::Text),
+    ("require.exactly-once", Values::Flag),
+];
+
+/// Settings of Flink's that change how it works, not what comes out.
+const WITHOUT_MEANING: [&str; 13] = [
+    "execution.runtime-mode",
+    "pipeline.object-reuse",
+    "pipeline.operator-chaining",
+    "pipeline.operator-chaining.enabled",
+    "sql-client.execution.max-table-result.rows",
+    "sql-client.execution.result-mode",
+    "sql-client.verbose",
+    "table.dml-sync",
+    "table.exec.mini-batch.allow-latency",
+    "table.exec.mini-batch.enabled",
+    "table.exec.mini-batch.size",
+    "table.optimizer.agg-phase-strategy",
+    "table.optimizer.distinct-agg.split.enabled",
+];
+
+/// Most workers that a script may ask for.
+const WORKERS_MAX: u64 = 256;
+
+/// Checks a key.
+///
+/// # Errors
+/// `Invalid`, naming the nearest one.
+pub(super) fn known(key: &Name) -> Result<Effect> {
+    if OBEYED.iter().any(|(known, _)| *known == key.text) {
+        return Ok(Effect::Obeyed);
+    }
+    if WITHOUT_MEANING.contains(&key.text.as_str()) {
+        return Ok(Effect::Ignored);
+    }
+    let obeyed: Vec<&str> = OBEYED.iter().map(|(known, _)| *known).collect();
+    let all: Vec<&str> = obeyed.iter().copied().chain(WITHOUT_MEANING).collect();
+    let error = text::at(&key.at, format!("unknown setting '{}'", key.text));
+    Err(match nearest(&key.text, &all) {
+        Some(near) => error.remedy(format!("did you mean '{near}'?")),
+        None => error.remedy(format!("known settings: {}", obeyed.join(", "))),
+    })
+}
+
+/// Checks `'key' = 'value'`.
+///
+/// # Errors
+/// As [`known`], and `Invalid` at a value that the key does not take.
+pub(super) fn check(pair: &Pair) -> Result<Effect> {
+    let effect = known(&pair.key)?;
+    let value = pair.value.text.trim();
+    let found = OBEYED.iter().find(|(known, _)| *known == pair.key.text);
+    let Some((_, values)) = found else { return Ok(effect) };
+    let (fits, wanted) = match values {
+        Values::Workers => (
+            value.parse().is_ok_and(|workers: u64| (1..=WORKERS_MAX).contains(&workers)),
+            "a number of workers, 1 to 256",
+        ),
+        Values::Span => {
+            (parse_duration(value).is_some_and(|span| !span.is_zero()), "a time span such as '1s'")
+        }
+        Values::Flag => (matches!(value, "true" | "false"), "true or false"),
+        Values::Text => (true, "a text"),
+    };
+    match fits {
+        true => Ok(effect),
+        false => {
+            let message = format!("'{}' is not {wanted}: '{value}'", pair.key.text);
+            Err(text::at(&pair.value.at, message))
+        }
+    }
+}

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Makes the sample data of the examples, and what each query must answer.
+
+The answers are computed here, in a few lines of plain Python, and not by the engine: they are
+what the tests compare with. The same seed gives the same bytes on every machine, so running this
+again changes nothing:
+
+    python3 examples/make_data.py
+"""
+
+import json
+import random
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+START = datetime(2026, 3, 2, 8, 0, 0)
+
+WORDS = """water river stream bank bed channel current flood source mouth delta bridge ferry mill
+weir lock barge pilot chart depth sand gravel stone reed willow heron otter trout pike eel rain
+snow thaw spring summer autumn winter valley hill slope path field meadow village town harbour
+boat oar rope anchor lamp night morning wind cloud storm calm deep shallow narrow wide slow
+swift cold clear brown green line lowest along between over under toward beyond until""".split()
+
+TOPICS = ["flood", "ferry", "harbour", "bridge", "regatta", "weather", "fishing", "festival",
+          "traffic", "museum", "concert", "market"]
+FILLERS = ["today", "again", "photos", "news", "help", "anyone", "queue", "open", "closed", "live"]
+
+
+def pick(rng, items):
+    """Draws an item, the earlier ones more often (by Zipf's law, about)."""
+    return items[min(int(len(items) * rng.random() ** 2.2), len(items) - 1)]
+
+
+def stamp(time):
+    """Writes a time the way the engine reads and prints it: with milliseconds."""
+    return time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03d}"
+
+
+def floor(time, span):
+    """Returns the start of the window of length `span` that holds `time`."""
+    return datetime(1970, 1, 1) + (time - datetime(1970, 1, 1)) // span * span
+
+
+def write_lines(path, lines):
+    (HERE / path).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def write_rows(path, rows):
+    """Writes rows as JSON, one a line, as they come."""
+    write_lines(path, (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows))
+
+
+def write_answer(path, rows):
+    """Writes rows as JSON, one a line, in the order of their text."""
+    texts = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+    write_lines(path, sorted(texts))
+
+
+def disordered(rng, rows, seconds):
+    """Lets rows arrive up to `seconds` late; a watermark that waits as long loses none."""
+    arrivals = [(time + timedelta(seconds=seconds * rng.random()), at, time, row)
+                for at, (time, row) in enumerate(rows)]
+    return [(time, row) for _, _, time, row in sorted(arrivals, key=lambda a: a[:2])]
+
+
+def word_count():
+    rng = random.Random(1)
+    lines = [" ".join(pick(rng, WORDS) for _ in range(4 + int(9 * rng.random())))
+             for _ in range(2000)]
+    write_lines("word-count/lines.txt", lines)
+    counts = Counter(word for line in lines for word in line.split(" "))
+    write_answer("word-count/expected.json",
+                 ({"word": word, "occurrences": count} for word, count in counts.items()))
+
+
+def socket_word_count():
+    rng = random.Random(2)
+    lines = [" ".join(pick(rng, WORDS) for _ in range(3 + int(5 * rng.random())))
+             for _ in range(500)]
+    write_lines("socket-word-count/lines.txt", lines)
+    counts = Counter(word for line in lines for word in line.split(" "))
+    write_answer("socket-word-count/expected.json",
+                 ({"word": word, "occurrences": count} for word, count in counts.items()))
+
+
+def running_mean():
+    rng = random.Random(3)
+    sums, time, lines = defaultdict(lambda: [0.0, 0]), START, []
+    for _ in range(3000):
+        time += timedelta(milliseconds=int(900 * rng.random()))
+        sensor = f"sensor-{1 + int(12 * rng.random()):02d}"
+        # Quarters of a degree are exact in binary, so the order of adding does not matter.
+        degrees = round(4 * (6 + int(sensor[-2:]) + 8 * rng.random())) / 4
+        lines.append(f"{sensor},{degrees},{stamp(time)}")
+        sums[sensor][0] += degrees
+        sums[sensor][1] += 1
+    write_lines("running-mean/readings.csv", lines)
+    write_answer("running-mean/expected.json",
+                 ({"sensor": sensor, "readings": count, "mean": total / count}
+                  for sensor, (total, count) in sums.items()))
+
+
+def page_views():
+    rng = random.Random(4)
+    users = [f"user-{n:02d}" for n in range(1, 21)]
+    pages = ["/", "/gauges", "/forecast", "/map", "/about", "/alerts", "/history"]
+    rows, time = [], START
+    for _ in range(1500):
+        time += timedelta(milliseconds=int(28_000 * rng.random()))
+        rows.append((time, {"user_name": pick(rng, users), "page": pick(rng, pages),
+                            "view_time": stamp(time)}))
+    write_rows("page-views/views.json", (row for _, row in disordered(rng, rows, 4.9)))
+    hour = timedelta(hours=1)
+    counts = Counter((floor(time, hour), row["user_name"]) for time, row in rows)
+    pages_seen = defaultdict(set)
+    for time, row in rows:
+        pages_seen[floor(time, hour), row["user_name"]].add(row["page"])
+    write_answer("page-views/expected.json",
+                 ({"window_start": stamp(start), "window_end": stamp(start + hour),
+                   "user_name": user, "views": count,
+                   "pages": len(pages_seen[start, user])}
+                  for (start, user), count in counts.items()))
+
+
+def trending_topics():
+    rng = random.Random(5)
+    rows, time = [], START
+    for n in range(1200):
+        time += timedelta(milliseconds=int(24_000 * rng.random()))
+        # What people talk about moves on, one topic an hour.
+        shift = (time - START) // timedelta(hours=1)
+        topics = TOPICS[shift % len(TOPICS):] + TOPICS[:shift % len(TOPICS)]
+        words = [pick(rng, topics) for _ in range(2)] + [pick(rng, FILLERS)]
+        rows.append((time, {"author": f"user-{1 + int(200 * rng.random()):03d}",
+                            "body": " ".join(words), "post_time": stamp(time)}))
+    write_rows("trending-topics/posts.json", (row for _, row in disordered(rng, rows, 4.9)))
+    slide, size = timedelta(minutes=30), timedelta(hours=1)
+    counts = defaultdict(Counter)
+    for time, row in rows:
+        for start in (floor(time, slide), floor(time, slide) - slide):
+            counts[start].update(row["body"].split(" "))
+    answer = []
+    for start, words in counts.items():
+        ranked = sorted(words.items(), key=lambda pair: (-pair[1], pair[0]))
+        answer += [{"window_start": stamp(start), "window_end": stamp(start + size),
+                    "place": place, "word": word, "mentions": count}
+                   for place, (word, count) in enumerate(ranked[:3], 1)]
+    write_answer("trending-topics/expected.json", answer)
+
+
+if __name__ == "__main__":
+    for make in (word_count, socket_word_count, running_mean, page_views, trending_topics):
+        make()
+        print(f"examples: wrote {make.__name__.replace('_', '-')}")
