@@ -23,6 +23,14 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Shows how a script would run.
     Explain(ScriptArguments),
+    /// Takes part in a job that another process started; `run --processes` uses it.
+    #[command(hide = true)]
+    Member {
+        /// Address of the first process.
+        address: String,
+        /// Which process of the job this is.
+        index: usize,
+    },
     /// Looks at the checkpoints of a job.
     State {
         #[command(subcommand)]
@@ -83,9 +91,12 @@ impl OutputFormat {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) script: ScriptArguments,
-    /// Worker threads; the machine's cores unless given.
+    /// Worker threads, of all processes together; the machine's cores unless given.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,
+    /// Processes that share the workers evenly; they exchange rows over loopback TCP.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) processes: usize,
     /// Directory or `s3://…` prefix for checkpoints; a job goes on from the last one there.
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<String>,

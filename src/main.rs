@@ -23,6 +23,7 @@ use report::Failure;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     report::start_log();
+    report::hush_connections();
     match run(arguments.command) {
         Ok(code) => code,
         Err(failure) => {
@@ -42,6 +43,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let script = arguments.read()?;
             wire::explain(&script).map_err(|error| Failure::of(error, &script))
         }
+        Command::Member { address, index } => Ok(wire::member(&address, index)?),
         Command::State { command: StateCommand::List { state_dir } } => {
             Ok(state::list(&state_dir)?)
         }

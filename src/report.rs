@@ -34,6 +34,25 @@ pub(crate) fn start_log() {
     logs.without_time().init();
 }
 
+/// Keeps panics of timely's connections off standard error: that a process of the job is gone is
+/// told in our words.
+pub(crate) fn hush_connections() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        let known = [
+            "timely communication error",
+            "MergeQueue poisoned",
+            "Clean shutdown followed by data",
+            "Send thread panic",
+            "Recv thread panic",
+        ];
+        if !known.iter().any(|known| text.starts_with(known)) {
+            usual(panic);
+        }
+    }));
+}
+
 /// Prints an error: message, place, the line it points at with a caret, and what to do.
 pub(crate) fn draw(failure: &Failure) {
     let error = &failure.error;

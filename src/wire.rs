@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thalweg_cluster::coordinator::End;
+use thalweg_cluster::group::TOKEN;
+use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_connectors::print::{Shown, Style};
 use thalweg_plan::connector::{Registry, parse_duration};
@@ -76,7 +78,20 @@ fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Resu
         (None, Some(interval)) => interval?,
         (None, None) => CHECKPOINT_INTERVAL,
     };
+    let processes = arguments.processes;
+    if processes == 0 || !workers.is_multiple_of(processes) {
+        return Err(Error::invalid(format!(
+            "{workers} workers cannot be shared evenly by {processes} processes"
+        ))
+        .remedy("give --workers a multiple of --processes"));
+    }
+    let launch = || -> Result<Launch> {
+        let program = std::env::current_exe()
+            .map_err(|error| Error::failed(format!("cannot find this program: {error}")))?;
+        Ok(Launch { program, command: "member".to_owned(), script: text.text.clone() })
+    };
     Ok(RunOptions {
+        others: if processes > 1 { Some((launch()?, processes)) } else { None },
         job: setting("pipeline.name").map_or_else(|| name_of(text), |name| safe(name)),
         workers,
         state: arguments.state_dir.clone(),
@@ -86,6 +101,20 @@ fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Resu
         stats: arguments.stats.clone(),
         holder: format!("process {} running `{}`", std::process::id(), text.name),
     })
+}
+
+/// Takes part in the job of another process.
+pub(crate) fn member(address: &str, index: usize) -> Result<ExitCode> {
+    let token = std::env::var(TOKEN)
+        .map_err(|_| Error::invalid("`thalweg member` is started by `thalweg run --processes`"))?;
+    let runtime = runtime()?;
+    // Rows of a bare SELECT are shown by the first process, in its style.
+    let plan = |script: &str| {
+        let script = planner(Style::Table, None).plan(script)?;
+        script.plan.ok_or_else(|| Error::internal("the script makes no job"))
+    };
+    thalweg_cluster::member::serve(address, index, token, plan, runtime.handle().clone())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Names a job by its file.

@@ -5,5 +5,6 @@
 
 mod command_line;
 mod crash;
+mod processes;
 mod support;
 mod windows;

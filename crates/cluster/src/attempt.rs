@@ -4,6 +4,9 @@
 //! Invariant: `end` returns only when no thread of the attempt is left.
 
 use std::collections::BTreeMap;
+use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -23,14 +26,13 @@ use thalweg_types::clock::SystemClock;
 use thalweg_types::{AttemptId, Epoch, Error, JobId, KeyGroups, NodeId, Result, WorkerId};
 use tokio::runtime::Handle;
 
-use crate::message::Message;
+use crate::group::Group;
+use crate::message::{Message, Tell};
 use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
+use crate::orders::Counts;
 use crate::reader::{Pace, Reader};
 use crate::splits::Answer;
 use crate::writer::Writer;
-
-/// Hears the messages of an attempt's threads.
-pub type Tell = Arc<dyn Fn(Message) + Send + Sync>;
 
 /// Everything an attempt begins with.
 pub struct Begin {
@@ -38,13 +40,15 @@ pub struct Begin {
     pub plan: Arc<Plan>,
     /// Key groups and workers.
     pub groups: KeyGroups,
+    /// The workers of this process.
+    pub local: Range<usize>,
     /// Name of the job.
     pub job: JobId,
     /// Which life of it.
     pub attempt: AttemptId,
     /// Epoch, clock, watermarks and holds to go on from.
     pub start: Start,
-    /// Restored state, by worker.
+    /// Restored state, by local worker.
     pub state: Vec<BTreeMap<NodeId, StateReader>>,
     /// What writers left, by operator of the sink.
     pub writers: BTreeMap<String, Vec<String>>,
@@ -63,16 +67,21 @@ pub struct Attempt {
     answers: BTreeMap<(NodeId, WorkerId), Sender<Answer>>,
     sources: Vec<Arc<SourcePort>>,
     sinks: Vec<Arc<SinkPort>>,
+    tell: Tell,
+    /// Connections to other processes.
+    connections: Vec<TcpStream>,
+    /// The other processes, if this is the first one.
+    group: Option<Group>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Attempt {
-    /// Starts all threads.
+    /// Starts all threads; `group` are the other processes.
     ///
     /// # Errors
     /// `Failed` if a thread cannot be started.
-    pub fn start(begin: Begin) -> Result<Attempt> {
-        let workers = begin.groups.workers;
+    pub fn start(begin: Begin, fabric: Fabric, group: Option<Group>) -> Result<Attempt> {
+        let workers = begin.local.len();
         let (upload, uploads) = channel();
         let listener = listener(begin.tell.clone(), upload);
         let nodes = begin.plan.nodes.len();
@@ -80,6 +89,9 @@ impl Attempt {
             answers: BTreeMap::new(),
             sources: Vec::new(),
             sinks: Vec::new(),
+            tell: begin.tell.clone(),
+            connections: connections(&fabric)?,
+            group,
             threads: Vec::new(),
             job: Arc::new(Job {
                 fingerprint: fingerprint::fingerprint(&begin.plan),
@@ -87,7 +99,7 @@ impl Attempt {
                 groups: begin.groups,
                 clock: Arc::new(SystemClock),
                 start: begin.start.clone(),
-                first_worker: 0,
+                first_worker: begin.local.start,
                 seats: (0..workers).map(|_| Mutex::new(None)).collect(),
                 counters: (0..workers)
                     .map(|_| (0..nodes).map(|_| Arc::<Counters>::default()).collect())
@@ -101,7 +113,7 @@ impl Attempt {
         attempt.seat(begin)?;
         let (job, tell) = (attempt.job.clone(), attempt.job.listener.clone());
         attempt.spawn("workers", move || {
-            if let Err(error) = run(job, Fabric::Threads(workers)) {
+            if let Err(error) = run(job, fabric) {
                 (tell.0)(Event::Failed(error));
             }
         })?;
@@ -109,7 +121,14 @@ impl Attempt {
     }
 
     fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        let (tell, what) = (self.tell.clone(), name.to_owned());
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if catch_unwind(AssertUnwindSafe(body)).is_err() {
+                // What it said is on standard error.
+                let error = Error::internal(format!("a thread ({what}) panicked"));
+                tell(Message::Failed(error));
+            }
+        });
         let thread =
             thread.map_err(|error| Error::failed(format!("cannot start a thread: {error}")))?;
         self.threads.push(thread);
@@ -119,7 +138,7 @@ impl Attempt {
     /// Makes the ports of every worker, and starts readers and writers at their other ends.
     fn seat(&mut self, mut begin: Begin) -> Result<()> {
         let mut paces: BTreeMap<NodeId, Arc<Pace>> = BTreeMap::new();
-        for worker in 0..begin.groups.workers {
+        for worker in begin.local.clone() {
             let mut seat = Seat { state: begin.state.remove(0), ..Seat::default() };
             for node in &begin.plan.clone().nodes {
                 match &node.kind {
@@ -160,7 +179,7 @@ impl Attempt {
                     _ => {}
                 }
             }
-            if let Ok(mut place) = self.job.seats[worker].lock() {
+            if let Ok(mut place) = self.job.seats[worker - begin.local.start].lock() {
                 *place = Some(seat);
             }
         }
@@ -182,10 +201,24 @@ impl Attempt {
 
     /// Tells a reader what to read.
     pub fn answer(&self, node: NodeId, worker: WorkerId, answer: Answer) {
-        if let Some(reader) = self.answers.get(&(node, worker)) {
-            // A reader that is gone needs no split.
-            let _ = reader.send(answer);
+        match (self.answers.get(&(node, worker)), &self.group) {
+            (Some(reader), _) => {
+                // A reader that is gone needs no split.
+                let _ = reader.send(answer);
+            }
+            (None, Some(group)) => group.answer(node, worker, answer),
+            (None, None) => {}
         }
+    }
+
+    /// Is the worker in this process?
+    pub fn has(&self, worker: WorkerId) -> bool {
+        worker.0 < self.job.first_worker + self.job.seats.len()
+    }
+
+    /// Returns the other processes.
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
     }
 
     /// Sends a command to the pacer.
@@ -195,18 +228,41 @@ impl Attempt {
 
     /// Ends the attempt, whatever state it is in, and waits for its threads.
     pub fn end(mut self) {
+        if let Some(group) = &self.group {
+            group.dismiss();
+        }
         self.job.stop.set();
         self.answers.clear();
         self.sources.iter().for_each(|port| port.close());
         self.sinks.iter().for_each(|port| port.close());
-        let Attempt { threads, job, .. } = self;
+        for connection in &self.connections {
+            // The other end may have gone first.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        let Attempt { threads, job, group, .. } = self;
         // The uploader ends with the last sender, which the job holds.
         drop(job);
         for thread in threads {
             // A thread that panicked has told so already; the attempt is over either way.
             let _ = thread.join();
         }
+        drop(group);
     }
+}
+
+/// Returns handles by which the connections can be shut down.
+fn connections(fabric: &Fabric) -> Result<Vec<TcpStream>> {
+    let Fabric::Processes { sockets, .. } = fabric else { return Ok(Vec::new()) };
+    let clones = sockets.iter().flatten().map(TcpStream::try_clone);
+    clones
+        .collect::<std::io::Result<_>>()
+        .map_err(|error| Error::failed(format!("cannot use a connection: {error}")))
+}
+
+/// Reads the counters of some workers.
+pub fn counts(workers: &[Vec<Arc<Counters>>]) -> Counts {
+    let of = |counters: &Vec<Arc<Counters>>| counters.iter().map(|one| one.read()).collect();
+    workers.iter().map(of).collect()
 }
 
 /// A snapshot on its way to the store.
@@ -234,6 +290,7 @@ fn listener(tell: Tell, upload: Sender<Upload>) -> Listener {
         Event::Checkpoint { info } => tell(Message::Opened(info)),
         Event::Ended(worker) => tell(Message::Ended(worker)),
         Event::Failed(error) => tell(Message::Failed(error)),
+        Event::Severed => tell(Message::Severed),
     }))
 }
 

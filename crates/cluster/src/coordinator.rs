@@ -1,8 +1,9 @@
 //! Carries out what an attempt needs decided: who reads what, when to keep a checkpoint, when
 //! output may be published, when the job is over.
 //!
-//! Invariants: checkpoints complete in the order of their epochs; output is published only after the manifest that names
-//! it is written; a committable leaves the manifests only after it was committed.
+//! Invariants: checkpoints complete in the order of their epochs; output is published only after
+//! the manifest that names it is written; a committable leaves the manifests only after it was
+//! committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::checkpoints::{Checkpoint, Expected, Saved, chains};
 use crate::fault::is_planted;
 use crate::message::{Message, Stop};
 use crate::splits::{Answer, Splits};
+
+/// How long the cause of a broken connection is waited for.
+const SEVERED_MAX: Duration = Duration::from_millis(1500);
 
 /// How a job came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,8 @@ struct Progress {
     /// Was a checkpoint asked for that is not complete?
     is_requested: bool,
     next_checkpoint: Instant,
+    /// When a broken connection fails the attempt, should nobody say before why it broke.
+    severed: Option<Instant>,
 }
 
 impl Coordinator {
@@ -95,6 +101,7 @@ impl Coordinator {
             open: BTreeMap::new(),
             is_requested: false,
             next_checkpoint: Instant::now() + self.interval,
+            severed: None,
         };
         loop {
             let wait = self.until_next(&progress);
@@ -113,6 +120,9 @@ impl Coordinator {
                 progress.is_requested = true;
                 attempt.command(Command::Checkpoint);
             }
+            if progress.severed.is_some_and(|at| Instant::now() >= at) {
+                return Err(Error::failed("a connection between two processes of the job broke"));
+            }
             self.discover(attempt)?;
         }
     }
@@ -120,7 +130,7 @@ impl Coordinator {
     fn until_next(&self, progress: &Progress) -> Duration {
         let looks = self.sources.values().filter_map(|desk| desk.look_at);
         let checkpoint = (!progress.is_requested).then_some(progress.next_checkpoint);
-        let next = looks.chain(checkpoint).min();
+        let next = looks.chain(checkpoint).chain(progress.severed).min();
         let bound = Duration::from_secs(3600);
         next.map_or(bound, |at| at.saturating_duration_since(Instant::now()).min(bound))
     }
@@ -159,6 +169,9 @@ impl Coordinator {
                 return Ok(Some(End::Closed));
             }
             Message::Failed(error) => return Err(error),
+            Message::Severed => {
+                progress.severed.get_or_insert_with(|| Instant::now() + SEVERED_MAX);
+            }
             Message::Stop(Stop::AtOnce) => return Ok(Some(End::Aborted)),
             Message::Stop(Stop::Gently(ending)) => attempt.command(Command::End(ending)),
         }
@@ -191,7 +204,13 @@ impl Coordinator {
 
     fn want_split(&mut self, attempt: &Attempt, node: NodeId, worker: WorkerId) {
         let Some(desk) = self.sources.get_mut(&node) else { return };
-        let answer = desk.splits.assign();
+        let NodeKind::Source(source) = &self.plan.node(node).kind else { return };
+        // The readers of a slowed source share one clock, so they must be in one process.
+        let is_local = source.source.is_local() || source.rows_per_second.is_some();
+        let answer = match is_local && !attempt.has(worker) {
+            true => Answer::End,
+            false => desk.splits.assign(),
+        };
         if answer == Answer::Wait {
             desk.waiting.insert(worker);
         }

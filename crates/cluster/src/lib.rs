@@ -10,20 +10,25 @@ pub mod fault;
 
 pub mod options;
 
-pub mod message;
-
 pub mod splits;
 
+pub mod message;
+
 pub mod checkpoints;
+pub mod link;
+pub mod mesh;
+pub mod orders;
 
 pub mod reader;
 pub mod writer;
 
+pub mod group;
 pub mod restore;
 
 pub mod attempt;
 
 pub mod coordinator;
+pub mod member;
 
 pub mod stats;
 

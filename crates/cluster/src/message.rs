@@ -1,13 +1,19 @@
 //! What the threads of an attempt say to the coordinator.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use thalweg_dataflow::job::SplitProgress;
 use thalweg_plan::sink::Prepared;
 use thalweg_storage::checkpoint::manifest::StateFile;
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Epoch, EpochInfo, Error, NodeId, WorkerId};
 
+/// Hears the messages of an attempt's threads.
+pub type Tell = Arc<dyn Fn(Message) + Send + Sync>;
+
 /// A message to the coordinator.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     /// A reader has nothing to read.
     WantSplit(NodeId, WorkerId),
@@ -51,12 +57,14 @@ pub enum Message {
     Ended(WorkerId),
     /// Something failed.
     Failed(Error),
+    /// A connection between processes broke; why, another message will tell.
+    Severed,
     /// The user wants the job to end.
     Stop(Stop),
 }
 
 /// How the user wants the job to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stop {
     /// With a last checkpoint: pause or drain.
     Gently(Ending),

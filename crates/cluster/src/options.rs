@@ -3,13 +3,27 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How to start another process of the job.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub program: PathBuf,
+    /// Its first argument; the address of the first process and the number of the new one follow.
+    pub command: String,
+    /// What it makes the plan from; it goes over the connection.
+    pub script: String,
+}
+
 /// Options of one run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Name of the job; part of the names of output files.
     pub job: String,
-    /// Worker threads.
+    /// Worker threads, of all processes together.
     pub workers: usize,
+    /// How to start the other processes, and how many there are with this one; `workers` is a
+    /// multiple of that. `None` for this process alone.
+    pub others: Option<(Launch, usize)>,
     /// Directory or `s3://…` prefix of the checkpoints; `None` for a temporary directory that
     /// ends with the run.
     pub state: Option<String>,

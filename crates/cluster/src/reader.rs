@@ -16,7 +16,7 @@ use thalweg_types::{Error, NodeId, Place, Result, SplitId, WorkerId};
 use tokio::runtime::Handle;
 
 use crate::fault::is_planted;
-use crate::message::Message;
+use crate::message::{Message, Tell};
 use crate::splits::{Answer, Assignment};
 
 /// How often a waiting reader looks whether it is to stop.
@@ -52,7 +52,7 @@ pub struct Reader {
     /// Where rows go.
     pub port: Arc<SourcePort>,
     /// Where messages go.
-    pub tell: Arc<dyn Fn(Message) + Send + Sync>,
+    pub tell: Tell,
     /// What the coordinator answers.
     pub answers: Receiver<Answer>,
     /// Ends everything.
@@ -105,6 +105,7 @@ impl Reader {
             watermark,
         };
         self.port.push_waiting(opened, 0);
+        assert!(!is_planted("panicking-reader") || self.worker.0 == 0, "planted: a reader panics");
         let (mut skip, from) = unpack(offset);
         let open = self.source.source.reader(&split, from.as_ref());
         let mut reader = self.runtime.block_on(open)?;

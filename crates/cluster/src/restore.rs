@@ -1,11 +1,14 @@
 //! From a manifest to an attempt's beginning: what fits, what is read, who gets what.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use thalweg_plan::Plan;
 use thalweg_plan::fingerprint::signature;
 use thalweg_state::StateReader;
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::Manifest;
-use thalweg_types::{Error, ErrorKind, KeyGroupRange, Result};
+use thalweg_types::{Error, ErrorKind, KeyGroupRange, KeyGroups, NodeId, Result, WorkerId};
 
 /// Checks that `plan` can go on with the state of `manifest`.
 ///
@@ -49,11 +52,34 @@ pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Reads the state of an operator's owned key groups.
+/// Reads the state of some workers, for each of them by node.
 ///
 /// # Errors
 /// `State` if a file is missing or damaged.
-pub async fn state(
+pub async fn states(
+    plan: &Plan,
+    log: &CheckpointLog,
+    manifest: &Manifest,
+    (groups, workers): (KeyGroups, Range<usize>),
+) -> Result<Vec<BTreeMap<NodeId, StateReader>>> {
+    let mut states = Vec::new();
+    for worker in workers {
+        let owned = groups.owned_by(WorkerId(worker));
+        let mut own = BTreeMap::new();
+        if manifest.epoch > 0 {
+            for node in &plan.nodes {
+                let saved = state(log, manifest, node.operator.as_str(), owned).await?;
+                // Operators without state of their own still learn the restored moment.
+                own.insert(node.id, saved.unwrap_or_default());
+            }
+        }
+        states.push(own);
+    }
+    Ok(states)
+}
+
+/// Reads the state of an operator's owned key groups.
+async fn state(
     log: &CheckpointLog,
     manifest: &Manifest,
     operator: &str,

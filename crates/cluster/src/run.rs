@@ -2,29 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use thalweg_dataflow::job::{Job, Start};
+use thalweg_dataflow::job::Start;
+use thalweg_dataflow::worker::Fabric;
 use thalweg_plan::Plan;
+use thalweg_plan::fingerprint::fingerprint;
 use thalweg_plan::node::NodeKind;
 use thalweg_storage::checkpoint::Manifest;
 use thalweg_storage::lock::StateDirLock;
 use thalweg_storage::{CheckpointLog, ObjectStore};
-use thalweg_types::{
-    AttemptId, Epoch, Error, EventTime, JobId, KeyGroups, NodeId, Result, WorkerId,
-};
+use thalweg_types::{AttemptId, Epoch, Error, EventTime, JobId, KeyGroups, Result};
 use tokio::runtime::Handle;
 
 use crate::attempt::{Attempt, Begin};
 use crate::coordinator::{Coordinator, End, SourceDesk};
 use crate::fault::is_planted;
-use crate::message::{Message, Stop};
+use crate::group::Group;
+use crate::mesh::Agreement;
+use crate::message::{Message, Stop, Tell};
 use crate::options::RunOptions;
+use crate::orders::{Counts, Invitation};
 use crate::splits::Splits;
+use crate::stats::Meter;
 use crate::{restore, stats};
 
 /// Lets others end a job.
@@ -88,7 +93,7 @@ pub fn run(plan: Plan, options: &RunOptions, inbox: Inbox, runtime: Handle) -> R
         false => Some(StateDirLock::acquire(Path::new(&place), &options.holder)?),
     };
     let log = CheckpointLog::new(ObjectStore::open(&place)?);
-    let run = Run { plan: Arc::new(plan), options, log, runtime, began: Instant::now() };
+    let run = Run { plan: Arc::new(plan), options, log, place, runtime, began: Instant::now() };
     run.run(inbox)
 }
 
@@ -118,6 +123,8 @@ struct Run<'a> {
     plan: Arc<Plan>,
     options: &'a RunOptions,
     log: CheckpointLog,
+    /// Where the log is.
+    place: String,
     runtime: Handle,
     began: Instant,
 }
@@ -142,14 +149,13 @@ impl Run<'_> {
             return Ok(self.outcome(&coordinator, (End::Finished, true), BTreeMap::new()));
         }
         let Inbox { sender, receiver } = inbox;
-        let begin = self.begin(&coordinator, sender)?;
-        let attempt = Attempt::start(begin)?;
-        let statistics = self.statistics(attempt.job.clone())?;
+        let attempt = self.start(&coordinator, sender)?;
+        let meter = Meter::new(&attempt);
+        let statistics = self.statistics(meter.clone())?;
         let end = coordinator.run(&attempt, &receiver);
-        let rows_out = rows_out(&attempt.job);
-        drop(statistics);
         attempt.end();
-        Ok(self.outcome(&coordinator, (end?, false), rows_out))
+        drop(statistics);
+        Ok(self.outcome(&coordinator, (end?, false), rows_out(&self.plan, &meter.read())))
     }
 
     fn outcome(
@@ -205,23 +211,38 @@ impl Run<'_> {
         })
     }
 
-    fn begin(&self, coordinator: &Coordinator, sender: Sender<Message>) -> Result<Begin> {
+    /// Starts the attempt, and the other processes that take part.
+    fn start(&self, coordinator: &Coordinator, sender: Sender<Message>) -> Result<Attempt> {
+        let tell: Tell = Arc::new(move |message| {
+            // A coordinator that is gone has ended the attempt already.
+            let _ = sender.send(message);
+        });
+        let processes = self.options.others.as_ref().map_or(1, |(_, processes)| *processes);
+        let threads = self.options.workers / processes;
+        let begin = self.begin(coordinator, 0..threads, tell.clone())?;
+        let Some((launch, _)) = &self.options.others else {
+            return Attempt::start(begin, Fabric::Threads, None);
+        };
+        let mut group = Group::start(launch, processes, threads)?;
+        let own = Agreement { plan: fingerprint(&self.plan), attempt: begin.attempt.0 };
+        let invitation = || Invitation {
+            script: launch.script.clone(),
+            groups: begin.groups,
+            threads,
+            job: begin.job.clone(),
+            attempt: begin.attempt,
+            start: begin.start.clone(),
+            manifest: coordinator.manifest.clone(),
+            state: self.place.clone(),
+        };
+        let sockets = group.invite(invitation, own, &tell)?;
+        Attempt::start(begin, Fabric::Processes { index: 0, sockets }, Some(group))
+    }
+
+    fn begin(&self, coordinator: &Coordinator, local: Range<usize>, tell: Tell) -> Result<Begin> {
         let (groups, manifest) = (coordinator.groups, &coordinator.manifest);
-        let mut state = Vec::new();
-        for worker in 0..groups.workers {
-            let owned = groups.owned_by(WorkerId(worker));
-            let mut own: BTreeMap<NodeId, _> = BTreeMap::new();
-            if manifest.epoch > 0 {
-                for node in &self.plan.nodes {
-                    let name = node.operator.as_str();
-                    let saved = restore::state(&self.log, manifest, name, owned);
-                    let saved = self.runtime.block_on(saved)?;
-                    // Operators without state of their own still learn the restored moment.
-                    own.insert(node.id, saved.unwrap_or_default());
-                }
-            }
-            state.push(own);
-        }
+        let state = restore::states(&self.plan, &self.log, manifest, (groups, local.clone()));
+        let state = self.runtime.block_on(state)?;
         let forgets = is_planted("forgotten-watermark");
         let watermark = |name: &String| manifest.watermarks.get(name).copied().filter(|_| !forgets);
         let watermarks = self
@@ -233,6 +254,7 @@ impl Run<'_> {
         Ok(Begin {
             plan: self.plan.clone(),
             groups,
+            local,
             job: JobId(self.options.job.clone()),
             attempt: AttemptId(manifest.attempt),
             start: Start {
@@ -244,27 +266,24 @@ impl Run<'_> {
             state,
             writers: manifest.writers.clone(),
             log: self.log.clone(),
-            tell: Arc::new(move |message| {
-                // A coordinator that is gone has ended the attempt already.
-                let _ = sender.send(message);
-            }),
+            tell,
             runtime: self.runtime.clone(),
         })
     }
 
     /// Starts the thread that writes statistics; it ends when what is returned is dropped.
-    fn statistics(&self, job: Arc<Job>) -> Result<Option<Statistics>> {
+    fn statistics(&self, meter: Meter) -> Result<Option<Statistics>> {
         let Some(path) = &self.options.stats else { return Ok(None) };
         let mut file = File::create(path).map_err(|error| {
             Error::failed(format!("cannot write statistics to `{}`: {error}", path.display()))
         })?;
         let (over, is_over) = channel::<()>();
-        let began = self.began;
+        let (began, plan) = (self.began, self.plan.clone());
         let thread = std::thread::spawn(move || {
             loop {
                 let waited = is_over.recv_timeout(Duration::from_secs(1));
                 let elapsed = began.elapsed().as_millis() as u64;
-                if let Err(error) = stats::write(&job, elapsed, &mut file) {
+                if let Err(error) = stats::write(&plan, &meter.read(), elapsed, &mut file) {
                     tracing::warn!(%error, "Statistics are no longer written.");
                     return;
                 }
@@ -293,12 +312,12 @@ impl Drop for Statistics {
     }
 }
 
-fn rows_out(job: &Job) -> BTreeMap<String, u64> {
+fn rows_out(plan: &Plan, workers: &Counts) -> BTreeMap<String, u64> {
     let mut rows = BTreeMap::new();
-    for counters in &job.counters {
-        for (node, counters) in job.plan.nodes.iter().zip(counters) {
+    for counts in workers {
+        for (node, counted) in plan.nodes.iter().zip(counts) {
             if matches!(node.kind, NodeKind::Sink(_)) {
-                *rows.entry(node.operator.0.clone()).or_default() += counters.read().rows_in;
+                *rows.entry(node.operator.0.clone()).or_default() += counted.rows_in;
             }
         }
     }

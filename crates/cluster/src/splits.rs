@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use thalweg_dataflow::job::{SplitProgress, hold_of_sequence, hold_of_split};
 use thalweg_plan::source::{Offset, Split};
 use thalweg_storage::checkpoint::manifest::{SourceState, SplitState};
 use thalweg_types::{EventTime, SplitId};
 
 /// A split and where to begin in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The split.
     pub split: Split,
@@ -23,7 +24,7 @@ pub struct Assignment {
 }
 
 /// What a reader is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Read this.
     Read(Box<Assignment>),

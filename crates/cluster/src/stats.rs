@@ -1,11 +1,17 @@
 //! Counters as text: one line of JSON for each operator and worker, each second.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use thalweg_dataflow::job::Job;
+use thalweg_dataflow::stats::Counters;
+use thalweg_plan::Plan;
 use thalweg_types::{Error, EventTime, Result};
+
+use crate::attempt::{Attempt, counts};
+use crate::group::Group;
+use crate::orders::Counts;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -25,18 +31,18 @@ struct Line<'a> {
     watermark: String,
 }
 
-/// Writes the counters of all operators.
+/// Writes the counters of all operators of the job on all its workers; those of each of `workers`
+/// stand by node.
 ///
 /// # Errors
 /// `Failed` if they cannot be written.
-pub fn write(job: &Arc<Job>, elapsed_ms: u64, to: &mut dyn Write) -> Result<()> {
-    for (worker, counters) in job.counters.iter().enumerate() {
-        for (node, counters) in job.plan.nodes.iter().zip(counters) {
-            let c = counters.read();
+pub fn write(plan: &Plan, workers: &Counts, elapsed_ms: u64, to: &mut dyn Write) -> Result<()> {
+    for (worker, counts) in workers.iter().enumerate() {
+        for (node, c) in plan.nodes.iter().zip(counts) {
             let line = Line {
                 elapsed_ms,
                 operator: node.operator.as_str(),
-                worker: job.first_worker + worker,
+                worker,
                 rows_in: c.rows_in,
                 rows_out: c.rows_out,
                 bytes_in: c.bytes_in,
@@ -55,4 +61,28 @@ pub fn write(job: &Arc<Job>, elapsed_ms: u64, to: &mut dyn Write) -> Result<()> 
         }
     }
     to.flush().map_err(|error| Error::failed(format!("cannot write statistics: {error}")))
+}
+
+/// Reads the counters of all workers of a job, in all its processes.
+#[derive(Clone)]
+pub struct Meter {
+    local: Vec<Vec<Arc<Counters>>>,
+    others: Option<Arc<Mutex<BTreeMap<usize, Counts>>>>,
+}
+
+impl Meter {
+    /// Returns a meter of `attempt`.
+    pub fn new(attempt: &Attempt) -> Meter {
+        Meter { local: attempt.job.counters.clone(), others: attempt.group().map(Group::counts) }
+    }
+
+    /// Returns the counters by worker and node; those of other processes may be a second old.
+    pub fn read(&self) -> Counts {
+        let mut all = counts(&self.local);
+        if let Some(others) = &self.others {
+            let others = others.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(others.values().flatten().cloned());
+        }
+        all
+    }
 }

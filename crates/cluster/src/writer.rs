@@ -9,7 +9,7 @@ use thalweg_plan::sink::{Sink, SinkWriter, WriterContext};
 use thalweg_types::{NodeId, Result};
 use tokio::runtime::Handle;
 
-use crate::message::Message;
+use crate::message::{Message, Tell};
 
 /// A writer thread's surroundings.
 pub struct Writer {
@@ -22,7 +22,7 @@ pub struct Writer {
     /// Where rows come from.
     pub port: Arc<SinkPort>,
     /// Where messages go.
-    pub tell: Arc<dyn Fn(Message) + Send + Sync>,
+    pub tell: Tell,
     /// Runs what is asynchronous.
     pub runtime: Handle,
 }

@@ -100,6 +100,10 @@ impl Sink for Shown {
         Accepts::Changelog
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     async fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>> {
         Ok(Box::new(ShownWriter { sink: self.clone(), text: String::new(), schema: None }))
     }

@@ -127,6 +127,10 @@ impl Source for LineSource {
         Replay::None
     }
 
+    fn is_local(&self) -> bool {
+        self.address.is_none()
+    }
+
     fn is_bounded(&self) -> bool {
         // A pipe ends; a server may never.
         self.address.is_none()

@@ -13,17 +13,19 @@ use arrow::datatypes::SchemaRef;
 use thalweg_plan::Node;
 use thalweg_state::StateWriter;
 use thalweg_types::{Change, EpochInfo, Error, EventTime, Moment, Place, Result, WorkerId};
+use timely::communication::Pull;
 use timely::container::NoopBuilder;
+use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
 
 use crate::book::{Book, Outbox, Report};
 use crate::container::{Container, Credit, FrameId, Unconsumed};
-use crate::exchange::KeyDistributor;
+use crate::exchange::{HomeDistributor, KeyDistributor};
 use crate::job::{Event, Job};
 use crate::operator::{Close, OUTPUT_BYTES_MAX, Operator, Output, Step};
 use crate::stats::Counters;
@@ -31,12 +33,22 @@ use crate::stats::Counters;
 /// Snapshots after which a full one is taken, so that restores stay short.
 const DELTAS_MAX: usize = 32;
 
+/// Where rows go before an operator.
+pub enum Route {
+    /// They stay on their worker.
+    Stay,
+    /// To the owner of their key, which these columns are.
+    ByKey(Vec<usize>),
+    /// To the first process.
+    Home,
+}
+
 /// An input of a driven operator.
 pub struct DrivenInput<'scope> {
     /// Where rows come from.
     pub stream: Stream<'scope, u64, Container>,
-    /// Columns of the key by which they are exchanged; `None` if they stay on their worker.
-    pub key: Option<Vec<usize>>,
+    /// Where they go.
+    pub route: Route,
     /// Schema of the rows.
     pub schema: SchemaRef,
     /// Channel that they were sent on.
@@ -67,22 +79,22 @@ pub fn driven<'scope>(
     let mut pulls: Vec<PullInto> = Vec::new();
     let schemas: Vec<_> = inputs.iter().map(|i| (i.frame, i.schema.clone())).collect();
     for (index, input) in inputs.into_iter().enumerate() {
-        match input.key {
-            None => {
-                let mut handle = builder.new_input(input.stream, Pipeline);
-                pulls.push(Box::new(move |into| {
-                    handle.for_each(|time, data| into(*time.time(), index, std::mem::take(data)));
-                }));
-            }
-            Some(columns) => {
+        let stream = input.stream;
+        pulls.push(match input.route {
+            Route::Stay => pull(builder.new_input(stream, Pipeline), index),
+            Route::ByKey(columns) => {
                 let groups = around.job.groups;
                 let pact = DistributorPact(move |_| KeyDistributor::new(columns, groups));
-                let mut handle = builder.new_input(input.stream, pact);
-                pulls.push(Box::new(move |into| {
-                    handle.for_each(|time, data| into(*time.time(), index, std::mem::take(data)));
-                }));
+                pull(builder.new_input(stream, pact), index)
             }
-        }
+            Route::Home => {
+                let home = around.job.home_of(around.worker);
+                pull(
+                    builder.new_input(stream, DistributorPact(move |_| HomeDistributor(home))),
+                    index,
+                )
+            }
+        });
     }
     let (first, first_stream) = builder.new_output::<Container>();
     let (second, second_stream) = builder.new_output::<Container>();
@@ -108,6 +120,17 @@ pub fn driven<'scope>(
 }
 
 type PullInto = Box<dyn FnMut(&mut dyn FnMut(u64, usize, Container))>;
+
+/// Returns what hands over all that arrived at an input, with the input's number.
+fn pull<P>(mut handle: InputHandleCore<u64, Container, P>, index: usize) -> PullInto
+where
+    P: Pull<Message<u64, Container>> + 'static,
+{
+    Box::new(move |into| {
+        handle.for_each(|time, data| into(*time.time(), index, std::mem::take(data)));
+    })
+}
+
 type Outputs = [OutputBuilder<u64, NoopBuilder<Container>>; 2];
 
 /// A batch that waits: its input, its rows, and what counts them as under way.

@@ -69,3 +69,20 @@ impl Distributor<Container> for KeyDistributor {
 
     fn flush<T: Clone, P: Push<Message<T, Container>>>(&mut self, _: &T, _: &mut [P]) {}
 }
+
+/// Sends everything to one worker.
+#[derive(Debug)]
+pub struct HomeDistributor(pub usize);
+
+impl Distributor<Container> for HomeDistributor {
+    fn partition<T: Clone, P: Push<Message<T, Container>>>(
+        &mut self,
+        container: &mut Container,
+        time: &T,
+        pushers: &mut [P],
+    ) {
+        Message::push_at(container, time.clone(), &mut pushers[self.0]);
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Container>>>(&mut self, _: &T, _: &mut [P]) {}
+}

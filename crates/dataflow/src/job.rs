@@ -92,6 +92,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// Returns the worker of the first process, the one that the user started, that takes what
+    /// `worker` has for it.
+    pub fn home_of(&self, worker: usize) -> usize {
+        worker % self.seats.len()
+    }
+
     /// Tells whoever listens.
     pub fn tell(&self, event: Event) {
         (self.listener.0)(event);
@@ -159,6 +165,8 @@ pub enum Event {
     Ended(WorkerId),
     /// A worker failed; the attempt is over.
     Failed(Error),
+    /// A connection to another process broke; the attempt is over, and the cause is elsewhere.
+    Severed,
 }
 
 /// What the pacer is asked to do.

@@ -17,7 +17,7 @@ use timely::dataflow::{Scope, Stream};
 use crate::book::{Book, Outbox};
 use crate::chain::{self, ChainOperator};
 use crate::container::{Container, FrameId, Unconsumed};
-use crate::driven::{DrivenInput, Surroundings, driven};
+use crate::driven::{DrivenInput, Route, Surroundings, driven};
 use crate::job::{Job, Seat};
 use crate::operator::Operator;
 use crate::operators;
@@ -136,12 +136,16 @@ impl<'scope> Lowering<'scope> {
     }
 
     fn driven(&self, node: &Node, operator: Box<dyn Operator>) -> Outputs<'scope> {
+        let is_spread = self.job.groups.workers > self.job.seats.len();
         let inputs = node.inputs.iter().map(|input| DrivenInput {
             stream: self.stream(input),
-            key: match &input.exchange {
-                Exchange::Forward => None,
-                Exchange::ByKey(columns) => Some(columns.clone()),
-                Exchange::Global => Some(Vec::new()),
+            route: match (&input.exchange, &node.kind) {
+                (Exchange::ByKey(columns), _) => Route::ByKey(columns.clone()),
+                (Exchange::Global, _) => Route::ByKey(Vec::new()),
+                (Exchange::Forward, NodeKind::Sink(sink)) if is_spread && sink.sink.is_local() => {
+                    Route::Home
+                }
+                (Exchange::Forward, _) => Route::Stay,
             },
             schema: self.job.plan.output_schema(input.from, input.port),
             frame: self.frame(input.from, input.port),

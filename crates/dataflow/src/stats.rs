@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thalweg_types::EventTime;
 
 /// Counters of one operator on one worker since the attempt began.
@@ -42,7 +43,7 @@ impl Default for Counters {
 }
 
 /// What the counters said at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Rows that came in.
     pub rows_in: u64,

@@ -4,14 +4,19 @@
 //! attempt for all of them; when `run` returns, no thread of the attempt is left.
 
 use std::cell::RefCell;
+use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_types::{Error, Result, WorkerId};
-use timely::communication::allocator::AllocatorBuilder;
+use timely::communication::Hooks;
 use timely::communication::allocator::thread::ThreadBuilder;
+use timely::communication::allocator::zero_copy::initialize::{
+    CommsGuard, initialize_networking_from_sockets,
+};
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::dataflow::Scope;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
@@ -31,8 +36,41 @@ const PARK_MAX: Duration = Duration::from_millis(100);
 
 /// How the workers of an attempt reach each other.
 pub enum Fabric {
-    /// Threads of this process only.
-    Threads(usize),
+    /// They are threads of this process.
+    Threads,
+    /// They are threads of this and of other processes, as many in each.
+    Processes {
+        /// Which one this process is.
+        index: usize,
+        /// A connection to each process, without one to itself. Shutting one down from outside
+        /// ends the attempt.
+        sockets: Vec<Option<TcpStream>>,
+    },
+}
+
+impl Fabric {
+    /// Returns what makes the channels of each local worker, and the threads behind them.
+    fn build(self, threads: usize) -> Result<(Vec<AllocatorBuilder>, Option<CommsGuard>)> {
+        match self {
+            Fabric::Threads if threads == 1 => {
+                Ok((vec![AllocatorBuilder::Thread(ThreadBuilder)], None))
+            }
+            Fabric::Threads => {
+                let config = timely::CommunicationConfig::Process(threads);
+                Ok((config.try_build().map_err(Error::failed)?.0, None))
+            }
+            Fabric::Processes { index, sockets } => {
+                let hooks = Hooks::default();
+                let local = ProcessBuilder::new_typed_vector(threads, hooks.refill.clone(), None);
+                let built =
+                    initialize_networking_from_sockets(local, sockets, index, threads, hooks);
+                let (builders, guard) = built.map_err(|error| {
+                    Error::failed(format!("cannot start the threads of connections: {error}"))
+                })?;
+                Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Some(guard)))
+            }
+        }
+    }
 }
 
 /// Runs the local workers of `job` until the attempt is over.
@@ -40,24 +78,15 @@ pub enum Fabric {
 /// # Errors
 /// `Failed` if threads cannot be started. What goes wrong inside is told by events.
 pub fn run(job: Arc<Job>, fabric: Fabric) -> Result<()> {
-    let builders = match fabric {
-        Fabric::Threads(1) => vec![AllocatorBuilder::Thread(ThreadBuilder)],
-        Fabric::Threads(count) => {
-            let config = timely::CommunicationConfig::Process(count);
-            let built = config.try_build().map_err(Error::failed)?;
-            built.0
-        }
-    };
+    let (builders, connections) = fabric.build(job.seats.len())?;
     let config = timely::WorkerConfig::default();
+    let attempted = job.clone();
     let guards = timely::execute::execute_from(builders, Box::new(()), config, move |worker| {
-        let outcome = catch_unwind(AssertUnwindSafe(|| attempt(worker, &job)));
-        let error = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error),
-            Err(panic) => Some(panicked(&panic, worker.index())),
-        };
-        if let Some(error) = error {
-            job.fail(error);
+        let job = &attempted;
+        match catch_unwind(AssertUnwindSafe(|| attempt(worker, job))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => job.fail(error),
+            Err(panic) => panicked(job, &panic, worker.index()),
         }
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
@@ -65,16 +94,30 @@ pub fn run(job: Arc<Job>, fabric: Fabric) -> Result<()> {
         job.tell(Event::Ended(WorkerId(worker.index())));
     });
     let guards = guards.map_err(Error::failed)?;
-    for outcome in guards.join() {
-        outcome.map_err(Error::internal)?;
+    let outcomes = guards.join();
+    let is_spread = connections.is_some();
+    // Threads of a connection that broke have panicked, and were told of by the workers.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(connections)));
+    match outcomes.into_iter().find_map(Result::err) {
+        // A worker leaves its channels behind, too, and may only then find that one is broken.
+        Some(_) if is_spread => job.tell(Event::Severed),
+        Some(error) => return Err(Error::internal(error)),
+        None => {}
     }
     Ok(())
 }
 
-fn panicked(panic: &Box<dyn std::any::Any + Send>, worker: usize) -> Error {
+/// Tells of a panic. Timely panics, too, when a connection to another process breaks.
+fn panicked(job: &Job, panic: &Box<dyn std::any::Any + Send>, worker: usize) {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    Error::internal(format!("worker {worker} panicked: {}", text.unwrap_or_default()))
+    let text = text.unwrap_or_default();
+    if text.contains("MergeQueue poisoned") || text.contains("timely communication error") {
+        job.tell(Event::Severed);
+        job.stop.set();
+    } else {
+        job.fail(Error::internal(format!("worker {worker} panicked: {text}")));
+    }
 }
 
 /// One worker's life.

@@ -114,6 +114,12 @@ pub trait Sink: Send + Sync + Debug {
     /// Returns which results it can carry.
     fn accepts(&self) -> Accepts;
 
+    /// Must all rows be written by the process that the user started? So it is with its standard
+    /// output.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Makes the writer of one worker.
     ///
     /// # Errors

@@ -136,6 +136,11 @@ pub trait Source: Send + Sync + Debug {
     /// Does the source end by itself?
     fn is_bounded(&self) -> bool;
 
+    /// Can only the process that the user started read it? So it is with its standard input.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Finds splits that are not among `known`.
     ///
     /// # Errors
