@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
-    UInt32Array, make_view,
+    UInt32Array,
 };
-use datafusion::arrow::buffer::ScalarBuffer;
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::SchemaRef;
 use thalweg_plan::function::Transform;
+use thalweg_types::text::Splitter;
 use thalweg_types::{Change, Moment, Result};
 
 use crate::expression::Expression;
@@ -48,17 +48,18 @@ impl Transform for SplitWords {
         let repeated = repeated.collect::<Result<Vec<Option<ArrayRef>>>>()?;
         let mut row = 0;
         while row < texts.len() {
-            let (mut views, mut rows) = (Vec::with_capacity(texts.len() * 8), Vec::new());
-            while row < texts.len() && views.len() < WORDS_MAX {
+            let mut words = Splitter::new(texts, self.delimiter, texts.len() * 8);
+            let mut rows = Vec::new();
+            while row < texts.len() && words.len() < WORDS_MAX {
                 if texts.is_valid(row) {
-                    self.split(texts, row, &mut views);
+                    words.split(row, |delimiter, text| memchr::memchr_iter(delimiter, text));
                     if repeats {
-                        rows.resize(views.len(), row as u32);
+                        rows.resize(words.len(), row as u32);
                     }
                 }
                 row += 1;
             }
-            out.push(self.finish(input, texts, &repeated, (views, rows))?);
+            out.push(self.finish(input, words.finish(), &repeated, rows)?);
         }
         Ok(())
     }
@@ -70,34 +71,14 @@ impl Transform for SplitWords {
 }
 
 impl SplitWords {
-    /// Adds a view for each word of one text.
-    fn split(&self, texts: &StringViewArray, row: usize, views: &mut Vec<u128>) {
-        let text = texts.value(row).as_bytes();
-        let view = texts.views()[row];
-        let is_inline = view as u32 <= 12;
-        let (block, offset) = ((view >> 64) as u32, (view >> 96) as u32);
-        let mut start = 0;
-        for end in memchr::memchr_iter(self.delimiter, text).chain([text.len()]) {
-            let word = &text[start..end];
-            // A word of a short text is short itself, so it needs no buffer.
-            views.push(match is_inline || word.len() <= 12 {
-                true => make_view(word, 0, 0),
-                false => make_view(word, block, offset + start as u32),
-            });
-            start = end + 1;
-        }
-    }
-
     fn finish(
         &self,
         input: &Change,
-        texts: &StringViewArray,
+        words: StringViewArray,
         repeated: &[Option<ArrayRef>],
-        (views, rows): (Vec<u128>, Vec<u32>),
+        rows: Vec<u32>,
     ) -> Result<Change> {
-        let count = views.len();
-        let buffers = texts.data_buffers().to_vec();
-        let words = StringViewArray::try_new(ScalarBuffer::from(views), buffers, None)?;
+        let count = words.len();
         let words: ArrayRef = Arc::new(words);
         let rows = UInt32Array::from(rows);
         let columns = repeated.iter().map(|column| match column {

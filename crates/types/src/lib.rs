@@ -3,7 +3,7 @@
 //! What it is for: identifiers, epochs, event time, batches of changes, key groups, errors and
 //! the clock. What must always hold: nothing here does I/O, waits, or knows another crate of
 //! this workspace. What it does *not* do: anything a stream processor would be recognised by.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod error;
 
@@ -13,6 +13,7 @@ pub mod time;
 pub mod epoch;
 
 pub mod size;
+pub mod text;
 
 pub mod change;
 pub mod groups;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray, make_view};
-use arrow::buffer::{Buffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow::buffer::Buffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
+use thalweg_types::text::cut_block;
 use thalweg_types::{Error, Result};
 
 use super::{Decoded, Decoder, Malformed};
@@ -48,25 +49,23 @@ impl RawDecoder {
 
 impl Decoder for RawDecoder {
     fn decode(&mut self, block: &Buffer) -> Result<Decoded> {
-        let whole_is_text = std::str::from_utf8(block).is_ok();
-        let (mut views, mut bad) = (Vec::new(), Vec::new());
-        for (from, to) in lines(block) {
-            let line = &block[from..to];
-            match if whole_is_text { Ok("") } else { std::str::from_utf8(line) } {
-                Ok(_) => views.push(make_view(line, 0, from as u32)),
-                Err(error) => bad.push(Malformed {
-                    offset: from,
-                    record: line.to_vec(),
-                    error: format!("the line is not UTF-8: {error}"),
-                }),
-            }
-        }
-        let count = views.len();
+        let mut bad = Vec::new();
+        let lines = cut_block(block, lines(block)).unwrap_or_else(|| {
+            let good = lines(block).filter_map(|(from, to)| {
+                let line = std::str::from_utf8(&block[from..to]);
+                let error = match line {
+                    Ok(line) => return Some(line),
+                    Err(error) => format!("the line is not UTF-8: {error}"),
+                };
+                bad.push(Malformed { offset: from, record: block[from..to].to_vec(), error });
+                None
+            });
+            StringViewArray::from_iter_values(good)
+        });
+        let count = lines.len();
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let mut columns: Vec<ArrayRef> = Vec::new();
         if let Some(field) = self.schema.fields().first() {
-            let views = ScalarBuffer::from(views);
-            let lines = StringViewArray::try_new(views, vec![block.clone()], None)?;
             let lines: ArrayRef = Arc::new(lines);
             columns.push(match field.data_type() {
                 DataType::Utf8View => lines,
