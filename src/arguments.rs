@@ -23,6 +23,11 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Shows how a script would run.
     Explain(ScriptArguments),
+    /// Measures the program.
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
     /// Takes part in a job that another process started; `run --processes` uses it.
     #[command(hide = true)]
     Member {
@@ -36,6 +41,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: StateCommand,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Runs a query of the Nexmark benchmark over events made on the spot.
+    Nexmark(NexmarkArguments),
+}
+
+/// Flags of `bench nexmark`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NexmarkArguments {
+    /// The query: q0, q1, q2, q5 (its windowed count), q11 or q12 (by event time).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) query: String,
+    /// Events, of which 46 of 50 are bids.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    pub(crate) events: u64,
+    /// Worker threads; the machine's cores unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<usize>,
+    /// Bids in a second, for latency under a steady load; as fast as it goes unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,11 +12,12 @@ mod signals;
 
 mod wire;
 
+mod bench;
 mod state;
 
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command, StateCommand};
+use arguments::{Arguments, BenchCommand, Command, StateCommand};
 use clap::Parser;
 use report::Failure;
 
@@ -42,6 +43,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Explain(arguments) => {
             let script = arguments.read()?;
             wire::explain(&script).map_err(|error| Failure::of(error, &script))
+        }
+        Command::Bench { command: BenchCommand::Nexmark(arguments) } => {
+            Ok(bench::nexmark(&arguments)?)
         }
         Command::Member { address, index } => Ok(wire::member(&address, index)?),
         Command::State { command: StateCommand::List { state_dir } } => {

@@ -19,7 +19,7 @@ use crate::arguments::{RunArguments, ScriptText};
 use crate::{report, signals};
 
 /// Time between checkpoints unless something else is said.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts what runs asynchronous connectors.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -27,7 +27,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     built.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))
 }
 
-fn planner(style: Style, limit: Option<u64>) -> Planner {
+pub(crate) fn planner(style: Style, limit: Option<u64>) -> Planner {
     let registry = Registry::new(thalweg_connectors::all());
     let result = Arc::new(move || -> Arc<dyn Sink> {
         Arc::new(Shown::new(style.clone(), limit, Arc::new(Mutex::new(std::io::stdout()))))

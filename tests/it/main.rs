@@ -5,6 +5,7 @@
 
 mod command_line;
 mod crash;
+mod generators;
 mod processes;
 mod support;
 mod windows;

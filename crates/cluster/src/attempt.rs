@@ -104,6 +104,7 @@ impl Attempt {
                 counters: (0..workers)
                     .map(|_| (0..nodes).map(|_| Arc::<Counters>::default()).collect())
                     .collect(),
+                epochs: Arc::default(),
                 listener,
                 commands: Arc::<Commands>::default(),
                 stop: Arc::<Stop>::default(),

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use thalweg_dataflow::job::Start;
+use thalweg_dataflow::stats::Durations;
 use thalweg_dataflow::worker::Fabric;
 use thalweg_plan::Plan;
 use thalweg_plan::fingerprint::fingerprint;
@@ -72,6 +73,8 @@ pub struct Outcome {
     pub checkpoints: u64,
     /// Time that the run took.
     pub elapsed: Duration,
+    /// How long epochs took, from when they were opened to when all sinks had them.
+    pub epochs: Arc<Durations>,
 }
 
 /// Runs `plan` until it ends, fails or is stopped.
@@ -146,23 +149,25 @@ impl Run<'_> {
         let mut coordinator = self.coordinator(manifest)?;
         coordinator.publish()?;
         if was_finished && !self.options.continues {
-            return Ok(self.outcome(&coordinator, (End::Finished, true), BTreeMap::new()));
+            let nothing = (BTreeMap::new(), Arc::default());
+            return Ok(self.outcome(&coordinator, (End::Finished, true), nothing));
         }
         let Inbox { sender, receiver } = inbox;
         let attempt = self.start(&coordinator, sender)?;
-        let meter = Meter::new(&attempt);
+        let (meter, epochs) = (Meter::new(&attempt), attempt.job.epochs.clone());
         let statistics = self.statistics(meter.clone())?;
         let end = coordinator.run(&attempt, &receiver);
         attempt.end();
         drop(statistics);
-        Ok(self.outcome(&coordinator, (end?, false), rows_out(&self.plan, &meter.read())))
+        let rows_out = rows_out(&self.plan, &meter.read());
+        Ok(self.outcome(&coordinator, (end?, false), (rows_out, epochs)))
     }
 
     fn outcome(
         &self,
         coordinator: &Coordinator,
         (end, was_finished): (End, bool),
-        rows_out: BTreeMap<String, u64>,
+        (rows_out, epochs): (BTreeMap<String, u64>, Arc<Durations>),
     ) -> Outcome {
         Outcome {
             end,
@@ -171,6 +176,7 @@ impl Run<'_> {
             rows_out,
             checkpoints: coordinator.completed,
             elapsed: self.began.elapsed(),
+            epochs,
         }
     }
 

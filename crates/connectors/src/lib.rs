@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod formats;
+pub mod random;
 
 pub mod blackhole;
+pub mod datagen;
 pub mod files;
+pub mod nexmark;
 pub mod print;
 pub mod stream;
 
@@ -22,6 +25,8 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(files::Filesystem),
         Arc::new(stream::Lines::Socket),
         Arc::new(stream::Lines::Stdin),
+        Arc::new(datagen::Datagen),
+        Arc::new(nexmark::Nexmark),
         Arc::new(print::Print),
         Arc::new(blackhole::Blackhole),
     ]

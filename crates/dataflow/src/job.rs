@@ -17,7 +17,7 @@ use thalweg_types::epoch::Ending;
 use thalweg_types::{Epoch, Error, EventTime, KeyGroups, NodeId, SplitId, WorkerId};
 
 use crate::port::{SinkPort, SourcePort, Wake};
-use crate::stats::Counters;
+use crate::stats::{Counters, Durations};
 
 /// Where an attempt begins.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct Job {
     pub seats: Vec<Mutex<Option<Seat>>>,
     /// Counters by local worker and node.
     pub counters: Vec<Vec<Arc<Counters>>>,
+    /// How long epochs took, from when they were opened to when all sinks had them; counted by
+    /// the pacer.
+    pub epochs: Arc<Durations>,
     /// Whom to tell.
     pub listener: Listener,
     /// Commands for the pacer; only the process of worker 0 reads them.

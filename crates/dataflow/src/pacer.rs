@@ -204,6 +204,7 @@ impl Pacer {
                 break;
             }
             self.opened.pop_front();
+            self.job.epochs.count(since.elapsed());
             if is_small && self.opened.is_empty() {
                 self.empty_cost = (self.empty_cost * 7 + since.elapsed()) / 8;
             }

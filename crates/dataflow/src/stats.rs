@@ -42,6 +42,44 @@ impl Default for Counters {
     }
 }
 
+/// How long something took, each time: a histogram whose buckets are an eighth of their value wide.
+#[derive(Debug)]
+pub struct Durations(Vec<AtomicU64>);
+
+/// Buckets for each doubling.
+const BUCKETS: u64 = 8;
+
+impl Default for Durations {
+    fn default() -> Self {
+        Durations((0..64 * BUCKETS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Durations {
+    /// Counts one.
+    pub fn count(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(BUCKETS);
+        let doublings = u64::from(nanos.ilog2());
+        let within = (nanos >> (doublings - 3)) & (BUCKETS - 1);
+        self.0[(doublings * BUCKETS + within) as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns what the share `quantile` of them did not exceed; zero if there were none.
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        let counts: Vec<u64> = self.0.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let rank = (counts.iter().sum::<u64>() as f64 * quantile).ceil() as u64;
+        let mut below = 0;
+        for (bucket, count) in (0..).zip(counts) {
+            below += count;
+            if below >= rank && count > 0 {
+                let (doublings, within) = (bucket / BUCKETS, bucket % BUCKETS);
+                return Duration::from_nanos((BUCKETS + within + 1) << doublings.saturating_sub(3));
+            }
+        }
+        Duration::ZERO
+    }
+}
+
 /// What the counters said at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
@@ -132,3 +170,6 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
