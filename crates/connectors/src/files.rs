@@ -4,6 +4,7 @@
 //! from an offset is refused if the file is not the one that the offset was taken from; what a
 //! writer stages is hidden until it is committed.
 
+mod input;
 mod listing;
 mod sink;
 mod source;
@@ -18,7 +19,7 @@ use thalweg_types::{Error, Result};
 use crate::formats;
 use crate::formats::encode::Encoder;
 
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 8] = [
     "connector",
     "path",
     "format",
@@ -27,7 +28,6 @@ const OPTIONS: [&str; 9] = [
     "source.monitor-interval",
     "sink.rolling-policy.file-size",
     "sink.rolling-policy.rollover-interval",
-    "csv.field-delimiter",
 ];
 
 /// The connector.
@@ -41,7 +41,7 @@ impl Connector for Filesystem {
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let options = &table.options;
-        options.only(&OPTIONS)?;
+        options.only(&[&OPTIONS[..], &formats::csv::OPTIONS].concat())?;
         local_path(options.required("path")?)?;
         options.duration("source.monitor-interval")?;
         options.duration("sink.rolling-policy.rollover-interval")?;
@@ -50,7 +50,7 @@ impl Connector for Filesystem {
         listing::Order::of(options)?;
         // A format that can neither be read nor written is wrong whatever the table is used for.
         let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
-        let read = formats::decoder(formats::of(options)?, &table.schema, &columns).map(|_| ());
+        let read = formats::decoder(options, &table.schema, &columns).map(|_| ());
         let written = Encoder::of(options, &table.schema).map(|_| ());
         if written.is_ok() { Ok(()) } else { read }
     }

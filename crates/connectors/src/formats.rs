@@ -6,6 +6,9 @@
 pub mod lines;
 pub mod text;
 
+mod column;
+
+pub mod csv;
 pub mod json;
 
 pub mod encode;
@@ -36,28 +39,48 @@ pub struct Decoded {
     pub bad: Vec<Malformed>,
 }
 
-/// Decodes blocks of whole lines.
+/// Decodes blocks of whole records.
 pub trait Decoder: Send {
-    /// Decodes the lines of `block`; the last one may lack its line feed.
+    /// Decodes the records of `block`; the last one may lack its line feed.
     ///
     /// # Errors
     /// `Internal` only; what is wrong with records is in the result.
     fn decode(&mut self, block: &Buffer) -> Result<Decoded>;
+
+    /// Returns where the last whole record of `block` ends; `None` if none does.
+    fn end_of_last(&self, block: &[u8]) -> Option<usize> {
+        memchr::memrchr(b'\n', block).map(|end| end + 1)
+    }
+
+    /// Returns the bytes at the beginning of a file that are no record.
+    fn header(&self, _: &[u8]) -> usize {
+        0
+    }
 }
 
 /// Formats that can be read line by line.
-const READABLE: [&str; 2] = ["json", "raw"];
+const READABLE: [&str; 3] = ["json", "csv", "raw"];
 
-/// Makes a decoder for `columns` of rows of `schema`.
+/// Makes a decoder for `columns` of rows of `schema`, in the format that the options name.
 ///
 /// # Errors
 /// `Invalid` if the format is unknown or a column's type does not fit it.
-pub fn decoder(format: &str, schema: &SchemaRef, columns: &[usize]) -> Result<Box<dyn Decoder>> {
-    match format {
+pub fn decoder(
+    options: &Options,
+    schema: &SchemaRef,
+    columns: &[usize],
+) -> Result<Box<dyn Decoder>> {
+    match of(options)? {
         "json" => Ok(Box::new(json::JsonDecoder::new(schema, columns)?)),
+        "csv" => Ok(Box::new(csv::CsvDecoder::new(options, schema, columns)?)),
         "raw" => Ok(Box::new(lines::RawDecoder::new(schema, columns)?)),
         other => Err(unknown(other, &READABLE, "read")),
     }
+}
+
+/// May a line feed stand within a record, so that a file cannot be cut anywhere?
+pub fn is_multi_line(format: &str) -> bool {
+    format == "csv"
 }
 
 fn unknown(format: &str, known: &[&str], what: &str) -> Error {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use thalweg_plan::connector::{Connector, TableSpec};
+use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{
     BadRecord, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
@@ -45,9 +45,11 @@ impl Lines {
     }
 }
 
-/// Returns the format of a table; lines are rows unless it says otherwise.
-fn format(table: &TableSpec) -> &str {
-    table.options.get("format").unwrap_or("raw")
+/// Returns the options of a table; lines are rows unless they name another format.
+fn options(table: &TableSpec) -> Options {
+    let mut options = table.options.clone();
+    options.0.entry("format".to_owned()).or_insert_with(|| "raw".to_owned());
+    options
 }
 
 /// Returns the address of a socket table.
@@ -68,12 +70,12 @@ impl Connector for Lines {
     }
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(self.options())?;
+        table.options.only(&[self.options(), &formats::csv::OPTIONS].concat())?;
         if *self == Lines::Socket {
             address(table)?;
         }
         let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
-        formats::decoder(format(table), &table.schema, &columns).map(|_| ())
+        formats::decoder(&options(table), &table.schema, &columns).map(|_| ())
     }
 
     fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {
@@ -83,7 +85,7 @@ impl Connector for Lines {
         };
         Ok(Arc::new(LineSource {
             address,
-            format: format(table).to_owned(),
+            options: options(table),
             schema: table.schema.clone(),
             projected: Arc::new(table.schema.project(columns)?),
             columns: columns.to_vec(),
@@ -101,7 +103,7 @@ impl Connector for Lines {
 struct LineSource {
     /// Address of the server; `None` for standard input.
     address: Option<String>,
-    format: String,
+    options: Options,
     schema: SchemaRef,
     columns: Vec<usize>,
     projected: SchemaRef,
@@ -158,7 +160,7 @@ impl Source for LineSource {
         let line = from.and_then(|offset| offset.0.parse().ok()).unwrap_or(0);
         Ok(Box::new(LineReader {
             input,
-            decoder: formats::decoder(&self.format, &self.schema, &self.columns)?,
+            decoder: formats::decoder(&self.options, &self.schema, &self.columns)?,
             place: self.place(),
             failure,
             line,

@@ -1,10 +1,8 @@
-//! Reads line formats, range by range.
+//! Reads formats of lines or records, range by range.
 //!
 //! A line belongs to the range in which its first byte lies, so the ranges of a file can be read
 //! by different workers, in any order, and hold each line once.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +11,13 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use thalweg_plan::connector::TableSpec;
+use thalweg_plan::connector::{Options, TableSpec};
 use thalweg_plan::source::{
     BadRecord, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
 };
 use thalweg_types::{Error, Result, SplitId};
 
+use super::input::{Input, is_packed};
 use super::listing::{Order, list};
 use super::local_path;
 use crate::formats::{self, Decoder, Malformed};
@@ -34,7 +33,7 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct FileSource {
     path: String,
-    format: String,
+    options: Options,
     order: Order,
     range_bytes: u64,
     monitor: Option<Duration>,
@@ -60,18 +59,21 @@ struct Place {
 }
 
 /// Bytes before an offset that must be the same after a restart.
-const TAIL_BYTES: u64 = 256;
+const TAIL_BYTES: usize = 256;
 
 impl FileSource {
     pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<FileSource> {
         let options = &table.options;
-        let format = formats::of(options)?.to_owned();
-        formats::decoder(&format, &table.schema, columns)?;
+        formats::decoder(options, &table.schema, columns)?;
+        let range_bytes = match formats::is_multi_line(formats::of(options)?) {
+            true => u64::MAX,
+            false => options.bytes("scan.range-size")?.unwrap_or(RANGE_BYTES).max(1),
+        };
         Ok(FileSource {
             path: local_path(options.required("path")?)?.to_owned(),
-            format,
+            options: options.clone(),
             order: Order::of(options)?,
-            range_bytes: options.bytes("scan.range-size")?.unwrap_or(RANGE_BYTES).max(1),
+            range_bytes,
             monitor: options.duration("source.monitor-interval")?,
             projected: Arc::new(table.schema.project(columns)?),
             schema: table.schema.clone(),
@@ -81,9 +83,10 @@ impl FileSource {
 
     /// Returns the ranges of a file behind `from`.
     fn ranges(&self, path: &str, from: u64, bytes: u64) -> Vec<Split> {
-        let starts = (from..bytes).step_by(self.range_bytes as usize);
+        let most = if is_packed(path) { u64::MAX } else { self.range_bytes };
+        let starts = (from..bytes).step_by(usize::try_from(most).unwrap_or(usize::MAX));
         let split = |start: u64| {
-            let to = (start + self.range_bytes).min(bytes);
+            let to = start.saturating_add(most).min(bytes);
             let range = Range { path: path.to_owned(), from: start, to };
             Split {
                 id: SplitId(format!("{path}@{start}")),
@@ -139,11 +142,19 @@ impl Source for FileSource {
     }
 
     async fn reader(&self, split: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
-        let decoder = formats::decoder(&self.format, &self.schema, &self.columns)?;
         let range = range_of(split)?;
-        let file = open(&range)?;
-        let mut reader =
-            FileReader { file, at: range.from, range, decoder, rest: Vec::new(), is_over: false };
+        let input = open(&range)?;
+        let mut reader = FileReader {
+            input,
+            // The range of a packed file is that of its packed bytes.
+            to: if is_packed(&range.path) { u64::MAX } else { range.to },
+            at: range.from,
+            range,
+            decoder: formats::decoder(&self.options, &self.schema, &self.columns)?,
+            tail: Vec::new(),
+            rest: Vec::new(),
+            is_over: false,
+        };
         reader.seek(from)?;
         Ok(Box::new(reader))
     }
@@ -154,14 +165,13 @@ fn range_of(split: &Split) -> Result<Range> {
         .map_err(|error| Error::state(format!("split `{}` cannot be read: {error}", split.id)))
 }
 
-fn open(range: &Range) -> Result<File> {
+/// Opens a range's file, which must be as long as it was.
+fn open(range: &Range) -> Result<Input> {
     let path = &range.path;
-    let file = File::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Error::state(format!("file `{path}` vanished"))
-            .remedy("restore the file, or begin anew with --fresh"),
-        _ => failed(path, error),
-    })?;
-    let bytes = file.metadata().map_err(|error| failed(path, error))?.len();
+    let input = Input::open(path)?;
+    let bytes = std::fs::metadata(path).map(|metadata| metadata.len());
+    let bytes = bytes
+        .map_err(|error| Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error))?;
     if bytes < range.to {
         let to = range.to;
         return Err(Error::state(format!(
@@ -169,20 +179,20 @@ fn open(range: &Range) -> Result<File> {
         ))
         .remedy("restore the file, or begin anew with --fresh"));
     }
-    Ok(file)
-}
-
-fn failed(path: &str, error: std::io::Error) -> Error {
-    Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error)
+    Ok(input)
 }
 
 struct FileReader {
-    file: File,
+    input: Input,
     range: Range,
+    /// End of the range in the bytes that are read.
+    to: u64,
     decoder: Box<dyn Decoder>,
     /// First byte that is not handed over yet.
     at: u64,
-    /// Bytes read behind `at`: the beginning of a line.
+    /// The last bytes before `at`.
+    tail: Vec<u8>,
+    /// Bytes read behind `at`: the beginning of a record.
     rest: Vec<u8>,
     is_over: bool,
 }
@@ -195,37 +205,40 @@ impl FileReader {
                 let place: Place = serde_json::from_str(text).map_err(|error| {
                     Error::state(format!("offset `{text}` cannot be read: {error}"))
                 })?;
-                if self.tail(place.byte)? != place.tail {
-                    let path = &self.range.path;
-                    let byte = place.byte;
+                self.at = place.byte;
+                self.enter()?;
+                if hash(&self.tail) != place.tail {
+                    let (path, byte) = (&self.range.path, place.byte);
                     return Err(Error::state(format!("file `{path}` changed before byte {byte}"))
                         .remedy("restore the file, or begin anew with --fresh"));
                 }
-                self.at = place.byte;
             }
             None if self.range.from > 0 => {
                 // The line that the byte before belongs to is the earlier range's.
                 self.at = self.range.from - 1;
                 self.skip_line()?;
+                self.enter()?;
             }
             None => {}
         }
-        self.go_to(self.at)?;
-        self.is_over = self.at >= self.range.to;
+        self.is_over = self.at >= self.to;
         Ok(())
     }
 
-    fn go_to(&mut self, byte: u64) -> Result<()> {
-        let moved = self.file.seek(SeekFrom::Start(byte));
-        moved.map(|_| ()).map_err(|error| failed(&self.range.path, error))
+    /// Goes to `at`, reading the bytes before it.
+    fn enter(&mut self) -> Result<()> {
+        let from = self.at.saturating_sub(TAIL_BYTES as u64);
+        self.tail = vec![0; (self.at - from) as usize];
+        self.input.go_to(from)?;
+        self.input.fill(&mut self.tail)
     }
 
     /// Moves behind the next line feed.
     fn skip_line(&mut self) -> Result<()> {
-        self.go_to(self.at)?;
+        self.input.go_to(self.at)?;
         let mut block = vec![0; 64 << 10];
         loop {
-            let count = self.read(&mut block)?;
+            let count = self.input.read(&mut block)?;
             match memchr::memchr(b'\n', &block[..count]) {
                 Some(end) => {
                     self.at += end as u64 + 1;
@@ -239,26 +252,7 @@ impl FileReader {
         }
     }
 
-    /// Hashes the bytes before `byte`.
-    fn tail(&mut self, byte: u64) -> Result<u64> {
-        let from = byte.saturating_sub(TAIL_BYTES);
-        let mut bytes = vec![0; (byte - from) as usize];
-        self.go_to(from)?;
-        self.file.read_exact(&mut bytes).map_err(|error| failed(&self.range.path, error))?;
-        Ok(hash(&bytes))
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
-        loop {
-            match self.file.read(into) {
-                Ok(count) => return Ok(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(&self.range.path, error)),
-            }
-        }
-    }
-
-    /// Reads a block that ends with a line; no bytes at the end of the range.
+    /// Reads a block that ends with a record; no bytes at the end of the range.
     fn block(&mut self) -> Result<Vec<u8>> {
         let mut block = std::mem::take(&mut self.rest);
         loop {
@@ -271,14 +265,14 @@ impl FileReader {
                 )));
             }
             block.resize(filled + BLOCK_BYTES, 0);
-            let count = self.read(&mut block[filled..])?;
+            let count = self.input.read(&mut block[filled..])?;
             block.truncate(filled + count);
             if count == 0 {
                 self.is_over = true;
                 return Ok(block);
             }
             // Lines that begin behind the range are the next one's.
-            let inside = (self.range.to - self.at) as usize;
+            let inside = usize::try_from(self.to - self.at).unwrap_or(usize::MAX);
             if block.len() >= inside
                 && let Some(end) = memchr::memchr(b'\n', &block[inside - 1..])
             {
@@ -287,9 +281,9 @@ impl FileReader {
                 return Ok(block);
             }
             if block.len() < inside
-                && let Some(end) = memchr::memrchr(b'\n', &block)
+                && let Some(end) = self.decoder.end_of_last(&block)
             {
-                self.rest = block.split_off(end + 1);
+                self.rest = block.split_off(end);
                 return Ok(block);
             }
         }
@@ -297,17 +291,18 @@ impl FileReader {
 
     /// Returns the number of the line that begins at `byte`, counting from 1.
     fn line_number(&self, byte: u64) -> Result<u64> {
-        let path = &self.range.path;
-        let file = File::open(path).map_err(|error| failed(path, error))?;
-        let mut before = file.take(byte);
-        let (mut lines, mut block) = (1, vec![0; 64 << 10]);
-        loop {
-            let count = before.read(&mut block).map_err(|error| failed(path, error))?;
+        let mut before = Input::open(&self.range.path)?;
+        let (mut lines, mut left, mut block) = (1, byte, vec![0; 64 << 10]);
+        while left > 0 {
+            let most = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let count = before.read(&mut block[..most])?;
             if count == 0 {
-                return Ok(lines);
+                break;
             }
+            left -= count as u64;
             lines += memchr::memchr_iter(b'\n', &block[..count]).count() as u64;
         }
+        Ok(lines)
     }
 
     fn bad(&self, start: u64, bad: Vec<Malformed>) -> Result<Vec<BadRecord>> {
@@ -340,29 +335,16 @@ impl SplitReader for FileReader {
             return Ok(None);
         }
         self.at += block.len() as u64;
-        let tail = hash_tail(&mut self.file, &self.range.path, &block, self.at)?;
-        let place = Place { byte: self.at, tail };
+        self.tail.extend_from_slice(&block[block.len().saturating_sub(TAIL_BYTES)..]);
+        let surplus = self.tail.len().saturating_sub(TAIL_BYTES);
+        self.tail.drain(..surplus);
+        let place = Place { byte: self.at, tail: hash(&self.tail) };
         let next = serde_json::to_string(&place).map_err(|e| Error::internal(e.to_string()))?;
         let bytes = block.len();
-        let decoded = self.decoder.decode(&Buffer::from_vec(block))?;
+        let header = if start == 0 { self.decoder.header(&block) } else { 0 };
+        let decoded = self.decoder.decode(&Buffer::from_vec(block).slice(header))?;
         let rows: RecordBatch = decoded.rows;
-        let bad = if decoded.bad.is_empty() { Vec::new() } else { self.bad(start, decoded.bad)? };
+        let bad = if decoded.bad.is_empty() { Vec::new() } else { self.bad(start + header as u64, decoded.bad)? };
         Ok(Some(SourceBatch { rows, bad, next: Offset(next), bytes }))
     }
-}
-
-/// Hashes the last bytes before `byte`, which end `block`, reading more where the block is short.
-fn hash_tail(file: &mut File, path: &str, block: &[u8], byte: u64) -> Result<u64> {
-    let length = byte.min(TAIL_BYTES) as usize;
-    if block.len() >= length {
-        return Ok(hash(&block[block.len() - length..]));
-    }
-    let here = file.stream_position().map_err(|error| failed(path, error))?;
-    let mut bytes = vec![0; length];
-    let read = file
-        .seek(SeekFrom::Start(byte - length as u64))
-        .and_then(|_| file.read_exact(&mut bytes))
-        .and_then(|()| file.seek(SeekFrom::Start(here)));
-    read.map_err(|error| failed(path, error))?;
-    Ok(hash(&bytes))
 }

@@ -93,6 +93,54 @@ fn blocks_hold_each_line_once() {
     assert_eq!(read(&Filesystem.source(&spec, &[0]).unwrap()), lines);
 }
 
+/// Would fail if an offset in a packed file were one of packed bytes, or if a second member of a
+/// gzip file were not read.
+#[test]
+fn packed_files_are_unpacked() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = (0..200_000).map(|n| format!("line number {n}")).collect();
+    let (first, second) = lines.split_at(70_000);
+    let mut gzip = Vec::new();
+    for part in [first, second] {
+        let text = part.join("\n") + "\n";
+        let mut encoder = flate2::write::GzEncoder::new(&mut gzip, flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap();
+    }
+    let zstd = zstd::encode_all(lines.join("\n").as_bytes(), 1).unwrap();
+    for (name, bytes) in [("lines.txt.gz", gzip), ("lines.zst", zstd)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &bytes).unwrap();
+        let spec = table(path.to_str().unwrap(), &[("scan.range-size", "1kb")]);
+        let source = Filesystem.source(&spec, &[0]).unwrap();
+        assert_eq!(read(&source), lines, "{name}");
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let found = block(source.enumerate(&[])).unwrap();
+        let mut reader = block(source.reader(&found.splits[0], None)).unwrap();
+        let error = loop {
+            match block(reader.next()) {
+                Ok(batch) => assert!(batch.is_some(), "{name}: half a file is not a whole one"),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.message().contains(name), "{error}");
+    }
+}
+
+/// Would fail if a file of CSV were cut within quotes, or its header read as a row.
+#[test]
+fn records_of_several_lines_are_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("texts.csv");
+    let texts: Vec<String> = (0..100_000).map(|n| format!("text {n},\nof two lines")).collect();
+    let quoted: Vec<String> = texts.iter().map(|text| format!("\"{text}\"\n")).collect();
+    std::fs::write(&path, format!("line\n{}", quoted.concat())).unwrap();
+    let options = [("format", "csv"), ("csv.header", "true"), ("scan.range-size", "1kb")];
+    let spec = table(path.to_str().unwrap(), &options);
+    assert_eq!(read(&Filesystem.source(&spec, &[0]).unwrap()), texts);
+}
+
 /// Would fail if a job went on in a file that is not the one it stopped in.
 #[test]
 fn a_changed_file_is_refused_by_name() {

@@ -3,20 +3,16 @@
 //! Only the columns that are asked for are decoded; the SIMD parser skips the rest. A record that
 //! does not fit is taken out again, so its neighbours never notice.
 
-mod column;
-
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use sonic_rs::{JsonValueTrait, to_object_iter};
 use thalweg_types::Result;
 
+use super::column::{self, Column};
 use super::lines::lines;
 use super::{Decoded, Decoder, Malformed};
-use column::Column;
 
 /// Decodes JSON objects, one a line.
 #[derive(Debug)]
@@ -101,17 +97,7 @@ impl Decoder for JsonDecoder {
                 bad.push(Malformed { offset: from, record: line.to_vec(), error });
             }
         }
-        let arrays = self.columns.iter_mut().map(Column::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(keep.len()));
-        let nullable = column::nullable(&self.schema);
-        let rows = RecordBatch::try_new_with_options(nullable, arrays, &options)?;
-        let rows = match bad.is_empty() {
-            true => rows,
-            false => filter_record_batch(&rows, &BooleanArray::from(keep))?,
-        };
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        let columns = rows.columns().to_vec();
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let rows = column::finish(&self.schema, &mut self.columns, keep)?;
         Ok(Decoded { rows, bad })
     }
 }

@@ -1,3 +1,4 @@
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use thalweg_types::Change;
 

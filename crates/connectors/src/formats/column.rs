@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::*;
 use sonic_rs::{JsonValueTrait, LazyValue};
 use thalweg_types::{Error, Result};
 
-use crate::formats::text;
+use super::text;
 
 /// A column that values are pushed to, one for each row.
 #[derive(Debug)]
@@ -27,12 +28,32 @@ pub(super) enum Column {
 }
 
 /// Returns the schema with every column nullable, for rows that are still to be filtered.
-pub(super) fn nullable(schema: &SchemaRef) -> SchemaRef {
+fn nullable(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
+/// Makes rows of what was pushed, and keeps those that are whole: `keep` has a flag for each.
+///
+/// # Errors
+/// None that data can cause.
+pub(super) fn finish(schema: &SchemaRef, columns: &mut [Column], keep: Vec<bool>) -> Result<RecordBatch> {
+    let arrays = columns.iter_mut().map(Column::finish).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(keep.len()));
+    let rows = RecordBatch::try_new_with_options(nullable(schema), arrays, &options)?;
+    let rows = match keep.iter().all(|keep| *keep) {
+        true => rows,
+        false => filter_record_batch(&rows, &BooleanArray::from(keep))?,
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), rows.columns().to_vec(), &options)?)
+}
+
 impl Column {
+    /// Returns an empty column for values of `field`.
+    ///
+    /// # Errors
+    /// `Invalid` if its type has no form in text.
     pub(super) fn new(field: &Field) -> Result<Column> {
         use DataType as D;
         Ok(match field.data_type() {
@@ -65,7 +86,7 @@ impl Column {
             other => {
                 let name = field.name();
                 return Err(Error::invalid(format!(
-                    "column `{name}`: type {other} has no form in format 'json'"
+                    "column `{name}`: type {other} cannot be read from text"
                 )));
             }
         })
@@ -95,6 +116,7 @@ impl Column {
         }
     }
 
+    /// Adds NULL.
     pub(super) fn push_null(&mut self) {
         match self {
             Column::Boolean(builder) => builder.append_null(),
@@ -117,7 +139,57 @@ impl Column {
         }
     }
 
-    /// Adds a value that is not NULL; after an error the row must be completed.
+    /// Adds a value that is not NULL, written as a field of CSV is; after an error the row must be
+    /// completed.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub(super) fn push_field(&mut self, field: &str) -> Result<(), String> {
+        let wanted = |what: &str| format!("expected {what}, found {}", shorten(field));
+        match self {
+            Column::Text(builder) => builder.append_value(field),
+            Column::PlainText(builder) => builder.append_value(field),
+            Column::Boolean(builder) => match field.trim().to_ascii_lowercase().as_str() {
+                "true" => builder.append_value(true),
+                "false" => builder.append_value(false),
+                _ => return Err(wanted("a BOOLEAN")),
+            },
+            Column::Int(kind, builder) => {
+                let number = in_range(kind, field.trim().parse().ok());
+                builder.append_value(number.map_err(|what| wanted(&what))?);
+            }
+            Column::Float(builder, _) => {
+                let number = field.trim().parse().map_err(|_| wanted("a number"))?;
+                builder.append_value(number);
+            }
+            Column::Bytes(builder) => {
+                let bytes = text::read_base64(field).ok_or_else(|| wanted("base 64 text"))?;
+                builder.append_value(bytes);
+            }
+            Column::Decimal(builder, precision, scale) => {
+                let number = text::read_decimal(field.trim(), *precision, *scale);
+                let what = format!("a DECIMAL({precision}, {scale})");
+                builder.append_value(number.ok_or_else(|| wanted(&what))?);
+            }
+            Column::Date(builder) => {
+                let date = chrono::NaiveDate::parse_from_str(field.trim(), "%Y-%m-%d");
+                let date = date.map_err(|_| wanted("a DATE such as 2020-04-15"))?;
+                builder.append_value(Date32Type::from_naive_date(date));
+            }
+            Column::Timestamp(_, unit, builder) => {
+                let time = text::read_timestamp(field.trim(), *unit);
+                let what = "a TIMESTAMP such as 2020-04-15 08:05:00.000";
+                builder.append_value(time.ok_or_else(|| wanted(what))?);
+            }
+            Column::Struct(..) | Column::List(..) => return Err(wanted("no field of this type")),
+        }
+        Ok(())
+    }
+
+    /// Adds a value of JSON that is not NULL; after an error the row must be completed.
+    ///
+    /// # Errors
+    /// What is wrong with the value.
     pub(super) fn push(&mut self, value: &LazyValue<'_>) -> Result<(), String> {
         match self {
             Column::Boolean(builder) => {
@@ -176,6 +248,7 @@ impl Column {
         Ok(())
     }
 
+    /// Returns the values, and begins anew.
     pub(super) fn finish(&mut self) -> ArrayRef {
         match self {
             Column::Boolean(builder) => Arc::new(builder.finish()),
@@ -212,27 +285,34 @@ fn cast_checked(array: ArrayRef, kind: &DataType) -> ArrayRef {
 }
 
 fn expected(what: &str, value: &LazyValue<'_>) -> String {
-    let raw = value.as_raw_str();
+    format!("expected {what}, found {}", shorten(value.as_raw_str()))
+}
+
+fn shorten(raw: &str) -> String {
     let shown: String = raw.chars().take(40).collect();
     let dots = if shown.len() < raw.len() { "…" } else { "" };
-    format!("expected {what}, found {shown}{dots}")
+    shown + dots
 }
 
 fn whole(kind: &DataType, value: &LazyValue<'_>) -> Result<i64, String> {
-    let (name, bits) = match kind {
-        DataType::Int8 => ("TINYINT", 8),
-        DataType::Int16 => ("SMALLINT", 16),
-        DataType::Int32 => ("INT", 32),
-        _ => ("BIGINT", 64),
-    };
     let number = match value.as_i64() {
         Some(number) => Some(number),
         None => value.as_str().and_then(|text| text.parse().ok()),
     };
+    in_range(kind, number).map_err(|what| expected(&what, value))
+}
+
+/// Returns the number if it fits the type, or else what would.
+fn in_range(kind: &DataType, number: Option<i64>) -> Result<i64, String> {
+    let (name, bits) = match kind {
+        DataType::Int8 => ("a TINYINT", 8),
+        DataType::Int16 => ("a SMALLINT", 16),
+        DataType::Int32 => ("an INT", 32),
+        _ => ("a BIGINT", 64),
+    };
     let fits =
         |number: &i64| bits == 64 || (-(1i64 << (bits - 1))..1i64 << (bits - 1)).contains(number);
-    let article = if name == "INT" { "an" } else { "a" };
-    number.filter(fits).ok_or_else(|| expected(&format!("{article} {name}"), value))
+    number.filter(fits).ok_or_else(|| name.to_owned())
 }
 
 /// Text as it is, without a copy where it has no escapes; other values as JSON writes them.

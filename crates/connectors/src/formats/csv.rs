@@ -1,0 +1,206 @@
+//! Comma-separated values (RFC 4180), decoded straight into columns.
+//!
+//! | Option | Meaning |
+//! |---|---|
+//! | `csv.field-delimiter` | one ASCII character, `,` unless said |
+//! | `csv.quote-character` | one ASCII character, `"` unless said; doubled, it stands for itself |
+//! | `csv.null-literal` | a field without quotes that means NULL |
+//! | `csv.allow-comments` | `true`: records that begin with `#` are skipped |
+//! | `csv.header` | `true`: the first record of each file is skipped |
+//!
+//! An empty field without quotes is NULL in a column that is not text. A record that does not fit
+//! is taken out again, so its neighbours never notice.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, SchemaRef};
+use thalweg_plan::connector::Options;
+use thalweg_types::{Error, Result};
+
+use super::column::{self, Column};
+use super::{Decoded, Decoder, Malformed};
+
+/// Options of the format.
+pub const OPTIONS: [&str; 5] = [
+    "csv.field-delimiter",
+    "csv.quote-character",
+    "csv.null-literal",
+    "csv.allow-comments",
+    "csv.header",
+];
+
+/// Decodes records of CSV.
+#[derive(Debug)]
+pub struct CsvDecoder {
+    delimiter: u8,
+    quote: u8,
+    null: Option<String>,
+    has_comments: bool,
+    has_header: bool,
+    schema: SchemaRef,
+    /// For each field of a record, the column it goes to.
+    places: Vec<Option<usize>>,
+    columns: Vec<Column>,
+}
+
+impl CsvDecoder {
+    /// Returns a decoder of `columns` of rows of `schema`.
+    ///
+    /// # Errors
+    /// `Invalid` if an option is wrong, or a type has no form in CSV.
+    pub fn new(options: &Options, schema: &SchemaRef, columns: &[usize]) -> Result<CsvDecoder> {
+        let nested = |kind: &DataType| matches!(kind, DataType::Struct(_) | DataType::List(_));
+        if let Some(field) = schema.fields().iter().find(|field| nested(field.data_type())) {
+            let name = field.name();
+            return Err(Error::invalid(format!("column `{name}`: no nested type in format 'csv'")));
+        }
+        let mut places = vec![None; schema.fields().len()];
+        columns.iter().enumerate().for_each(|(place, column)| places[*column] = Some(place));
+        let schema = Arc::new(schema.project(columns)?);
+        let made = schema.fields().iter().map(|field| Column::new(field));
+        Ok(CsvDecoder {
+            delimiter: character(options, "csv.field-delimiter", b',')?,
+            quote: character(options, "csv.quote-character", b'"')?,
+            null: options.get("csv.null-literal").map(str::to_owned),
+            has_comments: options.flag("csv.allow-comments")?.unwrap_or(false),
+            has_header: options.flag("csv.header")?.unwrap_or(false),
+            places,
+            columns: made.collect::<Result<_>>()?,
+            schema,
+        })
+    }
+
+    /// Returns where the record that begins `block` ends, behind its line feed.
+    fn end_of_first(&self, block: &[u8]) -> Option<usize> {
+        let mut is_quoted = false;
+        for at in memchr::memchr2_iter(self.quote, b'\n', block) {
+            if block[at] == self.quote {
+                // A doubled quote opens and closes at once.
+                is_quoted = !is_quoted;
+            } else if !is_quoted {
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+
+    /// Decodes one record as row `row`; on an error the row is left incomplete.
+    fn record(&mut self, record: &[u8]) -> Result<(), String> {
+        let text = std::str::from_utf8(record).map_err(|error| format!("not UTF-8: {error}"))?;
+        let (mut rest, mut found) = (Some(text), 0);
+        while let Some(text) = rest {
+            let (field, is_quoted, after) = self.field(text)?;
+            if let Some(Some(place)) = self.places.get(found) {
+                self.push(*place, &field, is_quoted)?;
+            }
+            found += 1;
+            rest = after;
+        }
+        match found == self.places.len() {
+            true => Ok(()),
+            false => Err(format!("expected {} fields, found {found}", self.places.len())),
+        }
+    }
+
+    /// Returns the first field, whether it had quotes, and what is behind its delimiter.
+    fn field<'t>(&self, text: &'t str) -> Result<(Cow<'t, str>, bool, Option<&'t str>), String> {
+        let (quote, delimiter) = (char::from(self.quote), char::from(self.delimiter));
+        let Some(mut rest) = text.strip_prefix(quote) else {
+            return Ok(match memchr::memchr(self.delimiter, text.as_bytes()) {
+                Some(end) => (Cow::from(&text[..end]), false, Some(&text[end + 1..])),
+                None => (Cow::from(text), false, None),
+            });
+        };
+        let mut field = Cow::from("");
+        loop {
+            let end = memchr::memchr(self.quote, rest.as_bytes());
+            let end = end.ok_or_else(|| "a quote is not closed".to_owned())?;
+            match field.is_empty() {
+                true => field = Cow::from(&rest[..end]),
+                false => field.to_mut().push_str(&rest[..end]),
+            }
+            rest = &rest[end + 1..];
+            match rest.strip_prefix(quote) {
+                // A doubled quote stands for itself.
+                Some(after) => {
+                    field.to_mut().push(quote);
+                    rest = after;
+                }
+                None if rest.is_empty() => return Ok((field, true, None)),
+                None => match rest.strip_prefix(delimiter) {
+                    Some(after) => return Ok((field, true, Some(after))),
+                    None => return Err("text stands behind a closing quote".to_owned()),
+                },
+            }
+        }
+    }
+
+    fn push(&mut self, place: usize, field: &str, is_quoted: bool) -> Result<(), String> {
+        let declared = self.schema.field(place);
+        let is_text = matches!(declared.data_type(), DataType::Utf8 | DataType::Utf8View);
+        let is_null = !is_quoted
+            && (self.null.as_deref() == Some(field) || (field.trim().is_empty() && !is_text));
+        if is_null && !declared.is_nullable() {
+            return Err(format!("column `{}`: NULL in a NOT NULL column", declared.name()));
+        }
+        if is_null {
+            self.columns[place].push_null();
+            return Ok(());
+        }
+        let pushed = self.columns[place].push_field(field);
+        pushed.map_err(|error| format!("column `{}`: {error}", declared.name()))
+    }
+}
+
+impl Decoder for CsvDecoder {
+    fn decode(&mut self, block: &Buffer) -> Result<Decoded> {
+        let (mut keep, mut bad, mut from) = (Vec::new(), Vec::new(), 0);
+        while from < block.len() {
+            let end = self.end_of_first(&block[from..]).map_or(block.len(), |end| from + end);
+            let record = &block[from..end];
+            let record = record.strip_suffix(b"\n").unwrap_or(record);
+            let record = record.strip_suffix(b"\r").unwrap_or(record);
+            let is_comment = self.has_comments && record.first() == Some(&b'#');
+            if !record.is_empty() && !is_comment {
+                let (row, outcome) = (keep.len(), self.record(record));
+                keep.push(outcome.is_ok());
+                if let Err(error) = outcome {
+                    self.columns.iter_mut().for_each(|column| column.complete(row));
+                    bad.push(Malformed { offset: from, record: record.to_vec(), error });
+                }
+            }
+            from = end;
+        }
+        Ok(Decoded { rows: column::finish(&self.schema, &mut self.columns, keep)?, bad })
+    }
+
+    fn end_of_last(&self, block: &[u8]) -> Option<usize> {
+        let mut end = 0;
+        while let Some(next) = self.end_of_first(&block[end..]) {
+            end += next;
+        }
+        (end > 0).then_some(end)
+    }
+
+    fn header(&self, block: &[u8]) -> usize {
+        match self.has_header {
+            true => self.end_of_first(block).unwrap_or(block.len()),
+            false => 0,
+        }
+    }
+}
+
+fn character(options: &Options, key: &str, default: u8) -> Result<u8> {
+    match options.get(key).map(|text| if text == "\\t" { "\t" } else { text }) {
+        None => Ok(default),
+        Some(text) => match text.as_bytes() {
+            [one] if one.is_ascii() && *one != b'\n' => Ok(*one),
+            _ => Err(Error::invalid(format!("option '{key}' is not one ASCII character: '{text}'"))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

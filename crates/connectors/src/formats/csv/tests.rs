@@ -1,0 +1,108 @@
+use arrow::datatypes::{Field, Schema, TimeUnit};
+use arrow::util::display::array_value_to_string;
+
+use super::*;
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("name", DataType::Utf8View, true),
+        Field::new("n", DataType::Int32, true),
+        Field::new("x", DataType::Float64, true),
+        Field::new("price", DataType::Decimal128(6, 2), true),
+        Field::new("at", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+        Field::new("flag", DataType::Boolean, false),
+    ]))
+}
+
+fn decoder(options: &[(&str, &str)], columns: &[usize]) -> CsvDecoder {
+    let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    CsvDecoder::new(&Options(options.collect()), &schema(), columns).unwrap()
+}
+
+fn rows(decoded: &Decoded) -> Vec<String> {
+    let rows = &decoded.rows;
+    let row = |row| {
+        let cells = rows.columns().iter().map(|column| array_value_to_string(column, row).unwrap());
+        cells.collect::<Vec<_>>().join("|")
+    };
+    (0..rows.num_rows()).map(row).collect()
+}
+
+#[test]
+fn fields_become_values() {
+    let text = "plain,1,2.5,3.14,2020-04-15 08:05:00.123,true\r\n\
+                \"a \"\"quoted\"\", one\nand more\", -7 ,1e3,0.5,2020-04-15T08:05:00Z,FALSE\n\
+                ,,,,,false";
+    let decoded = decoder(&[], &[0, 1, 2, 3, 4, 5]).decode(&Buffer::from(text.as_bytes())).unwrap();
+    assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+    assert_eq!(
+        rows(&decoded),
+        [
+            "plain|1|2.5|3.14|2020-04-15T08:05:00.123|true",
+            "a \"quoted\", one\nand more|-7|1000.0|0.50|2020-04-15T08:05:00|false",
+            "|||||false",
+        ]
+    );
+    assert!(!decoded.rows.column(0).is_null(2), "an empty text is a text");
+    assert!(decoded.rows.column(1).is_null(2));
+}
+
+/// Would fail if a bad record took a neighbour along, or left a value behind.
+#[test]
+fn a_bad_record_stands_alone() {
+    let text = "good,1,,,,true\nshort,1\nlong,1,,,,true,x\nbad,1x,,,,true\nnull,1,,,,\n\
+                wide,3000000000,,,,true\n\"open,1\nfine,2,,,,true";
+    let decoded = decoder(&[], &[1, 0]).decode(&Buffer::from(text.as_bytes())).unwrap();
+    assert_eq!(rows(&decoded), ["1|good", "1|null"], "what is not read is not checked");
+    let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
+    assert_eq!(
+        errors,
+        [
+            "expected 6 fields, found 2",
+            "expected 6 fields, found 7",
+            "column `n`: expected an INT, found 1x",
+            "column `n`: expected an INT, found 3000000000",
+            "a quote is not closed",
+        ]
+    );
+    assert_eq!(decoded.bad[1].record, b"long,1,,,,true,x");
+    assert_eq!(&text[decoded.bad[2].offset..][..3], "bad");
+    let decoded = decoder(&[], &[5]).decode(&Buffer::from(b"null,1,,,,\n")).unwrap();
+    assert_eq!(decoded.bad[0].error, "column `flag`: NULL in a NOT NULL column");
+}
+
+#[test]
+fn options_are_obeyed() {
+    let options = [
+        ("csv.field-delimiter", ";"),
+        ("csv.quote-character", "'"),
+        ("csv.null-literal", "n/a"),
+        ("csv.allow-comments", "true"),
+        ("csv.header", "true"),
+    ];
+    let mut decoder = decoder(&options, &[0, 1]);
+    let text = "name;n;x;price;at;'fl\nag'\n# nothing\n'it''s; me';1;;;;true\nn/a;n/a;;;;true\n";
+    let skip = decoder.header(text.as_bytes());
+    assert!(text[skip..].starts_with("# nothing"));
+    let decoded = decoder.decode(&Buffer::from(&text.as_bytes()[skip..])).unwrap();
+    assert_eq!(rows(&decoded), ["it's; me|1", "|"]);
+    assert!(decoded.rows.column(0).is_null(1));
+}
+
+#[test]
+fn a_block_ends_with_a_record() {
+    let decoder = decoder(&[], &[0]);
+    assert_eq!(decoder.end_of_last(b"a\nb\nc"), Some(4));
+    assert_eq!(decoder.end_of_last(b"a\n\"b\nc\n"), Some(2), "within quotes");
+    assert_eq!(decoder.end_of_last(b"\"a\nb"), None);
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let refused = |key: &str, value: &str| {
+        let options = Options([(key.to_owned(), value.to_owned())].into());
+        CsvDecoder::new(&options, &schema(), &[0]).unwrap_err().to_string()
+    };
+    assert!(refused("csv.field-delimiter", "||").contains("not one ASCII character: '||'"));
+    assert!(refused("csv.header", "maybe").contains("not true or false"));
+}
