@@ -5,6 +5,7 @@
 
 mod command_line;
 mod crash;
+mod examples;
 mod generators;
 mod processes;
 mod support;

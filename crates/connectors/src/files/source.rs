@@ -170,8 +170,9 @@ fn open(range: &Range) -> Result<Input> {
     let path = &range.path;
     let input = Input::open(path)?;
     let bytes = std::fs::metadata(path).map(|metadata| metadata.len());
-    let bytes = bytes
-        .map_err(|error| Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error))?;
+    let bytes = bytes.map_err(|error| {
+        Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error)
+    })?;
     if bytes < range.to {
         let to = range.to;
         return Err(Error::state(format!(
@@ -344,7 +345,11 @@ impl SplitReader for FileReader {
         let header = if start == 0 { self.decoder.header(&block) } else { 0 };
         let decoded = self.decoder.decode(&Buffer::from_vec(block).slice(header))?;
         let rows: RecordBatch = decoded.rows;
-        let bad = if decoded.bad.is_empty() { Vec::new() } else { self.bad(start + header as u64, decoded.bad)? };
+        let bad = if decoded.bad.is_empty() {
+            Vec::new()
+        } else {
+            self.bad(start + header as u64, decoded.bad)?
+        };
         Ok(Some(SourceBatch { rows, bad, next: Offset(next), bytes }))
     }
 }

@@ -37,7 +37,11 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 ///
 /// # Errors
 /// None that data can cause.
-pub(super) fn finish(schema: &SchemaRef, columns: &mut [Column], keep: Vec<bool>) -> Result<RecordBatch> {
+pub(super) fn finish(
+    schema: &SchemaRef,
+    columns: &mut [Column],
+    keep: Vec<bool>,
+) -> Result<RecordBatch> {
     let arrays = columns.iter_mut().map(Column::finish).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(keep.len()));
     let rows = RecordBatch::try_new_with_options(nullable(schema), arrays, &options)?;

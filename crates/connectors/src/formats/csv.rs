@@ -197,7 +197,9 @@ fn character(options: &Options, key: &str, default: u8) -> Result<u8> {
         None => Ok(default),
         Some(text) => match text.as_bytes() {
             [one] if one.is_ascii() && *one != b'\n' => Ok(*one),
-            _ => Err(Error::invalid(format!("option '{key}' is not one ASCII character: '{text}'"))),
+            _ => {
+                Err(Error::invalid(format!("option '{key}' is not one ASCII character: '{text}'")))
+            }
         },
     }
 }

@@ -1,0 +1,106 @@
+//! Every example gives the answer that is shipped with it, for one worker and for three.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::Place;
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// Returns a place in which the examples lie where they lie in the repository.
+fn place() -> Place {
+    let place = Place::new();
+    std::os::unix::fs::symlink(examples(), place.path("examples")).unwrap();
+    place
+}
+
+/// Runs `fold.py` over some output and compares it with the answer of an example.
+fn fold(output: &Path, example: &str) {
+    let expected = examples().join(example).join("expected.json");
+    let mut command = Command::new("python3");
+    command.arg(examples().join("fold.py")).arg(output).arg("--expect").arg(expected);
+    let folded = command.output().unwrap();
+    let error = String::from_utf8_lossy(&folded.stderr);
+    assert!(folded.status.success(), "{example}: {error}");
+}
+
+/// Runs the query of an example that writes to `output/NAME`.
+fn run_to_files(name: &str) {
+    for workers in ["1", "3"] {
+        let place = place();
+        place.succeed(&["run", &format!("examples/{name}/query.sql"), "--workers", workers]);
+        fold(&place.path(&format!("output/{name}")), name);
+    }
+}
+
+#[test]
+fn word_count() {
+    run_to_files("word-count");
+}
+
+#[test]
+fn running_mean() {
+    run_to_files("running-mean");
+}
+
+#[test]
+fn page_views() {
+    run_to_files("page-views");
+}
+
+#[test]
+fn trending_topics() {
+    run_to_files("trending-topics");
+}
+
+/// Runs an example that reads from a socket; returns the rows that it shows.
+fn run_over_socket(place: &Place, script: &str, workers: &str) -> String {
+    let folder = examples().join("socket-word-count");
+    let mut feed = Command::new("python3")
+        .arg(folder.join("feed.py"))
+        .arg(folder.join("lines.txt"))
+        .args(["--port", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    BufReader::new(feed.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let text = std::fs::read_to_string(folder.join(script)).unwrap();
+    place.write(script, &text.replace("9999", port.trim()));
+    let rows = place.succeed(&["run", script, "--workers", workers, "--output", "json"]);
+    assert!(feed.wait().unwrap().success());
+    rows
+}
+
+#[test]
+fn socket_word_count_with_state() {
+    for workers in ["1", "3"] {
+        let place = place();
+        let rows = run_over_socket(&place, "stateful.sql", workers);
+        place.write("rows/rows.json", &rows);
+        fold(&place.path("rows"), "socket-word-count");
+    }
+}
+
+#[test]
+fn socket_word_count_without_state() {
+    let place = place();
+    let rows = run_over_socket(&place, "stateless.sql", "2");
+    // Where windows end depends on the clock; what all of them counted together does not.
+    let mut counts = std::collections::BTreeMap::<String, u64>::new();
+    for line in rows.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let word = row["word"].as_str().unwrap().to_owned();
+        *counts.entry(word).or_default() += row["occurrences"].as_u64().unwrap();
+    }
+    let lines = counts.iter().map(|(word, count)| {
+        let word = serde_json::Value::from(word.as_str());
+        format!("{{\"word\":{word},\"occurrences\":{count}}}\n")
+    });
+    place.write("rows/rows.json", &lines.collect::<String>());
+    fold(&place.path("rows"), "socket-word-count");
+}
