@@ -40,6 +40,6 @@ pub struct RunOptions {
 }
 
 /// Bytes that wait in the queue of one reader at most, plus one batch.
-pub const READER_BYTES_MAX: usize = 16 << 20;
+pub const READER_BYTES_MAX: usize = 8 << 20;
 /// Bytes that wait in the queue of one writer at most, plus one epoch's last batch.
 pub const WRITER_BYTES_MAX: usize = 16 << 20;

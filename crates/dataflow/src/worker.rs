@@ -32,7 +32,7 @@ use crate::lower::Lowering;
 use crate::pacer::{Dispatch, Inbox, pacer};
 
 /// How long a worker parks at most; it looks whether it is to stop then.
-const PARK_MAX: Duration = Duration::from_millis(100);
+const PARK_MAX: Duration = Duration::from_secs(1);
 
 /// How the workers of an attempt reach each other.
 pub enum Fabric {
