@@ -38,18 +38,8 @@ pub(crate) fn nexmark(arguments: &NexmarkArguments) -> Result<ExitCode> {
     );
     let plan = wire::planner(Style::Table, None).plan(&script)?.plan;
     let plan = plan.ok_or_else(|| Error::internal("a query of Nexmark makes no job"))?;
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let options = RunOptions {
-        job: arguments.query.clone(),
-        workers: arguments.workers.unwrap_or_else(cores).max(1),
-        others: None,
-        state: None,
-        checkpoint_interval: wire::CHECKPOINT_INTERVAL,
-        is_fresh: false,
-        continues: false,
-        stats: None,
-        holder: "thalweg bench".to_owned(),
-    };
+    let mut options = RunOptions::new(&arguments.query);
+    options.workers = arguments.workers.unwrap_or(options.workers).max(1);
     let runtime = wire::runtime()?;
     let (_control, inbox) = Control::new();
     let cpu = cpu_seconds()?;

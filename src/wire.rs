@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::group::TOKEN;
-use thalweg_cluster::options::Launch;
+use thalweg_cluster::options::{CHECKPOINT_INTERVAL, Launch};
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_connectors::print::{Shown, Style};
 use thalweg_plan::connector::{Registry, parse_duration};
@@ -17,9 +16,6 @@ use thalweg_types::{Error, Result};
 
 use crate::arguments::{RunArguments, ScriptText};
 use crate::{report, signals};
-
-/// Time between checkpoints unless something else is said.
-pub(crate) const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts what runs asynchronous connectors.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -55,7 +51,7 @@ pub(crate) fn run(arguments: &RunArguments, text: &ScriptText) -> Result<ExitCod
 
 fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Result<RunOptions> {
     let setting = |key: &str| script.settings.get(key);
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let usual = RunOptions::new(&name_of(text));
     let parallelism = setting("parallelism.default").map(|text| {
         text.parse()
             .map_err(|_| Error::invalid(format!("'parallelism.default' is no number: '{text}'")))
@@ -63,7 +59,7 @@ fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Resu
     let workers = match (arguments.workers, parallelism) {
         (Some(workers), _) => workers,
         (None, Some(workers)) => workers?,
-        (None, None) => cores(),
+        (None, None) => usual.workers,
     };
     if !(1..=256).contains(&workers) {
         return Err(Error::invalid(format!("{workers} workers: there can be 1 to 256")));

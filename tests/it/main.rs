@@ -3,6 +3,7 @@
 // A test may panic and may wait for a moment to kill at.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod api;
 mod command_line;
 mod crash;
 mod examples;

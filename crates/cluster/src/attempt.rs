@@ -25,6 +25,7 @@ use thalweg_storage::checkpoint::paths;
 use thalweg_types::clock::SystemClock;
 use thalweg_types::{AttemptId, Epoch, Error, JobId, KeyGroups, NodeId, Result, WorkerId};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::group::Group;
 use crate::message::{Message, Tell};
@@ -68,6 +69,8 @@ pub struct Attempt {
     sources: Vec<Arc<SourcePort>>,
     sinks: Vec<Arc<SinkPort>>,
     tell: Tell,
+    /// Becomes true at the end.
+    over: watch::Sender<bool>,
     /// Connections to other processes.
     connections: Vec<TcpStream>,
     /// The other processes, if this is the first one.
@@ -90,6 +93,7 @@ impl Attempt {
             sources: Vec::new(),
             sinks: Vec::new(),
             tell: begin.tell.clone(),
+            over: watch::channel(false).0,
             connections: connections(&fabric)?,
             group,
             threads: Vec::new(),
@@ -158,6 +162,7 @@ impl Attempt {
                             tell: begin.tell.clone(),
                             answers,
                             stop: self.job.stop.clone(),
+                            over: self.over.subscribe(),
                             runtime: begin.runtime.clone(),
                         };
                         self.spawn("reader", move || reader.run())?;
@@ -233,6 +238,8 @@ impl Attempt {
             group.dismiss();
         }
         self.job.stop.set();
+        // Readers that are gone need not hear it.
+        let _ = self.over.send(true);
         self.answers.clear();
         self.sources.iter().for_each(|port| port.close());
         self.sinks.iter().for_each(|port| port.close());

@@ -39,6 +39,27 @@ pub struct RunOptions {
     pub holder: String,
 }
 
+/// Time between checkpoints unless something else is said.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+impl RunOptions {
+    /// Returns the options of a job in this process, with a worker for each core and temporary
+    /// state.
+    pub fn new(job: &str) -> RunOptions {
+        RunOptions {
+            job: job.to_owned(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            others: None,
+            state: None,
+            checkpoint_interval: CHECKPOINT_INTERVAL,
+            is_fresh: false,
+            continues: false,
+            stats: None,
+            holder: format!("process {} running `{job}`", std::process::id()),
+        }
+    }
+}
+
 /// Bytes that wait in the queue of one reader at most, plus one batch.
 pub const READER_BYTES_MAX: usize = 8 << 20;
 /// Bytes that wait in the queue of one writer at most, plus one epoch's last batch.

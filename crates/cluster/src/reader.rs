@@ -4,7 +4,7 @@
 //! Invariants: the thread waits only where the port, the coordinator or the stop flag can end the
 //! wait; a row is handed over together with the offset behind it.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,13 @@ use thalweg_plan::node::{BadRecords, SourceNode};
 use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, bad_record_batch};
 use thalweg_types::{Error, NodeId, Place, Result, SplitId, WorkerId};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::fault::is_planted;
 use crate::message::{Message, Tell};
 use crate::splits::{Answer, Assignment};
 
-/// How often a waiting reader looks whether it is to stop.
+/// How often a slowed reader looks whether it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A throttled reader hands rows over this often.
 const THROTTLE_STEP: Duration = Duration::from_millis(10);
@@ -57,6 +58,8 @@ pub struct Reader {
     pub answers: Receiver<Answer>,
     /// Ends everything.
     pub stop: Arc<Stop>,
+    /// Becomes true at the end of the attempt, for what waits asynchronously.
+    pub over: watch::Receiver<bool>,
     /// Runs what is asynchronous.
     pub runtime: Handle,
 }
@@ -79,14 +82,15 @@ impl Reader {
             if asks {
                 (self.tell)(Message::WantSplit(self.node, self.worker));
             }
-            match self.answers.recv_timeout(LOOK_EVERY) {
+            // Ends with the attempt, which drops the other side.
+            match self.answers.recv() {
                 Ok(Answer::Read(assignment)) => self.read(*assignment)?,
-                Ok(Answer::End) | Err(RecvTimeoutError::Disconnected) => {
+                Ok(Answer::End) | Err(RecvError) => {
                     self.port.push_waiting(SourceItem::End, 0);
                     return Ok(());
                 }
                 // The coordinator remembers who waits.
-                Ok(Answer::Wait) | Err(RecvTimeoutError::Timeout) => {
+                Ok(Answer::Wait) => {
                     asks = false;
                     continue;
                 }
@@ -127,26 +131,30 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits for the next batch, looking at the stop flag and telling of idleness meanwhile.
+    /// Waits for the next batch, telling of idleness meanwhile; `None`, too, if the attempt ends.
     fn next(
-        &self,
+        &mut self,
         split: &SplitId,
         reader: &mut Box<dyn SplitReader>,
     ) -> Result<Option<SourceBatch>> {
-        let idle_after = self.source.idle_timeout;
-        self.runtime.block_on(async {
-            let began = Instant::now();
-            let mut is_idle = false;
+        let Reader { port, over, source, runtime, .. } = self;
+        let mut idle_after = source.idle_timeout;
+        runtime.clone().block_on(async {
             let mut next = reader.next();
             loop {
-                match tokio::time::timeout(LOOK_EVERY, &mut next).await {
-                    Ok(batch) => return batch,
-                    Err(_) if self.is_over() => return Ok(None),
-                    Err(_) => {
-                        if !is_idle && idle_after.is_some_and(|after| began.elapsed() >= after) {
-                            is_idle = true;
-                            self.port.push_waiting(SourceItem::Idle(split.clone()), 0);
-                        }
+                let idle = async {
+                    match idle_after {
+                        Some(after) => tokio::time::sleep(after).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    batch = &mut next => return batch,
+                    // An error says that the other side is gone, and so is the attempt.
+                    _ = over.wait_for(|over| *over) => return Ok(None),
+                    () = idle => {
+                        idle_after = None;
+                        port.push_waiting(SourceItem::Idle(split.clone()), 0);
                     }
                 }
             }

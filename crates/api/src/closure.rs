@@ -1,0 +1,163 @@
+//! Closures over structs as functions over batches.
+
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{filter, filter_record_batch, take};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use thalweg_plan::function::{Transform, Watermarker};
+use thalweg_types::{Change, EventTime, Moment, Result};
+
+use crate::record::Record;
+use crate::value::Timestamp;
+
+/// Returns the name of a type without its path.
+fn name_of<T>() -> &'static str {
+    let name = type_name::<T>();
+    name.rsplit("::").next().unwrap_or(name)
+}
+
+type Apply = dyn Fn(&Change) -> Result<Change> + Send + Sync;
+
+/// A closure from batches to batches, with the line that tells of it.
+pub(crate) struct Closure {
+    schema: SchemaRef,
+    text: String,
+    apply: Box<Apply>,
+}
+
+impl fmt::Debug for Closure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Transform for Closure {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
+        out.push((self.apply)(input)?);
+        Ok(())
+    }
+
+    fn explain(&self) -> String {
+        self.text.clone()
+    }
+}
+
+impl Closure {
+    /// Makes one row of each.
+    pub(crate) fn map<T: Record, U: Record>(
+        function: impl Fn(T) -> U + Send + Sync + 'static,
+    ) -> Closure {
+        let text = format!("map {} to {}", name_of::<T>(), name_of::<U>());
+        let apply = Box::new(move |input: &Change| {
+            let made = T::read(&input.rows)?.into_iter().map(&function).collect();
+            Ok(Change { rows: U::write(made)?, weights: input.weights.clone() })
+        });
+        Closure { schema: U::schema(), text, apply }
+    }
+
+    /// Keeps some rows.
+    pub(crate) fn filter<T: Record>(
+        function: impl Fn(&T) -> bool + Send + Sync + 'static,
+    ) -> Closure {
+        let apply = Box::new(move |input: &Change| {
+            let kept: BooleanArray =
+                T::read(&input.rows)?.iter().map(|record| Some(function(record))).collect();
+            let weights = input.weights.as_ref().map(|weights| filter(weights, &kept));
+            let weights = weights.transpose()?.map(|w| w.as_primitive::<Int64Type>().clone());
+            Ok(Change { rows: filter_record_batch(&input.rows, &kept)?, weights })
+        });
+        Closure { schema: T::schema(), text: format!("filter {}", name_of::<T>()), apply }
+    }
+
+    /// Makes any number of rows of each.
+    pub(crate) fn flat_map<T: Record, U: Record, I: IntoIterator<Item = U>>(
+        function: impl Fn(T) -> I + Send + Sync + 'static,
+    ) -> Closure {
+        let text = format!("flat map {} to {}", name_of::<T>(), name_of::<U>());
+        let apply = Box::new(move |input: &Change| {
+            let (mut made, mut origins) = (Vec::new(), Vec::new());
+            for (row, record) in (0..).zip(T::read(&input.rows)?) {
+                made.extend(function(record));
+                origins.resize(made.len(), row);
+            }
+            let weights = weights_of(input, origins)?;
+            Ok(Change { rows: U::write(made)?, weights })
+        });
+        Closure { schema: U::schema(), text, apply }
+    }
+
+    /// Makes columns of some rows: for what reads columns and not structs.
+    pub(crate) fn columns<T: Record>(
+        schema: SchemaRef,
+        text: String,
+        make: impl Fn(Vec<T>) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
+    ) -> Closure {
+        let made = schema.clone();
+        let apply = Box::new(move |input: &Change| {
+            let columns = make(T::read(&input.rows)?)?;
+            let rows = RecordBatch::try_new(made.clone(), columns)?;
+            Ok(Change { rows, weights: input.weights.clone() })
+        });
+        Closure { schema, text, apply }
+    }
+
+    /// Gives columns the names of `U`'s fields.
+    pub(crate) fn rename<U: Record>() -> Closure {
+        let apply = Box::new(move |input: &Change| {
+            let columns = input.rows.columns().to_vec();
+            let rows = RecordBatch::try_new(U::schema(), columns).map_err(|error| {
+                thalweg_types::Error::data(format!("a row is no {}: {error}", name_of::<U>()))
+            })?;
+            Ok(Change { rows, weights: input.weights.clone() })
+        });
+        Closure { schema: U::schema(), text: format!("as {}", name_of::<U>()), apply }
+    }
+}
+
+fn weights_of(input: &Change, origins: Vec<u32>) -> Result<Option<Int64Array>> {
+    let Some(weights) = &input.weights else { return Ok(None) };
+    let taken = take(weights, &UInt32Array::from(origins), None)?;
+    Ok(Some(taken.as_primitive::<Int64Type>().clone()))
+}
+
+/// A watermark that follows the greatest time, at a distance.
+pub(crate) struct Behind<T, F> {
+    pub(crate) time: F,
+    pub(crate) delay_ms: i64,
+    pub(crate) record: PhantomData<fn(T)>,
+}
+
+impl<T, F> fmt::Debug for Behind<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "time of {} - {} ms", name_of::<T>(), self.delay_ms)
+    }
+}
+
+impl<T: Record, F: Fn(&T) -> Timestamp + Send + Sync> Watermarker for Behind<T, F> {
+    fn watermark(&self, rows: &RecordBatch) -> Result<Option<EventTime>> {
+        let greatest = T::read(rows)?.iter().map(&self.time).max();
+        Ok(greatest.map(|time| {
+            EventTime((time.0.saturating_sub(self.delay_ms)).saturating_mul(1_000_000))
+        }))
+    }
+
+    fn explain(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// Returns a shared function that can stand in a plan.
+pub(crate) fn shared(closure: Closure) -> Arc<dyn Transform> {
+    Arc::new(closure)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use thalweg_plan::connector::Connector;
+use thalweg_plan::sink::Sink;
+use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
+
+use super::*;
+use crate::{count, sum};
+
+crate::record! {
+    struct Sale { shop: String, cents: i64, at: Timestamp }
+}
+
+crate::record! {
+    struct Total { start: Timestamp, end: Timestamp, shop: String, sales: i64, cents: Option<i64> }
+}
+
+/// A table that can be planned and not read.
+#[derive(Debug)]
+struct Nothing;
+
+impl Connector for Nothing {
+    fn name(&self) -> &'static str {
+        "nothing"
+    }
+
+    fn validate(&self, table: &TableSpec) -> Result<()> {
+        table.options.only(&["connector"])
+    }
+
+    fn source(&self, table: &TableSpec, _: &[usize]) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(Unread(table.schema.clone())))
+    }
+
+    fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
+        Err(Error::invalid(format!("`{}` can only be read", table.name)))
+    }
+}
+
+#[derive(Debug)]
+struct Unread(SchemaRef);
+
+#[async_trait::async_trait]
+impl Source for Unread {
+    fn connector(&self) -> &str {
+        "nothing"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.0.clone()
+    }
+
+    fn replay(&self) -> Replay {
+        Replay::Exact
+    }
+
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    async fn enumerate(&self, _: &[Split]) -> Result<Discovery> {
+        Ok(Discovery::default())
+    }
+
+    async fn reader(&self, _: &Split, _: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
+        Err(Error::internal("a test read a table that is only planned"))
+    }
+}
+
+fn job() -> Job {
+    Job::new(Registry::new(vec![Arc::new(Nothing)]))
+}
+
+fn sales(job: &Job) -> Stream<Sale> {
+    let source = job.source::<Sale>("sales", "nothing", &[]);
+    source.watermark(|sale: &Sale| sale.at, Duration::from_secs(5)).stream().unwrap()
+}
+
+fn kinds(plan: &Plan) -> Vec<String> {
+    plan.nodes.iter().map(|node| node.operator.0.clone()).collect()
+}
+
+/// Would fail if a windowed aggregation were another dataflow than that of SQL, or lost its
+/// watermark on the way.
+#[test]
+fn windows_are_aggregated_on_both_sides_of_the_exchange() {
+    let job = job();
+    let window = Window::hop(Duration::from_secs(2), Duration::from_secs(10));
+    let totals = sales(&job)
+        .filter(|sale| sale.cents > 0)
+        .map(|sale| sale)
+        .key_by(|sale: &Sale| sale.shop.clone())
+        .window(window, |sale| sale.at)
+        .aggregate::<Total>("totals", vec![count(), sum(|sale: &Sale| sale.cents)]);
+    let node = totals.unwrap().node;
+    let plan = job.plan();
+    let expected = [
+        "sales/Source-1",
+        "/Map-1",
+        "totals/PreAggregate-1",
+        "totals/WindowAggregate-1",
+        "totals/Map-1",
+    ];
+    assert_eq!(kinds(&plan), expected, "functions in a row are one chain");
+    assert_eq!(plan.node(node).schema, Total::schema());
+    assert!(!plan.node(node).is_updating);
+    assert_eq!(plan.node(node).domains.len(), 1);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let refused = |error: Error| error.to_string();
+    let job = job();
+    let keyed = || sales(&job).key_by(|sale: &Sale| sale.shop.clone());
+    let error = keyed().aggregate::<Total>("totals", vec![count()]).err().unwrap();
+    assert!(refused(error).contains("are of other types than the fields of the struct"));
+    let error = keyed().aggregate::<Total>("t", vec![sum(|sale: &Sale| sale.shop.clone())]);
+    assert!(refused(error.err().unwrap()).contains("SUM of Utf8View is not supported"));
+    let none = Window::hop(Duration::from_secs(2), Duration::from_secs(5));
+    let windowed = keyed().window(none, |sale| sale.at);
+    let error = windowed.aggregate::<Total>("t", vec![count()]).err().unwrap();
+    assert!(refused(error).contains("there are no windows HOP(2000, 5000)"));
+    let error = job.source::<Sale>("sales", "nothin", &[]).stream().err().unwrap();
+    assert!(refused(error).contains("unknown connector 'nothin'"));
+}
