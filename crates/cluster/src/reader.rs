@@ -101,10 +101,11 @@ impl Reader {
     }
 
     fn read(&mut self, assignment: Assignment) -> Result<()> {
-        let Assignment { split, offset, watermark } = assignment;
+        let Assignment { split, number, offset, watermark } = assignment;
         let opened = SourceItem::Opened {
             split: split.id.clone(),
             sequence: split.sequence.clone(),
+            number,
             offset: offset.clone(),
             watermark,
         };

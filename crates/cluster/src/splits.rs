@@ -17,6 +17,8 @@ use thalweg_types::{EventTime, SplitId};
 pub struct Assignment {
     /// The split.
     pub split: Split,
+    /// Which one it is, in the order of discovery.
+    pub number: usize,
     /// Where to go on; `None` for its start.
     pub offset: Option<Offset>,
     /// Its watermark when it was last cut.
@@ -104,8 +106,10 @@ impl Splits {
         match self.waiting.pop_front() {
             Some(id) => {
                 let state = &self.states[&id];
+                let number = self.order.iter().position(|known| *known == id).unwrap_or_default();
                 Answer::Read(Box::new(Assignment {
                     split: split_of(state),
+                    number,
                     offset: state.offset.clone().map(Offset),
                     watermark: EventTime(state.watermark),
                 }))

@@ -45,6 +45,8 @@ pub enum SourceItem {
         split: SplitId,
         /// Its sequence.
         sequence: String,
+        /// Which of the source's splits it is, in their order.
+        number: usize,
         /// Where it was opened, where that is not its start.
         offset: Option<Offset>,
         /// Its watermark when it was last seen.

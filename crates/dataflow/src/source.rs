@@ -75,6 +75,8 @@ struct Taken {
 
 /// A split as the source operator sees it.
 struct OpenSplit {
+    sequence: String,
+    number: usize,
     offset: Option<Offset>,
     watermark: EventTime,
     is_idle: bool,
@@ -96,6 +98,9 @@ pub struct SourceInstance {
     /// Splits at their end that no cut has named yet.
     finished: Vec<SplitProgress>,
     begun: BTreeSet<String>,
+    /// The split that ended last. One of its sequence that follows it begins with its watermark:
+    /// else small splits would show none between one's end and the next one's rows.
+    last: Option<OpenSplit>,
     is_ended: bool,
     /// What was reported last: waiting bytes (coarsely), watermark, finished.
     reported: Option<(usize, Option<EventTime>, bool)>,
@@ -127,6 +132,7 @@ impl SourceInstance {
             open: BTreeMap::new(),
             finished: Vec::new(),
             begun: BTreeSet::new(),
+            last: None,
             is_ended: false,
             reported: None,
             rows: 0,
@@ -154,9 +160,13 @@ impl SourceInstance {
 
     fn take_item(&mut self, item: SourceItem, taken: &mut Taken) {
         match item {
-            SourceItem::Opened { split, sequence, offset, watermark } => {
+            SourceItem::Opened { split, sequence, number, offset, watermark } => {
                 self.begun.extend([hold_of_sequence(&sequence), hold_of_split(&split)]);
-                self.open.insert(split, OpenSplit { offset, watermark, is_idle: false });
+                let before = self.last.as_ref();
+                let before = before.filter(|l| l.sequence == sequence && l.number < number);
+                let watermark = before.map_or(watermark, |last| last.watermark.max(watermark));
+                let open = OpenSplit { sequence, number, offset, watermark, is_idle: false };
+                self.open.insert(split, open);
             }
             SourceItem::Rows { split, rows, bad, bad_count, next, watermark } => {
                 if let Some(open) = self.open.get_mut(&split) {
@@ -189,6 +199,7 @@ impl SourceInstance {
             SourceItem::Finished(split) => {
                 if let Some(open) = self.open.remove(&split) {
                     self.finished.push(progress(&split, &open, true));
+                    self.last = Some(open);
                 }
             }
             SourceItem::End => self.is_ended = true,
