@@ -131,6 +131,37 @@ fn a_state_directory_has_a_life() {
     assert!(place.succeed(&["state", "show", "state"]).contains("operator o/Aggregate-1"));
 }
 
+/// Would fail if a job that goes on read old files again, or no new ones; or if a changed stateless
+/// part, other options of a sink or other workers were taken for another job.
+#[test]
+fn a_finished_job_goes_on_with_new_files() {
+    let place = Place::new();
+    place.write("in/1.txt", "a b\n");
+    let job = |filter: &str, options: &str| {
+        format!(
+            "CREATE TABLE lines (line STRING)
+             WITH ('connector'='filesystem','path'='in','format'='raw');
+             CREATE TABLE o (word STRING, n BIGINT) WITH
+             ('connector'='filesystem','path'='out','format'='debezium-json'{options});
+             INSERT INTO o SELECT word, COUNT(*) FROM lines
+             CROSS JOIN UNNEST(SPLIT(line, ' ')) AS t(word) {filter} GROUP BY word"
+        )
+    };
+    let run = |script: &str, more: &[&str]| {
+        place.succeed(&[&["run", "-e", script, "--state-dir", "state"], more].concat())
+    };
+    run(&job("", ""), &[]);
+    assert_eq!(place.published("out").len(), 2);
+    place.write("in/2.txt", "b c\n");
+    let rolled = ", 'sink.rolling-policy.file-size'='1mb'";
+    run(&job("WHERE word <> 'c'", rolled), &["--continue", "--workers", "3"]);
+    let lines: Vec<String> = place.published("out").into_keys().collect();
+    assert!(!lines.iter().any(|line| line.contains("\"word\":\"c\"")), "{lines:?}");
+    let updated = lines.iter().filter(|line| line.contains("\"word\":\"b\",\"n\":2")).count();
+    assert_eq!(updated, 1, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("\"word\":\"a\"")).count(), 1, "{lines:?}");
+}
+
 /// Would fail if rows from a pipe or a socket were lost, or waited for the end of the input.
 #[test]
 fn lines_stream_from_pipes_and_sockets() {

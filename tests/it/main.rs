@@ -8,6 +8,7 @@ mod command_line;
 mod crash;
 mod examples;
 mod generators;
+mod object_store;
 mod oracle;
 mod processes;
 mod support;
