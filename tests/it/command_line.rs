@@ -204,3 +204,31 @@ fn lines_stream_from_pipes_and_sockets() {
     drop(peer);
     assert!(child.wait().unwrap().success());
 }
+
+/// Would fail if a job that waits for a slow reader of its output were never woken again: more is
+/// shown here than its queues hold.
+#[test]
+fn a_slow_reader_gets_everything() {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    let place = Place::new();
+    let script = "CREATE TABLE t (n BIGINT, word STRING) WITH ('connector' = 'datagen',
+        'rows-per-second' = '10000000', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1',
+        'fields.n.end' = '600000', 'fields.word.length' = '90'); SELECT n, word FROM t";
+    let mut command = place.command(&["run", "-e", script, "--output", "csv", "--workers", "2"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    // Let all queues fill first.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let (mut lines, mut block) = (0, vec![0; 1 << 20]);
+    loop {
+        let count = output.read(&mut block).unwrap();
+        if count == 0 {
+            break;
+        }
+        lines += block[..count].iter().filter(|byte| **byte == b'\n').count();
+    }
+    assert_eq!(lines, 600_001);
+    assert!(child.wait().unwrap().success());
+}

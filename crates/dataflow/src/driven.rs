@@ -99,12 +99,17 @@ pub fn driven<'scope>(
     let (first, first_stream) = builder.new_output::<Container>();
     let (second, second_stream) = builder.new_output::<Container>();
     let outputs = [first, second].map(OutputBuilder::<_, NoopBuilder<Container>>::from);
-    let waker = scope.worker().sync_activator_for(builder.operator_info().address.to_vec());
+    let address = builder.operator_info().address.to_vec();
+    let waker = || {
+        let activator = scope.worker().sync_activator_for(address.clone());
+        move || {
+            // A worker that is gone needs no waking.
+            let _ = activator.activate();
+        }
+    };
     let mut driver = Driver::new(node, operator, schemas, around);
-    driver.sent.wake_by(move || {
-        // A worker that is gone needs no waking.
-        let _ = waker.activate();
-    });
+    driver.sent.wake_by(waker());
+    driver.operator.resumed_by(Box::new(waker()));
     let mut outputs = outputs;
     builder.build(move |capabilities| {
         driver.capabilities = capabilities;

@@ -115,6 +115,12 @@ pub trait Operator {
         Ok(Step::Done)
     }
 
+    /// Is told once, before all else, what to call when it can go on after a [`Step::More`] for which
+    /// something behind it was the reason, and not its full outputs.
+    fn resumed_by(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
+        drop(wake);
+    }
+
     /// Returns the earliest wall-clock time at which a close is needed even without rows.
     fn wake(&self) -> Option<EventTime> {
         None

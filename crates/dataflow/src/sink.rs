@@ -52,6 +52,10 @@ impl Operator for SinkOperator {
         Ok(self.step())
     }
 
+    fn resumed_by(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.port.operator.set(wake);
+    }
+
     fn resume(&mut self, _: &mut Output) -> Result<Step> {
         Ok(self.step())
     }
