@@ -1,9 +1,12 @@
 //! Errors and summaries for people, on standard error.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use thalweg_cluster::Outcome;
 use thalweg_cluster::coordinator::End;
+use thalweg_cluster::options::{Progress, Watcher};
 use thalweg_types::{Error, ErrorKind, Place};
 
 use crate::arguments::ScriptText;
@@ -51,6 +54,28 @@ pub(crate) fn hush_connections() {
             usual(panic);
         }
     }));
+}
+
+/// Clears the line of the cursor.
+const CLEAR: &str = "\r\x1b[K";
+
+/// Returns who shows the progress of a run on a terminal, in a line that is written again and again;
+/// nobody where there is no terminal, or where rows are shown on it.
+pub(crate) fn watcher(shows_rows: bool) -> Option<Watcher> {
+    let is_free = !(shows_rows && std::io::stdout().is_terminal());
+    (is_free && std::io::stderr().is_terminal()).then(|| {
+        Watcher(Arc::new(|progress| {
+            let Progress { elapsed, rows, rate, watermark, lag } = progress;
+            let seconds = elapsed.as_secs();
+            let time = match (watermark, lag) {
+                (Some(watermark), Some(lag)) => {
+                    format!(", watermark {watermark}, {:.1} s behind", lag.as_secs_f64())
+                }
+                _ => String::new(),
+            };
+            eprint!("{CLEAR}{seconds} s: {rows} rows in, {rate:.0} rows/s{time}");
+        }))
+    })
 }
 
 /// Prints an error: message, place, the line it points at with a caret, and what to do.
@@ -113,6 +138,9 @@ pub(crate) fn summarize(outcome: &Outcome) {
         End::Aborted => "Stopped at once",
     };
     let out: u64 = outcome.rows_out.values().sum();
+    if std::io::stderr().is_terminal() {
+        eprint!("{CLEAR}");
+    }
     eprintln!(
         "{how} after {:.2} s: {} rows in, {out} out, {} late, {} bad, {} checkpoints.",
         outcome.elapsed.as_secs_f64(),

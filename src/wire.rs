@@ -9,8 +9,8 @@ use thalweg_cluster::options::{CHECKPOINT_INTERVAL, Launch};
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_connectors::print::{Shown, Style};
 use thalweg_plan::connector::{Registry, parse_duration};
-use thalweg_plan::explain;
 use thalweg_plan::sink::Sink;
+use thalweg_plan::{NodeKind, explain};
 use thalweg_sql::{Planner, Script};
 use thalweg_types::{Error, Result};
 
@@ -35,8 +35,13 @@ pub(crate) fn planner(style: Style, limit: Option<u64>) -> Planner {
 pub(crate) fn run(arguments: &RunArguments, text: &ScriptText) -> Result<ExitCode> {
     let script = planner(arguments.output.style(), arguments.limit).plan(&text.text)?;
     script.outputs.iter().for_each(|output| println!("{output}"));
-    let options = options(arguments, text, &script)?;
+    let mut options = options(arguments, text, &script)?;
     let Some(plan) = script.plan else { return Ok(ExitCode::SUCCESS) };
+    let shows_rows = plan.nodes.iter().any(|node| match &node.kind {
+        NodeKind::Sink(sink) => sink.sink.is_local(),
+        _ => false,
+    });
+    options.watcher = report::watcher(shows_rows);
     script.notices.iter().for_each(|notice| eprintln!("note: {notice}"));
     let runtime = runtime()?;
     let (control, inbox) = Control::new();
@@ -95,6 +100,7 @@ fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Resu
         is_fresh: arguments.fresh,
         continues: arguments.continues,
         stats: arguments.stats.clone(),
+        watcher: None,
         holder: format!("process {} running `{}`", std::process::id(), text.name),
     })
 }

@@ -232,3 +232,24 @@ fn a_slow_reader_gets_everything() {
     assert_eq!(lines, 600_001);
     assert!(child.wait().unwrap().success());
 }
+
+/// Would fail if a terminal were told nothing, or if something else than a terminal were told.
+#[test]
+fn a_terminal_gets_a_line_of_progress() {
+    let place = Place::new();
+    let script = "CREATE TABLE t (n BIGINT, at TIMESTAMP(3),
+        WATERMARK FOR at AS at - INTERVAL '1' SECOND) WITH ('connector' = 'datagen',
+        'rows-per-second' = '1000', 'number-of-rows' = '1600');
+        CREATE TABLE o (n BIGINT) WITH ('connector' = 'blackhole'); INSERT INTO o SELECT n FROM t";
+    place.write("job.sql", script);
+    let spawn = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", spawn, env!("CARGO_BIN_EXE_thalweg"), "run"]).arg(place.path("job.sql"));
+    let shown = command.output().unwrap();
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success(), "{text}");
+    assert!(text.contains("1 s: ") && text.contains(" rows/s, watermark 20"), "{text}");
+    assert!(text.contains("1600 rows in"), "{text}");
+    let output = place.run(&["run", "job.sql"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("rows/s"));
+}

@@ -1,7 +1,10 @@
 //! How a job is run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use thalweg_types::EventTime;
 
 /// How to start another process of the job.
 #[derive(Clone, Debug)]
@@ -12,6 +15,31 @@ pub struct Launch {
     pub command: String,
     /// What it makes the plan from; it goes over the connection.
     pub script: String,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Time since the run began.
+    pub elapsed: Duration,
+    /// Rows that the sources have handed over in this run.
+    pub rows: u64,
+    /// Rows per second since the last time.
+    pub rate: f64,
+    /// The least watermark that a sink has seen, where there are watermarks.
+    pub watermark: Option<EventTime>,
+    /// By how much that is behind the wall clock.
+    pub lag: Option<Duration>,
+}
+
+/// Is told each second how far a run has come.
+#[derive(Clone)]
+pub struct Watcher(pub Arc<dyn Fn(&Progress) + Send + Sync>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 /// Options of one run.
@@ -35,6 +63,8 @@ pub struct RunOptions {
     pub continues: bool,
     /// Where to write counters each second, as NDJSON.
     pub stats: Option<PathBuf>,
+    /// Who is told each second how far the run has come.
+    pub watcher: Option<Watcher>,
     /// Who runs it, for whoever finds the state directory locked.
     pub holder: String,
 }
@@ -55,6 +85,7 @@ impl RunOptions {
             is_fresh: false,
             continues: false,
             stats: None,
+            watcher: None,
             holder: format!("process {} running `{job}`", std::process::id()),
         }
     }

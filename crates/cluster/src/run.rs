@@ -18,6 +18,7 @@ use thalweg_plan::node::NodeKind;
 use thalweg_storage::checkpoint::Manifest;
 use thalweg_storage::lock::StateDirLock;
 use thalweg_storage::{CheckpointLog, ObjectStore};
+use thalweg_types::clock::{Clock, SystemClock};
 use thalweg_types::{AttemptId, Epoch, Error, EventTime, JobId, KeyGroups, Result};
 use tokio::runtime::Handle;
 
@@ -27,7 +28,7 @@ use crate::fault::is_planted;
 use crate::group::Group;
 use crate::mesh::Agreement;
 use crate::message::{Message, Stop, Tell};
-use crate::options::RunOptions;
+use crate::options::{RunOptions, Watcher};
 use crate::orders::{Counts, Invitation};
 use crate::splits::Splits;
 use crate::stats::Meter;
@@ -277,24 +278,39 @@ impl Run<'_> {
         })
     }
 
-    /// Starts the thread that writes statistics; it ends when what is returned is dropped.
+    /// Starts the thread that writes statistics and tells the progress; it ends when what is returned is dropped.
     fn statistics(&self, meter: Meter) -> Result<Option<Statistics>> {
-        let Some(path) = &self.options.stats else { return Ok(None) };
-        let mut file = File::create(path).map_err(|error| {
-            Error::failed(format!("cannot write statistics to `{}`: {error}", path.display()))
-        })?;
+        let watcher = self.options.watcher.clone();
+        if self.options.stats.is_none() && watcher.is_none() {
+            return Ok(None);
+        }
+        let file = self.options.stats.as_ref().map(|path| {
+            File::create(path).map_err(|error| {
+                Error::failed(format!("cannot write statistics to `{}`: {error}", path.display()))
+            })
+        });
+        let mut file = file.transpose()?;
         let (over, is_over) = channel::<()>();
         let (began, plan) = (self.began, self.plan.clone());
         let thread = std::thread::spawn(move || {
+            let mut last = (Duration::ZERO, 0);
             loop {
                 let waited = is_over.recv_timeout(Duration::from_secs(1));
-                let elapsed = began.elapsed().as_millis() as u64;
-                if let Err(error) = stats::write(&plan, &meter.read(), elapsed, &mut file) {
+                let (elapsed, counts) = (began.elapsed(), meter.read());
+                if let Some(to) = &mut file
+                    && let Err(error) = stats::write(&plan, &counts, elapsed.as_millis() as u64, to)
+                {
                     tracing::warn!(%error, "Statistics are no longer written.");
-                    return;
+                    file = None;
                 }
                 if waited != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                     return;
+                }
+                if let Some(Watcher(watch)) = &watcher {
+                    let now = SystemClock.now();
+                    let progress = stats::progress(&plan, &counts, (elapsed, now), last);
+                    last = (elapsed, progress.rows);
+                    watch(&progress);
                 }
             }
         });

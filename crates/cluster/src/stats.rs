@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use thalweg_dataflow::stats::Counters;
-use thalweg_plan::Plan;
+use thalweg_plan::{NodeKind, Plan};
 use thalweg_types::{Error, EventTime, Result};
 
 use crate::attempt::{Attempt, counts};
 use crate::group::Group;
+use crate::options::Progress;
 use crate::orders::Counts;
 
 #[derive(Serialize)]
@@ -84,5 +86,34 @@ impl Meter {
             all.extend(others.values().flatten().cloned());
         }
         all
+    }
+}
+
+/// Returns how far a run has come, given the time and the rows of the last time; `now` is the wall
+/// clock.
+pub fn progress(
+    plan: &Plan,
+    workers: &Counts,
+    (elapsed, now): (Duration, EventTime),
+    (before, rows_before): (Duration, u64),
+) -> Progress {
+    let of = |wanted: fn(&NodeKind) -> bool| {
+        workers.iter().flat_map(move |counts| {
+            let nodes = plan.nodes.iter().zip(counts);
+            nodes.filter(move |(node, _)| wanted(&node.kind)).map(|(_, counted)| counted)
+        })
+    };
+    let rows = of(|kind| matches!(kind, NodeKind::Source(_))).map(|c| c.rows_out).sum::<u64>();
+    let watermark = of(|kind| matches!(kind, NodeKind::Sink(_))).map(|c| c.watermark).min();
+    let known = (EventTime::MIN.0 + 1)..EventTime::MAX.0;
+    let watermark = watermark.filter(|watermark| known.contains(watermark)).map(EventTime);
+    let seconds = elapsed.saturating_sub(before).as_secs_f64().max(1e-3);
+    Progress {
+        elapsed,
+        rows,
+        rate: rows.saturating_sub(rows_before) as f64 / seconds,
+        watermark,
+        lag: watermark
+            .map(|watermark| Duration::from_nanos(now.0.saturating_sub(watermark.0).max(0) as u64)),
     }
 }
