@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180), decoded straight into columns.
+//! Comma-separated values (RFC 4180), decoded straight into columns, and written.
 //!
 //! | Option | Meaning |
 //! |---|---|
@@ -14,13 +14,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use arrow::array::{Array, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_plan::connector::Options;
 use thalweg_types::{Error, Result};
 
 use super::column::{self, Column};
-use super::{Decoded, Decoder, Malformed};
+use super::{Decoded, Decoder, Malformed, text};
 
 /// Options of the format.
 pub const OPTIONS: [&str; 5] = [
@@ -31,12 +32,76 @@ pub const OPTIONS: [&str; 5] = [
     "csv.header",
 ];
 
+/// How fields are told apart; ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// Stands between fields.
+    pub delimiter: u8,
+    /// Stands around fields that hold something special.
+    pub quote: u8,
+    /// A field without quotes that means NULL.
+    pub null: Option<String>,
+}
+
+impl Default for Dialect {
+    fn default() -> Dialect {
+        Dialect { delimiter: b',', quote: b'"', null: None }
+    }
+}
+
+impl Dialect {
+    /// Returns the dialect of a table.
+    ///
+    /// # Errors
+    /// `Invalid` if an option is not one ASCII character.
+    pub fn of(options: &Options) -> Result<Dialect> {
+        let usual = Dialect::default();
+        Ok(Dialect {
+            delimiter: character(options, "csv.field-delimiter", usual.delimiter)?,
+            quote: character(options, "csv.quote-character", usual.quote)?,
+            null: options.get("csv.null-literal").map(str::to_owned),
+        })
+    }
+
+    /// Writes a row: quoted where it must be; NULL is its literal, or nothing, and '' is `""`.
+    pub fn write(&self, rows: &RecordBatch, row: usize, out: &mut String) {
+        let mut field = String::new();
+        for (index, column) in rows.columns().iter().enumerate() {
+            if index > 0 {
+                out.push(char::from(self.delimiter));
+            }
+            if column.is_null(row) {
+                out.push_str(self.null.as_deref().unwrap_or_default());
+                continue;
+            }
+            field.clear();
+            text::write_value(column, row, &mut field);
+            self.write_field(&field, out);
+        }
+    }
+
+    /// Writes one field that is not NULL.
+    pub fn write_field(&self, field: &str, out: &mut String) {
+        let (delimiter, quote) = (char::from(self.delimiter), char::from(self.quote));
+        let special = |c: char| c == delimiter || c == quote || matches!(c, '\n' | '\r');
+        let is_null = self.null.as_deref() == Some(field);
+        if is_null || field.is_empty() || field.contains(special) {
+            out.push(quote);
+            field.chars().for_each(|c| {
+                out.extend((c == quote).then_some(quote));
+                out.push(c);
+            });
+            out.push(quote);
+        } else {
+            out.push_str(field);
+        }
+    }
+}
+
 /// Decodes records of CSV.
 #[derive(Debug)]
 pub struct CsvDecoder {
-    delimiter: u8,
-    quote: u8,
-    null: Option<String>,
+    dialect: Dialect,
     has_comments: bool,
     has_header: bool,
     schema: SchemaRef,
@@ -61,9 +126,7 @@ impl CsvDecoder {
         let schema = Arc::new(schema.project(columns)?);
         let made = schema.fields().iter().map(|field| Column::new(field));
         Ok(CsvDecoder {
-            delimiter: character(options, "csv.field-delimiter", b',')?,
-            quote: character(options, "csv.quote-character", b'"')?,
-            null: options.get("csv.null-literal").map(str::to_owned),
+            dialect: Dialect::of(options)?,
             has_comments: options.flag("csv.allow-comments")?.unwrap_or(false),
             has_header: options.flag("csv.header")?.unwrap_or(false),
             places,
@@ -75,8 +138,8 @@ impl CsvDecoder {
     /// Returns where the record that begins `block` ends, behind its line feed.
     fn end_of_first(&self, block: &[u8]) -> Option<usize> {
         let mut is_quoted = false;
-        for at in memchr::memchr2_iter(self.quote, b'\n', block) {
-            if block[at] == self.quote {
+        for at in memchr::memchr2_iter(self.dialect.quote, b'\n', block) {
+            if block[at] == self.dialect.quote {
                 // A doubled quote opens and closes at once.
                 is_quoted = !is_quoted;
             } else if !is_quoted {
@@ -106,16 +169,17 @@ impl CsvDecoder {
 
     /// Returns the first field, whether it had quotes, and what is behind its delimiter.
     fn field<'t>(&self, text: &'t str) -> Result<(Cow<'t, str>, bool, Option<&'t str>), String> {
-        let (quote, delimiter) = (char::from(self.quote), char::from(self.delimiter));
+        let Dialect { quote: quote_byte, delimiter: delimiter_byte, .. } = self.dialect;
+        let (quote, delimiter) = (char::from(quote_byte), char::from(delimiter_byte));
         let Some(mut rest) = text.strip_prefix(quote) else {
-            return Ok(match memchr::memchr(self.delimiter, text.as_bytes()) {
+            return Ok(match memchr::memchr(delimiter_byte, text.as_bytes()) {
                 Some(end) => (Cow::from(&text[..end]), false, Some(&text[end + 1..])),
                 None => (Cow::from(text), false, None),
             });
         };
         let mut field = Cow::from("");
         loop {
-            let end = memchr::memchr(self.quote, rest.as_bytes());
+            let end = memchr::memchr(quote_byte, rest.as_bytes());
             let end = end.ok_or_else(|| "a quote is not closed".to_owned())?;
             match field.is_empty() {
                 true => field = Cow::from(&rest[..end]),
@@ -141,7 +205,8 @@ impl CsvDecoder {
         let declared = self.schema.field(place);
         let is_text = matches!(declared.data_type(), DataType::Utf8 | DataType::Utf8View);
         let is_null = !is_quoted
-            && (self.null.as_deref() == Some(field) || (field.trim().is_empty() && !is_text));
+            && (self.dialect.null.as_deref() == Some(field)
+                || (field.trim().is_empty() && !is_text));
         if is_null && !declared.is_nullable() {
             return Err(format!("column `{}`: NULL in a NOT NULL column", declared.name()));
         }

@@ -6,6 +6,7 @@ use thalweg_plan::connector::Options;
 use thalweg_plan::sink::Accepts;
 use thalweg_types::{Change, Error, Result};
 
+use super::csv::Dialect;
 use super::{text, unknown};
 
 /// Formats that can be written line by line.
@@ -16,8 +17,8 @@ const WRITABLE: [&str; 4] = ["json", "csv", "raw", "debezium-json"];
 pub enum Encoder {
     /// One object a line.
     Json,
-    /// RFC 4180, with this delimiter.
-    Csv(char),
+    /// RFC 4180, in this dialect.
+    Csv(Dialect),
     /// The one text column as it is.
     Raw,
     /// `{"before":…,"after":…,"op":"c"|"d"}`, as Flink writes it.
@@ -32,14 +33,7 @@ impl Encoder {
     pub fn of(options: &Options, schema: &SchemaRef) -> Result<Encoder> {
         match super::of(options)? {
             "json" => Ok(Encoder::Json),
-            "csv" => {
-                let delimiter = options.get("csv.field-delimiter").unwrap_or(",");
-                let mut chars = delimiter.chars();
-                match (chars.next(), chars.next()) {
-                    (Some(delimiter), None) => Ok(Encoder::Csv(delimiter)),
-                    _ => Err(Error::invalid("option 'csv.field-delimiter' must be one character")),
-                }
-            }
+            "csv" => Ok(Encoder::Csv(Dialect::of(options)?)),
             "raw" if schema.fields().len() == 1 => Ok(Encoder::Raw),
             "raw" => Err(Error::invalid("format 'raw' needs a table of exactly one STRING column")),
             "debezium-json" => Ok(Encoder::Debezium),
@@ -69,7 +63,7 @@ impl Encoder {
         for row in 0..change.len() {
             match self {
                 Encoder::Json => write_object(&change.rows, row, out),
-                Encoder::Csv(delimiter) => write_csv(&change.rows, row, *delimiter, out),
+                Encoder::Csv(dialect) => dialect.write(&change.rows, row, out),
                 Encoder::Raw => write_plain(change.rows.column(0), row, out),
                 Encoder::Debezium => write_envelope(change, row, out),
             }
@@ -191,34 +185,6 @@ fn write_string(text: &str, out: &mut String) {
     }
     out.push_str(&text[plain..]);
     out.push('"');
-}
-
-/// Writes a row as RFC 4180 has it: quoted where it must be; NULL is nothing, '' is `""`.
-pub fn write_csv(rows: &RecordBatch, row: usize, delimiter: char, out: &mut String) {
-    let mut cell = String::new();
-    for (index, column) in rows.columns().iter().enumerate() {
-        if index > 0 {
-            out.push(delimiter);
-        }
-        if column.is_null(row) {
-            continue;
-        }
-        cell.clear();
-        text::write_value(column, row, &mut cell);
-        write_csv_cell(&cell, delimiter, out);
-    }
-}
-
-/// Writes one cell.
-pub fn write_csv_cell(cell: &str, delimiter: char, out: &mut String) {
-    let special = |c: char| c == delimiter || matches!(c, '"' | '\n' | '\r');
-    if cell.is_empty() || cell.contains(special) {
-        out.push('"');
-        out.push_str(&cell.replace('"', "\"\""));
-        out.push('"');
-    } else {
-        out.push_str(cell);
-    }
 }
 
 #[cfg(test)]

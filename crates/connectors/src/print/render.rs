@@ -5,7 +5,8 @@ use arrow::datatypes::DataType;
 use thalweg_types::Change;
 
 use super::Style;
-use crate::formats::encode::{write_csv, write_csv_cell, write_fields};
+use crate::formats::csv::Dialect;
+use crate::formats::encode::write_fields;
 use crate::formats::text::write_value;
 
 /// Writes rows in a style; `is_first` asks for the header, where the style has one.
@@ -40,7 +41,7 @@ pub(super) fn render(style: &Style, change: &Change, is_first: bool, out: &mut S
                     out.push_str(operation(change, row));
                     out.push(',');
                 }
-                write_csv(&change.rows, row, ',', out);
+                Dialect::default().write(&change.rows, row, out);
             }
             Style::Table => table_row(change, row, is_updating, out),
         }
@@ -91,7 +92,7 @@ fn csv_header(change: &Change, is_updating: bool, out: &mut String) {
         if index > 0 {
             out.push(',');
         }
-        write_csv_cell(field.name(), ',', out);
+        Dialect::default().write_field(field.name(), out);
     }
     out.push('\n');
 }

@@ -106,3 +106,29 @@ fn wrong_options_are_refused() {
     assert!(refused("csv.field-delimiter", "||").contains("not one ASCII character: '||'"));
     assert!(refused("csv.header", "maybe").contains("not true or false"));
 }
+
+/// Would fail if a value that was written were read as another one.
+#[test]
+fn what_is_written_reads_back() {
+    let text = "plain,1,2.5,3.14,2020-04-15 08:05:00.123,true\n\"n/a\",,,,,false\n\
+                \"a \"\"quoted\"\"; 'one'\nand more\",-7,1e3,0.5,2020-04-15T08:05:00Z,false\nn/a,2,,,,true\n";
+    let read = |options: &[(&str, &str)], text: &str| {
+        let decoded = decoder(options, &[0, 1, 2, 3, 4, 5]).decode(&Buffer::from(text.as_bytes()));
+        let decoded = decoded.unwrap();
+        assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
+        decoded.rows
+    };
+    let null = ("csv.null-literal", "n/a");
+    let rows = read(&[null], text);
+    let others = [("csv.field-delimiter", ";"), ("csv.quote-character", "'"), null];
+    for options in [&[null][..], &others] {
+        let made = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let dialect = Dialect::of(&Options(made.collect())).unwrap();
+        let mut written = String::new();
+        for row in 0..rows.num_rows() {
+            dialect.write(&rows, row, &mut written);
+            written.push('\n');
+        }
+        assert_eq!(read(options, &written), rows, "{written}");
+    }
+}

@@ -33,7 +33,7 @@ fn values_are_printed_as_their_format_has_them() {
                 {\"name\":\"\",\"price\":null,\"ratio\":\"NaN\",\"at\":null}\n";
     assert_eq!(encoded(Encoder::Json), json);
     let csv = "\"a \"\"b\"\",\n\",1.30,0.1,2020-04-15 08:05:00.000\n\"\",,NaN,\n";
-    assert_eq!(encoded(Encoder::Csv(',')), csv);
+    assert_eq!(encoded(Encoder::Csv(Dialect::default())), csv);
 }
 
 /// Would fail if a retraction looked like an insert.
