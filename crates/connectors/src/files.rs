@@ -6,6 +6,8 @@
 
 mod input;
 mod listing;
+
+mod parquet;
 mod sink;
 mod source;
 
@@ -48,6 +50,9 @@ impl Connector for Filesystem {
         options.bytes("sink.rolling-policy.file-size")?;
         options.bytes("scan.range-size")?;
         listing::Order::of(options)?;
+        if formats::of(options)? == "parquet" {
+            return Ok(());
+        }
         // A format that can neither be read nor written is wrong whatever the table is used for.
         let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
         let read = formats::decoder(options, &table.schema, &columns).map(|_| ());
@@ -56,7 +61,10 @@ impl Connector for Filesystem {
     }
 
     fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(source::FileSource::new(table, columns)?))
+        Ok(match formats::of(&table.options)? {
+            "parquet" => Arc::new(parquet::ParquetSource::new(table, columns)?),
+            _ => Arc::new(source::FileSource::new(table, columns)?),
+        })
     }
 
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {

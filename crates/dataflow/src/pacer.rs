@@ -133,8 +133,7 @@ impl Pacer {
     /// Takes what arrived, and returns the epochs to open and when to ask again.
     fn step(&mut self, capability: &Capability<u64>) -> (Vec<EpochInfo>, Option<Duration>) {
         debug_assert!(*capability.time() <= self.next.0);
-        self.take_reports();
-        self.take_commands();
+        self.hear();
         self.take_progress();
         let mut infos = Vec::new();
         loop {
@@ -149,6 +148,15 @@ impl Pacer {
                 return (infos, None);
             }
         }
+    }
+
+    /// Takes what was said since the last time.
+    ///
+    /// Commands first: the hold of a split is sent before any later split is given out, so it must
+    /// be there before a report of the later one can raise the watermark.
+    fn hear(&mut self) {
+        self.take_commands();
+        self.take_reports();
     }
 
     fn take_reports(&mut self) {
@@ -268,3 +276,6 @@ impl Pacer {
         info
     }
 }
+
+#[cfg(test)]
+mod tests;

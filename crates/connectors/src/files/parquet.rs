@@ -1,0 +1,187 @@
+//! Reads Parquet files, each from its first row to its last; only the columns that are needed.
+//!
+//! Invariants: an offset is a number of rows, so reading on gives the same rows; a file whose size
+//! changed since it was found is refused by name.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use serde::{Deserialize, Serialize};
+use thalweg_plan::connector::TableSpec;
+use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
+use thalweg_types::{Error, Result, SplitId, size};
+
+use super::listing::{Order, list};
+use super::local_path;
+
+/// Rows in a batch.
+const BATCH_ROWS: usize = 8192;
+
+/// A table of Parquet files.
+#[derive(Debug)]
+pub(super) struct ParquetSource {
+    path: String,
+    order: Order,
+    monitor: Option<Duration>,
+    schema: SchemaRef,
+}
+
+/// A file as it was found; stored in manifests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Found {
+    path: String,
+    bytes: u64,
+}
+
+impl ParquetSource {
+    pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<ParquetSource> {
+        let options = &table.options;
+        Ok(ParquetSource {
+            path: local_path(options.required("path")?)?.to_owned(),
+            order: Order::of(options)?,
+            monitor: options.duration("source.monitor-interval")?,
+            schema: Arc::new(table.schema.project(columns)?),
+        })
+    }
+}
+
+#[async_trait]
+impl Source for ParquetSource {
+    fn connector(&self) -> &str {
+        "filesystem"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn replay(&self) -> Replay {
+        Replay::Exact
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.monitor.is_none()
+    }
+
+    async fn enumerate(&self, known: &[Split]) -> Result<Discovery> {
+        let mut splits = Vec::new();
+        for found in list(&self.path, self.order)? {
+            let (path, bytes) = (found.path, found.bytes);
+            match known.iter().find(|split| split.sequence == path) {
+                Some(split) => check(split, bytes)?,
+                None => splits.push(Split {
+                    id: SplitId(path.clone()),
+                    sequence: path.clone(),
+                    payload: serde_json::to_string(&Found { path, bytes })
+                        .map_err(|error| Error::internal(error.to_string()))?,
+                }),
+            }
+        }
+        Ok(Discovery { splits, again: self.monitor })
+    }
+
+    async fn reader(&self, split: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
+        let path = &split.sequence;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::state(format!("file `{path}` vanished"))
+                .remedy("restore the file, or begin anew with --fresh"),
+            _ => Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error),
+        })?;
+        let bytes = file.metadata().map(|metadata| metadata.len());
+        let bytes =
+            bytes.map_err(|error| Error::failed(format!("cannot read `{path}`: {error}")))?;
+        check(split, bytes)?;
+        let at: u64 = from.map_or(Ok(0), |offset| offset.0.parse()).map_err(|error| {
+            Error::state(format!("offset of file `{path}` cannot be read: {error}"))
+        })?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file);
+        let builder = builder.map_err(|error| damaged(path, &error))?;
+        let roots = self.schema.fields().iter().map(|field| {
+            let found = builder.schema().index_of(field.name());
+            found
+                .map_err(|_| Error::data(format!("file `{path}` has no column `{}`", field.name())))
+        });
+        let roots = roots.collect::<Result<Vec<usize>>>()?;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        let rows = builder.with_batch_size(BATCH_ROWS).with_projection(mask);
+        let rows = rows.with_offset(usize::try_from(at).unwrap_or(usize::MAX)).build();
+        let rows = rows.map_err(|error| damaged(path, &error))?;
+        let (schema, path) = (self.schema.clone(), path.clone());
+        Ok(Box::new(ParquetReader { path, schema, rows, at }))
+    }
+}
+
+/// Checks that a file is as long as it was when it was found.
+fn check(split: &Split, bytes: u64) -> Result<()> {
+    let found: Found = serde_json::from_str(&split.payload)
+        .map_err(|error| Error::state(format!("split `{}` cannot be read: {error}", split.id)))?;
+    match found.bytes == bytes {
+        true => Ok(()),
+        false => Err(Error::state(format!(
+            "file `{}` changed: it had {} bytes and has {bytes}",
+            found.path, found.bytes
+        ))
+        .remedy("restore the file, or begin anew with --fresh")),
+    }
+}
+
+fn damaged(path: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::failed(format!("cannot read `{path}` as Parquet: {error}"))
+}
+
+struct ParquetReader {
+    path: String,
+    schema: SchemaRef,
+    rows: ParquetRecordBatchReader,
+    /// Rows before the next one.
+    at: u64,
+}
+
+impl ParquetReader {
+    /// Gives a column of the file the declared type.
+    fn column(&self, rows: &RecordBatch, index: usize) -> Result<ArrayRef> {
+        let field = self.schema.field(index);
+        let name = field.name();
+        let column = rows.column_by_name(name);
+        let column = column.ok_or_else(|| damaged(&self.path, &format!("no column `{name}`")))?;
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let column = cast_with_options(column, field.data_type(), &strict).map_err(|error| {
+            let (path, found) = (&self.path, column.data_type());
+            Error::data(format!(
+                "column `{name}` of file `{path}`, a {found}, does not fit: {error}"
+            ))
+        })?;
+        match column.null_count() > 0 && !field.is_nullable() {
+            true => Err(Error::data(format!(
+                "column `{name}` of file `{}` holds NULL and is declared NOT NULL",
+                self.path
+            ))),
+            false => Ok(column),
+        }
+    }
+}
+
+#[async_trait]
+impl SplitReader for ParquetReader {
+    async fn next(&mut self) -> Result<Option<SourceBatch>> {
+        let Some(rows) = self.rows.next() else { return Ok(None) };
+        let rows = rows.map_err(|error| damaged(&self.path, &error))?;
+        let columns = (0..self.schema.fields().len()).map(|index| self.column(&rows, index));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        self.at += rows.num_rows() as u64;
+        let (bytes, next) = (size::batch_bytes(&rows), Offset(self.at.to_string()));
+        Ok(Some(SourceBatch { rows, bad: Vec::new(), next, bytes }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
