@@ -77,6 +77,7 @@ impl Reader {
     }
 
     fn read_splits(&mut self) -> Result<()> {
+        assert!(!is_planted("panicking-reader") || self.worker.0 == 0, "planted: a reader panics");
         let mut asks = true;
         while !self.is_over() {
             if asks {
@@ -110,7 +111,6 @@ impl Reader {
             watermark,
         };
         self.port.push_waiting(opened, 0);
-        assert!(!is_planted("panicking-reader") || self.worker.0 == 0, "planted: a reader panics");
         let (mut skip, from) = unpack(offset);
         let open = self.source.source.reader(&split, from.as_ref());
         let mut reader = self.runtime.block_on(open)?;
