@@ -44,7 +44,7 @@ fn words(line: Line) -> Vec<Line> {
 #[test]
 fn word_count_is_the_plan_that_sql_makes() {
     let job = thalweg::job();
-    let lines: Stream<Line> = job
+    let lines: Stream<'_, Line> = job
         .source("lines", "filesystem", &[("path", "lines.txt"), ("format", "raw")])
         .stream()
         .unwrap();

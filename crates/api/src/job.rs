@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,17 +22,27 @@ use crate::record::Record;
 use crate::value::{Key, Timestamp, Value};
 use crate::windowing;
 
-/// A job in the making. Streams keep it alive; [`Job::plan`] ends it.
+/// A job in the making. Its streams borrow it, so none can be used once [`Job::plan`] ended it:
+///
+/// ```compile_fail,E0505
+/// thalweg_api::record! {
+///     struct Line { line: String }
+/// }
+/// let job = thalweg_api::Job::new(thalweg_plan::connector::Registry::new(Vec::new()));
+/// let lines = job.source::<Line>("lines", "filesystem", &[]).stream().unwrap();
+/// job.plan();
+/// lines.sink("copy", "print", &[]).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Job {
     registry: Registry,
-    builder: Rc<RefCell<PlanBuilder>>,
+    builder: RefCell<PlanBuilder>,
 }
 
 impl Job {
     /// Returns an empty job, which finds its connectors in `registry`.
     pub fn new(registry: Registry) -> Job {
-        Job { registry, builder: Rc::default() }
+        Job { registry, builder: RefCell::default() }
     }
 
     /// Reads a table called `name` by a connector, with its options; rows are structs.
@@ -55,7 +64,7 @@ impl Job {
 
     /// Returns the plan of all that was said.
     pub fn plan(self) -> Plan {
-        std::mem::take(&mut *self.builder.borrow_mut()).finish()
+        self.builder.into_inner().finish()
     }
 }
 
@@ -80,7 +89,7 @@ pub struct SourceBuilder<'j, T> {
     rows: PhantomData<fn() -> T>,
 }
 
-impl<T: Record> SourceBuilder<'_, T> {
+impl<'j, T: Record> SourceBuilder<'j, T> {
     /// Says when a row happened, and by how much rows may be out of order: what comes later than
     /// that is late.
     pub fn watermark(
@@ -110,14 +119,14 @@ impl<T: Record> SourceBuilder<'_, T> {
     ///
     /// # Errors
     /// `Invalid` if connector, options or struct do not fit each other.
-    pub fn stream(self) -> Result<Stream<T>> {
+    pub fn stream(self) -> Result<Stream<'j, T>> {
         let connector = self.job.registry.get(self.spec.options.required("connector")?)?;
         connector.validate(&self.spec)?;
         let columns: Vec<usize> = (0..self.spec.schema.fields().len()).collect();
         let source = connector.source(&self.spec, &columns)?;
-        let builder = self.job.builder.clone();
+        let mut builder = self.job.builder.borrow_mut();
         let name = self.spec.name.clone();
-        let domain = self.watermark.is_some().then(|| builder.borrow_mut().domain(name.clone()));
+        let domain = self.watermark.is_some().then(|| builder.domain(name.clone()));
         let node = SourceNode {
             table: name,
             source,
@@ -128,8 +137,8 @@ impl<T: Record> SourceBuilder<'_, T> {
             bad_records: self.bad_records,
         };
         let schema = self.spec.schema.clone();
-        let node = builder.borrow_mut().add(NodeKind::Source(node), Vec::new(), schema);
-        Ok(Stream { builder, registry: self.job.registry.clone(), node, rows: PhantomData })
+        let node = builder.add(NodeKind::Source(node), Vec::new(), schema);
+        Ok(Stream { job: self.job, node, rows: PhantomData })
     }
 }
 
@@ -137,24 +146,23 @@ fn forward(from: NodeId) -> Vec<Input> {
     vec![Input { from, port: 0, exchange: Exchange::Forward }]
 }
 
-/// Rows of type `T`.
-pub struct Stream<T> {
-    builder: Rc<RefCell<PlanBuilder>>,
-    registry: Registry,
+/// Rows of type `T`. A clone is a second reader of the same rows.
+pub struct Stream<'j, T> {
+    job: &'j Job,
     node: NodeId,
     rows: PhantomData<fn() -> T>,
 }
 
-impl<T> Clone for Stream<T> {
+impl<T> Clone for Stream<'_, T> {
     fn clone(&self) -> Self {
-        let (builder, registry) = (self.builder.clone(), self.registry.clone());
-        Stream { builder, registry, node: self.node, rows: PhantomData }
+        self.job.builder.borrow_mut().share(self.node);
+        Stream { job: self.job, node: self.node, rows: PhantomData }
     }
 }
 
-impl<T: Record> Stream<T> {
+impl<'j, T: Record> Stream<'j, T> {
     /// Adds a function.
-    fn then<U>(self, closure: Closure) -> Stream<U> {
+    fn then<U>(self, closure: Closure) -> Stream<'j, U> {
         let transform = shared(closure);
         let schema = transform.schema();
         let map = MapNode {
@@ -162,17 +170,23 @@ impl<T: Record> Stream<T> {
             bad_records: BadRecords::Fail,
             statement: String::new(),
         };
-        let node = self.builder.borrow_mut().add_map(map, forward(self.node), schema);
-        Stream { builder: self.builder, registry: self.registry, node, rows: PhantomData }
+        let node = self.job.builder.borrow_mut().add_map(map, forward(self.node), schema);
+        Stream { job: self.job, node, rows: PhantomData }
     }
 
     /// Makes one row of each.
-    pub fn map<U: Record>(self, function: impl Fn(T) -> U + Send + Sync + 'static) -> Stream<U> {
+    pub fn map<U: Record>(
+        self,
+        function: impl Fn(T) -> U + Send + Sync + 'static,
+    ) -> Stream<'j, U> {
         self.then(Closure::map(function))
     }
 
     /// Keeps the rows for which `function` is true.
-    pub fn filter(self, function: impl Fn(&T) -> bool + Send + Sync + 'static) -> Stream<T> {
+    pub fn filter(
+        self,
+        function: impl Fn(&T) -> bool + Send + Sync + 'static,
+    ) -> Stream<'j, T> {
         self.then(Closure::filter(function))
     }
 
@@ -180,12 +194,15 @@ impl<T: Record> Stream<T> {
     pub fn flat_map<U: Record, I: IntoIterator<Item = U>>(
         self,
         function: impl Fn(T) -> I + Send + Sync + 'static,
-    ) -> Stream<U> {
+    ) -> Stream<'j, U> {
         self.then(Closure::flat_map(function))
     }
 
     /// Groups rows by a key.
-    pub fn key_by<K: Key>(self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> Keyed<T, K> {
+    pub fn key_by<K: Key>(
+        self,
+        key: impl Fn(&T) -> K + Send + Sync + 'static,
+    ) -> Keyed<'j, T, K> {
         Keyed { stream: self, key: Arc::new(key) }
     }
 
@@ -196,10 +213,10 @@ impl<T: Record> Stream<T> {
     /// take back rows of an updating stream.
     pub fn sink(self, name: &str, connector: &str, options: &[(&str, &str)]) -> Result<()> {
         let spec = spec::<T>(name, connector, options);
-        let connector = self.registry.get(connector)?;
+        let connector = self.job.registry.get(connector)?;
         connector.validate(&spec)?;
         let sink = connector.sink(&spec)?;
-        let mut builder = self.builder.borrow_mut();
+        let mut builder = self.job.builder.borrow_mut();
         if builder.plan().node(self.node).is_updating && sink.accepts() == Accepts::Append {
             return Err(Error::invalid(format!(
                 "the rows of this stream are updated, and table `{name}` takes inserts only"
@@ -217,8 +234,8 @@ type KeyOf<T, K> = Arc<dyn Fn(&T) -> K + Send + Sync>;
 type TimeOf<T> = Arc<dyn Fn(&T) -> Timestamp + Send + Sync>;
 
 /// Rows in groups.
-pub struct Keyed<T, K> {
-    stream: Stream<T>,
+pub struct Keyed<'j, T, K> {
+    stream: Stream<'j, T>,
     key: KeyOf<T, K>,
 }
 
@@ -263,19 +280,19 @@ fn millis(time: Duration) -> i64 {
 }
 
 /// Rows in groups and windows.
-pub struct Windowed<T, K> {
-    keyed: Keyed<T, K>,
+pub struct Windowed<'j, T, K> {
+    keyed: Keyed<'j, T, K>,
     window: Window,
     time: TimeOf<T>,
 }
 
-impl<T: Record, K: Key> Keyed<T, K> {
+impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
     /// Groups rows by windows, too. The time should be the one that the source's watermark follows.
     pub fn window(
         self,
         window: Window,
         time: impl Fn(&T) -> Timestamp + Send + Sync + 'static,
-    ) -> Windowed<T, K> {
+    ) -> Windowed<'j, T, K> {
         Windowed { keyed: self, window, time: Arc::new(time) }
     }
 
@@ -286,30 +303,30 @@ impl<T: Record, K: Key> Keyed<T, K> {
     ///
     /// # Errors
     /// `Invalid` if an aggregate cannot take its argument, or `U` is no such row.
-    pub fn aggregate<U: Record>(self, name: &str, calls: Vec<Aggregate<T>>) -> Result<Stream<U>> {
+    pub fn aggregate<U: Record>(self, name: &str, calls: Vec<Aggregate<T>>) -> Result<Stream<'j, U>> {
         aggregate(self, None, name, calls)
     }
 }
 
-impl<T: Record, K: Key> Windowed<T, K> {
+impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     /// Aggregates the rows of each group and window, when the watermark has passed its end. The
     /// fields of `U` are start and end of the window, the key's, and the aggregates' in order. As
     /// for state and `name`, see [`Keyed::aggregate`].
     ///
     /// # Errors
     /// `Invalid` if an aggregate cannot take its argument, or `U` is no such row.
-    pub fn aggregate<U: Record>(self, name: &str, calls: Vec<Aggregate<T>>) -> Result<Stream<U>> {
+    pub fn aggregate<U: Record>(self, name: &str, calls: Vec<Aggregate<T>>) -> Result<Stream<'j, U>> {
         self.window.check()?;
         aggregate(self.keyed, Some((self.window.0, self.time)), name, calls)
     }
 }
 
-fn aggregate<T: Record, K: Key, U: Record>(
-    keyed: Keyed<T, K>,
+fn aggregate<'j, T: Record, K: Key, U: Record>(
+    keyed: Keyed<'j, T, K>,
     window: Option<(Assigner, TimeOf<T>)>,
     name: &str,
     calls: Vec<Aggregate<T>>,
-) -> Result<Stream<U>> {
+) -> Result<Stream<'j, U>> {
     let Keyed { stream, key } = keyed;
     let mut fields = K::fields();
     let (mut reads, mut made): (Vec<Read<T>>, Vec<AggregateCall>) = (Vec::new(), Vec::new());
@@ -341,8 +358,8 @@ fn aggregate<T: Record, K: Key, U: Record>(
         Ok(columns)
     };
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    stream.builder.borrow_mut().statement(name);
-    let prepared: Stream<T> =
+    stream.job.builder.borrow_mut().statement(name);
+    let prepared: Stream<'_, T> =
         stream.then(Closure::columns(schema, format!("key and arguments of {name}"), columns));
     let aggregation = Aggregation {
         window: spec,
@@ -350,9 +367,9 @@ fn aggregate<T: Record, K: Key, U: Record>(
         calls: made,
         divert_late: false,
     };
-    let result = prepared.builder.borrow_mut().aggregate(prepared.node, aggregation)?.result;
-    fits::<U>(&prepared.builder.borrow().plan().node(result).schema, name)?;
-    let aggregated: Stream<T> = Stream { node: result, ..prepared };
+    let result = prepared.job.builder.borrow_mut().aggregate(prepared.node, aggregation)?.result;
+    fits::<U>(&prepared.job.builder.borrow().plan().node(result).schema, name)?;
+    let aggregated: Stream<'_, T> = Stream { node: result, ..prepared };
     Ok(aggregated.then(Closure::rename::<U>()))
 }
 

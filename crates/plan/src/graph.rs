@@ -81,6 +81,8 @@ pub struct PlanBuilder {
     statement: String,
     /// How many nodes of each kind this statement has, for stable names.
     counts: BTreeMap<(String, &'static str), usize>,
+    /// Nodes that several read: nothing may be added to them.
+    shared: BTreeSet<NodeId>,
 }
 
 impl PlanBuilder {
@@ -128,6 +130,11 @@ impl PlanBuilder {
         id
     }
 
+    /// Says that node `id` has several readers.
+    pub fn share(&mut self, id: NodeId) {
+        self.shared.insert(id);
+    }
+
     /// Adds a chain of stateless functions; behind another chain that nobody else reads it becomes
     /// part of it.
     pub fn add_map(&mut self, map: MapNode, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
@@ -135,10 +142,10 @@ impl PlanBuilder {
             return self.add(NodeKind::Map(map), inputs, schema);
         };
         let from = *from;
-        let is_last = from.0 + 1 == self.plan.nodes.len();
+        let is_ours = from.0 + 1 == self.plan.nodes.len() && !self.shared.contains(&from);
         match &mut self.plan.nodes[from.0] {
             Node { kind: NodeKind::Map(before), schema: old, .. }
-                if is_last && before.bad_records == map.bad_records =>
+                if is_ours && before.bad_records == map.bad_records =>
             {
                 before.transforms.extend(map.transforms);
                 *old = schema;

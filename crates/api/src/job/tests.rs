@@ -69,7 +69,7 @@ fn job() -> Job {
     Job::new(Registry::new(vec![Arc::new(Nothing)]))
 }
 
-fn sales(job: &Job) -> Stream<Sale> {
+fn sales(job: &Job) -> Stream<'_, Sale> {
     let source = job.source::<Sale>("sales", "nothing", &[]);
     source.watermark(|sale: &Sale| sale.at, Duration::from_secs(5)).stream().unwrap()
 }
@@ -103,6 +103,25 @@ fn windows_are_aggregated_on_both_sides_of_the_exchange() {
     assert_eq!(plan.node(node).schema, Total::schema());
     assert!(!plan.node(node).is_updating);
     assert_eq!(plan.node(node).domains.len(), 1);
+}
+
+crate::record! {
+    struct Shop { shop: String }
+}
+
+/// Would fail if a function behind a shared stream changed what its other readers get.
+#[test]
+fn a_stream_may_have_several_readers() {
+    let job = job();
+    let kept = sales(&job).filter(|sale| sale.cents > 0);
+    let shops = kept.clone().map(|sale| Shop { shop: sale.shop });
+    let dear = kept.filter(|sale| sale.cents > 100);
+    let (shops, dear) = (shops.node, dear.node);
+    let plan = job.plan();
+    assert_eq!(plan.node(shops).schema, Shop::schema());
+    assert_eq!(plan.node(dear).schema, Sale::schema());
+    assert_eq!(plan.node(shops).inputs[0].from, plan.node(dear).inputs[0].from);
+    assert_ne!(shops, dear);
 }
 
 #[test]
