@@ -4,11 +4,14 @@
 //! does *not* know what a state file or an offset means: those are bytes and texts here.
 #![forbid(unsafe_code)]
 
+pub mod bucket;
+
 pub mod object;
 
 pub mod checkpoint;
 
 pub mod lock;
 
+pub use bucket::Bucket;
 pub use checkpoint::CheckpointLog;
 pub use object::ObjectStore;
