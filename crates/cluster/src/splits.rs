@@ -2,7 +2,8 @@
 //!
 //! Invariants: a split is given to one worker only; splits are given out in the order of their
 //! discovery, those begun in an earlier attempt first; what stands in a manifest is exactly what
-//! the sources cut.
+//! the sources cut, less finished splits of sequences that went on: a file that grows for a year
+//! leaves two of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -40,7 +41,10 @@ pub enum Answer {
 #[derive(Clone, Debug, Default)]
 pub struct Splits {
     states: BTreeMap<SplitId, SplitState>,
-    order: Vec<SplitId>,
+    /// Splits by number, in the order of their discovery.
+    order: BTreeMap<usize, SplitId>,
+    /// The next number.
+    next: usize,
     waiting: VecDeque<SplitId>,
     is_complete: bool,
 }
@@ -50,16 +54,14 @@ impl Splits {
     pub fn restored(state: &SourceState) -> Splits {
         let mut splits = Splits::default();
         for state in &state.splits {
-            let id = SplitId(state.id.clone());
-            splits.order.push(id.clone());
-            splits.states.insert(id, state.clone());
+            splits.add(state.clone());
         }
         let open = |is_begun: bool| {
             let of = |id: &&SplitId| {
                 let state = &splits.states[*id];
                 !state.is_finished && state.is_begun == is_begun
             };
-            splits.order.iter().filter(of).cloned().collect::<Vec<_>>()
+            splits.order.values().filter(of).cloned().collect::<Vec<_>>()
         };
         let waiting = open(true).into_iter().chain(open(false)).collect();
         splits.waiting = waiting;
@@ -79,9 +81,8 @@ impl Splits {
             if !known.contains(&split.sequence) && !sequences.contains(&split.sequence) {
                 sequences.push(split.sequence.clone());
             }
-            self.order.push(split.id.clone());
             self.waiting.push_back(split.id.clone());
-            let state = SplitState {
+            self.add(SplitState {
                 id: split.id.0.clone(),
                 sequence: split.sequence,
                 payload: split.payload,
@@ -89,16 +90,22 @@ impl Splits {
                 offset: None,
                 is_finished: false,
                 watermark: EventTime::MIN.0,
-            };
-            self.states.insert(split.id, state);
+            });
         }
         self.is_complete |= is_complete;
         sequences
     }
 
+    fn add(&mut self, state: SplitState) {
+        let id = SplitId(state.id.clone());
+        self.order.insert(self.next, id.clone());
+        self.next += 1;
+        self.states.insert(id, state);
+    }
+
     /// Returns all known splits.
     pub fn known(&self) -> Vec<Split> {
-        self.order.iter().map(|id| split_of(&self.states[id])).collect()
+        self.order.values().map(|id| split_of(&self.states[id])).collect()
     }
 
     /// Returns what a reader without a split should do.
@@ -106,7 +113,8 @@ impl Splits {
         match self.waiting.pop_front() {
             Some(id) => {
                 let state = &self.states[&id];
-                let number = self.order.iter().position(|known| *known == id).unwrap_or_default();
+                let number = self.order.iter().find(|(_, known)| **known == id);
+                let number = number.map(|(number, _)| *number).unwrap_or_default();
                 Answer::Read(Box::new(Assignment {
                     split: split_of(state),
                     number,
@@ -123,20 +131,20 @@ impl Splits {
     /// begun, and unfinished splits up to the last one of their sequence that is begun.
     pub fn holds(&self) -> Vec<String> {
         let mut last_begun: BTreeMap<&str, usize> = BTreeMap::new();
-        for (place, id) in self.order.iter().enumerate() {
+        for (place, id) in &self.order {
             if self.states[id].is_begun {
-                last_begun.insert(&self.states[id].sequence, place);
+                last_begun.insert(&self.states[id].sequence, *place);
             }
         }
         let mut holds = BTreeSet::new();
-        for (place, id) in self.order.iter().enumerate() {
+        for (place, id) in &self.order {
             let state = &self.states[id];
             match last_begun.get(state.sequence.as_str()) {
                 _ if state.is_finished => {}
                 None => {
                     holds.insert(hold_of_sequence(&state.sequence));
                 }
-                Some(last) if place <= *last => {
+                Some(last) if place <= last => {
                     holds.insert(hold_of_split(id));
                 }
                 Some(_) => {}
@@ -155,11 +163,27 @@ impl Splits {
                 state.watermark = one.watermark.0;
             }
         }
+        self.forget();
+    }
+
+    /// Forgets finished splits behind which another one of their sequence is finished: the last
+    /// one tells the source how far it came.
+    fn forget(&mut self) {
+        let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+        let finished = self.order.iter().filter(|(_, id)| self.states[*id].is_finished);
+        let mut gone = Vec::new();
+        for (number, id) in finished {
+            gone.extend(last.insert(&self.states[id].sequence, *number));
+        }
+        for number in gone {
+            let id = self.order.remove(&number);
+            id.map(|id| self.states.remove(&id));
+        }
     }
 
     /// Returns the state for a manifest.
     pub fn state(&self) -> SourceState {
-        SourceState { splits: self.order.iter().map(|id| self.states[id].clone()).collect() }
+        SourceState { splits: self.order.values().map(|id| self.states[id].clone()).collect() }
     }
 }
 

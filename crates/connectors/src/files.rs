@@ -1,11 +1,15 @@
-//! `'connector' = 'filesystem'`: files, directories and globs on the local disk.
+//! `'connector' = 'filesystem'`: files, folders and globs, on the local disk or in a bucket.
 //!
 //! Invariants: a file is cut into ranges that do not depend on the number of workers; reading on
 //! from an offset is refused if the file is not the one that the offset was taken from; what a
 //! writer stages is hidden until it is committed.
 
+mod store;
+
 mod input;
 mod listing;
+
+mod growth;
 
 mod parquet;
 mod sink;
@@ -16,8 +20,9 @@ use std::sync::Arc;
 use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::Source;
-use thalweg_types::{Error, Result};
+use thalweg_types::Result;
 
+use self::store::Store;
 use crate::formats;
 use crate::formats::encode::Encoder;
 
@@ -44,7 +49,7 @@ impl Connector for Filesystem {
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let options = &table.options;
         options.only(&[&OPTIONS[..], &formats::csv::OPTIONS].concat())?;
-        local_path(options.required("path")?)?;
+        Store::of(options.required("path")?)?;
         options.duration("source.monitor-interval")?;
         options.duration("sink.rolling-policy.rollover-interval")?;
         options.bytes("sink.rolling-policy.file-size")?;
@@ -69,18 +74,6 @@ impl Connector for Filesystem {
 
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(sink::FileSink::new(table)?))
-    }
-}
-
-/// Returns the path that `place` names on the local disk.
-fn local_path(place: &str) -> Result<&str> {
-    match place.split_once("://") {
-        None => Ok(place),
-        Some(("file", path)) => Ok(path),
-        Some((scheme, _)) => {
-            Err(Error::invalid(format!("option 'path': `{scheme}://` is not supported yet"))
-                .remedy("use a path of the local disk or file:///…"))
-        }
     }
 }
 

@@ -141,7 +141,8 @@ pub trait Source: Send + Sync + Debug {
         false
     }
 
-    /// Finds splits that are not among `known`.
+    /// Finds splits that are not among `known`. Of the finished splits of a sequence only the last
+    /// one may be among them.
     ///
     /// # Errors
     /// `Invalid` if the source does not exist; `State` if a known split vanished.

@@ -53,3 +53,23 @@ fn a_range_before_a_begun_one_holds_the_watermark() {
     splits.cut(&[progress("a1", "4", false)]);
     assert_eq!(splits.holds(), ["split a0", "split a1"]);
 }
+
+/// Would fail if a file that grows made manifests grow with it, or if a split that is not finished
+/// were forgotten.
+#[test]
+fn what_a_later_split_tells_is_forgotten() {
+    let mut splits = Splits::default();
+    let found = (0..5).map(|n| split(&format!("a{n}"), "a")).chain([split("b0", "b")]);
+    splits.discovered(found.collect(), false);
+    for _ in 0..6 {
+        next(&mut splits);
+    }
+    let finished = |id: &str| progress(id, "9", true);
+    splits.cut(&[finished("a0"), finished("a1"), progress("a2", "5", false), finished("a3")]);
+    splits.cut(&[finished("b0")]);
+    let left: Vec<String> = splits.known().into_iter().map(|split| split.id.0).collect();
+    assert_eq!(left, ["a2", "a3", "a4", "b0"]);
+    splits.discovered(vec![split("a5", "a")], false);
+    let Answer::Read(last) = splits.assign() else { panic!("a split waits") };
+    assert_eq!((last.split.id.0.as_str(), last.number), ("a5", 6));
+}

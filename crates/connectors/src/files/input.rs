@@ -3,19 +3,22 @@
 //! Offsets are those of the unpacked bytes. A packed file cannot be entered in the middle: going to
 //! an offset reads everything before it again.
 
-use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
-use thalweg_types::{Error, Result};
+use thalweg_types::Result;
+
+use super::store::{Raw, Store, failed};
 
 /// Bytes of a file, from some offset on.
 pub(super) struct Input {
+    store: Store,
     path: String,
-    bytes: Bytes,
+    stored: u64,
+    unpacked: Unpacked,
 }
 
-enum Bytes {
-    Plain(File),
+enum Unpacked {
+    Plain(Raw),
     Packed(Box<dyn Read + Send>),
 }
 
@@ -44,37 +47,39 @@ impl Input {
     ///
     /// # Errors
     /// `State` if it vanished, `Failed` if it cannot be read.
-    pub(super) fn open(path: &str) -> Result<Input> {
-        let file = File::open(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::state(format!("file `{path}` vanished"))
-                .remedy("restore the file, or begin anew with --fresh"),
-            _ => failed(path, error),
-        })?;
-        let bytes = match packing(path) {
-            None => Bytes::Plain(file),
+    pub(super) async fn open(store: &Store, path: &str) -> Result<Input> {
+        let file = store.open(path).await?;
+        let stored = file.stored();
+        let unpacked = match packing(path) {
+            None => Unpacked::Plain(file),
             Some(Packing::Gzip) => {
                 // A file may hold several members, as `cat a.gz b.gz` makes them.
                 let unpacked = flate2::read::MultiGzDecoder::new(BufReader::new(file));
-                Bytes::Packed(Box::new(unpacked))
+                Unpacked::Packed(Box::new(unpacked))
             }
             Some(Packing::Zstd) => {
                 let unpacked = zstd::stream::read::Decoder::new(file);
-                Bytes::Packed(Box::new(unpacked.map_err(|error| failed(path, error))?))
+                Unpacked::Packed(Box::new(unpacked.map_err(|error| failed(path, error))?))
             }
         };
-        Ok(Input { path: path.to_owned(), bytes })
+        Ok(Input { store: store.clone(), path: path.to_owned(), stored, unpacked })
+    }
+
+    /// Returns how long the file is as it is stored.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored
     }
 
     /// Goes to an offset.
     ///
     /// # Errors
     /// `Failed` if the file cannot be read so far.
-    pub(super) fn go_to(&mut self, byte: u64) -> Result<()> {
-        if let Bytes::Plain(file) = &mut self.bytes {
+    pub(super) async fn go_to(&mut self, byte: u64) -> Result<()> {
+        if let Unpacked::Plain(file) = &mut self.unpacked {
             let moved = file.seek(SeekFrom::Start(byte));
             return moved.map(|_| ()).map_err(|error| failed(&self.path, error));
         }
-        *self = Input::open(&self.path)?;
+        *self = Input::open(&self.store.clone(), &self.path.clone()).await?;
         let mut block = vec![0; 64 << 10];
         let mut left = byte;
         while left > 0 {
@@ -94,9 +99,9 @@ impl Input {
     /// `Failed` if the file cannot be read, or is damaged where it is packed.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         loop {
-            let read = match &mut self.bytes {
-                Bytes::Plain(file) => file.read(into),
-                Bytes::Packed(unpacked) => unpacked.read(into),
+            let read = match &mut self.unpacked {
+                Unpacked::Plain(file) => file.read(into),
+                Unpacked::Packed(unpacked) => unpacked.read(into),
             };
             match read {
                 Ok(count) => return Ok(count),
@@ -119,8 +124,4 @@ impl Input {
         }
         Ok(())
     }
-}
-
-fn failed(path: &str, error: std::io::Error) -> Error {
-    Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error)
 }

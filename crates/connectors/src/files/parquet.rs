@@ -3,7 +3,7 @@
 //! Invariants: an offset is a number of rows, so reading on gives the same rows; a file whose size
 //! changed since it was found is refused by name.
 
-use std::fs::File;
+use std::io::BufReader;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +11,17 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::{ChunkReader, Length};
 use serde::{Deserialize, Serialize};
 use thalweg_plan::connector::TableSpec;
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
 use thalweg_types::{Error, Result, SplitId, size};
 
-use super::listing::{Order, list};
-use super::local_path;
+use super::listing::Order;
+use super::store::{Raw, Store};
 
 /// Rows in a batch.
 const BATCH_ROWS: usize = 8192;
@@ -27,6 +29,7 @@ const BATCH_ROWS: usize = 8192;
 /// A table of Parquet files.
 #[derive(Debug)]
 pub(super) struct ParquetSource {
+    store: Store,
     path: String,
     order: Order,
     monitor: Option<Duration>,
@@ -43,8 +46,10 @@ struct Found {
 impl ParquetSource {
     pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<ParquetSource> {
         let options = &table.options;
+        let (store, path) = Store::of(options.required("path")?)?;
         Ok(ParquetSource {
-            path: local_path(options.required("path")?)?.to_owned(),
+            store,
+            path,
             order: Order::of(options)?,
             monitor: options.duration("source.monitor-interval")?,
             schema: Arc::new(table.schema.project(columns)?),
@@ -72,7 +77,7 @@ impl Source for ParquetSource {
 
     async fn enumerate(&self, known: &[Split]) -> Result<Discovery> {
         let mut splits = Vec::new();
-        for found in list(&self.path, self.order)? {
+        for found in self.store.list(&self.path, self.order).await? {
             let (path, bytes) = (found.path, found.bytes);
             match known.iter().find(|split| split.sequence == path) {
                 Some(split) => check(split, bytes)?,
@@ -89,15 +94,8 @@ impl Source for ParquetSource {
 
     async fn reader(&self, split: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
         let path = &split.sequence;
-        let file = File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::state(format!("file `{path}` vanished"))
-                .remedy("restore the file, or begin anew with --fresh"),
-            _ => Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error),
-        })?;
-        let bytes = file.metadata().map(|metadata| metadata.len());
-        let bytes =
-            bytes.map_err(|error| Error::failed(format!("cannot read `{path}`: {error}")))?;
-        check(split, bytes)?;
+        let file = self.store.open(path).await?;
+        check(split, file.stored())?;
         let at: u64 = from.map_or(Ok(0), |offset| offset.0.parse()).map_err(|error| {
             Error::state(format!("offset of file `{path}` cannot be read: {error}"))
         })?;
@@ -129,6 +127,24 @@ fn check(split: &Split, bytes: u64) -> Result<()> {
             found.path, found.bytes
         ))
         .remedy("restore the file, or begin anew with --fresh")),
+    }
+}
+
+impl Length for Raw {
+    fn len(&self) -> u64 {
+        self.stored()
+    }
+}
+
+impl ChunkReader for Raw {
+    type T = BufReader<Raw>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<BufReader<Raw>> {
+        Ok(BufReader::new(self.again(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        Ok(self.at(start, length)?)
     }
 }
 

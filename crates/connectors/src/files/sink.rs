@@ -18,7 +18,7 @@ use thalweg_plan::sink::{
 };
 use thalweg_types::{Change, Epoch, Error, Result};
 
-use super::local_path;
+use super::store::Store;
 use crate::formats::encode::Encoder;
 
 /// Size at which a part is finished unless the table says otherwise.
@@ -42,7 +42,7 @@ impl FileSink {
         let options = &table.options;
         let age = options.duration("sink.rolling-policy.rollover-interval")?;
         Ok(FileSink {
-            folder: PathBuf::from(local_path(options.required("path")?)?),
+            folder: PathBuf::from(Store::of(options.required("path")?)?.1),
             encoder: Encoder::of(options, &table.schema)?,
             part_bytes: options.bytes("sink.rolling-policy.file-size")?.unwrap_or(PART_BYTES),
             part_age: age.unwrap_or(PART_AGE),

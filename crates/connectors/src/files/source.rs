@@ -3,6 +3,7 @@
 //! A line belongs to the range in which its first byte lies, so the ranges of a file can be read
 //! by different workers, in any order, and hold each line once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use thalweg_plan::source::{
 };
 use thalweg_types::{Error, Result, SplitId};
 
+use super::growth::{self, TAIL_BYTES};
 use super::input::{Input, is_packed};
-use super::listing::{Order, list};
-use super::local_path;
+use super::listing::{Found, Order};
+use super::store::{Store, failed};
 use crate::formats::{self, Decoder, Malformed};
 
 /// Bytes of a range unless the table says otherwise.
@@ -32,6 +34,7 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 /// A table of files.
 #[derive(Debug)]
 pub(super) struct FileSource {
+    store: Store,
     path: String,
     options: Options,
     order: Order,
@@ -48,6 +51,16 @@ struct Range {
     path: String,
     from: u64,
     to: u64,
+    /// Does the file hold no byte behind `to` that was seen? Then the last record ends there, also
+    /// without a line feed; else it ends where its line does.
+    #[serde(default)]
+    is_last: bool,
+    /// Does a record begin at `from`, whatever stands before it?
+    #[serde(default)]
+    is_whole: bool,
+    /// Hash of the last bytes before `to`, for the last range of a file that may grow.
+    #[serde(default)]
+    tail: Option<u64>,
 }
 
 /// A place in a range, and how to know the file again; stored in manifests.
@@ -58,9 +71,6 @@ struct Place {
     tail: u64,
 }
 
-/// Bytes before an offset that must be the same after a restart.
-const TAIL_BYTES: usize = 256;
-
 impl FileSource {
     pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<FileSource> {
         let options = &table.options;
@@ -69,8 +79,10 @@ impl FileSource {
             true => u64::MAX,
             false => options.bytes("scan.range-size")?.unwrap_or(RANGE_BYTES).max(1),
         };
+        let (store, path) = Store::of(options.required("path")?)?;
         Ok(FileSource {
-            path: local_path(options.required("path")?)?.to_owned(),
+            store,
+            path,
             options: options.clone(),
             order: Order::of(options)?,
             range_bytes,
@@ -81,20 +93,61 @@ impl FileSource {
         })
     }
 
-    /// Returns the ranges of a file behind `from`.
-    fn ranges(&self, path: &str, from: u64, bytes: u64) -> Vec<Split> {
-        let most = if is_packed(path) { u64::MAX } else { self.range_bytes };
-        let starts = (from..bytes).step_by(usize::try_from(most).unwrap_or(usize::MAX));
-        let split = |start: u64| {
-            let to = start.saturating_add(most).min(bytes);
-            let range = Range { path: path.to_owned(), from: start, to };
-            Split {
-                id: SplitId(format!("{path}@{start}")),
-                sequence: path.to_owned(),
-                payload: serde_json::to_string(&range).unwrap_or_default(),
+    /// Returns the ranges of what is new in a file: nothing before `known` is.
+    async fn ranges(&self, found: &Found, known: Option<&Range>) -> Result<Vec<Split>> {
+        let path = &found.path;
+        let from = known.map_or(0, |range| range.to);
+        if let Some(known) = known {
+            self.check_growth(found, known).await?;
+        }
+        if from == found.bytes {
+            return Ok(Vec::new());
+        }
+        if is_packed(path) {
+            let range = Range { to: found.bytes, ..Range::of(path) };
+            return Ok(vec![range.split()?]);
+        }
+        let (to, tail) = match &self.store {
+            // Objects do not grow.
+            Store::Bucket(_) => (found.bytes, None),
+            store @ Store::Disk => {
+                let mut raw = store.open(path).await?;
+                let end = growth::end(&mut raw, found, from, self.monitor);
+                let (to, tail) = end.map_err(|error| failed(path, error))?;
+                (to, Some(tail))
             }
         };
-        starts.map(split).collect()
+        let most = usize::try_from(self.range_bytes).unwrap_or(usize::MAX);
+        let split = |start: u64| {
+            let end = start.saturating_add(self.range_bytes).min(to);
+            let is_last = end == to;
+            let tail = tail.filter(|_| is_last);
+            let is_whole = start == from;
+            Range { path: path.clone(), from: start, to: end, is_last, is_whole, tail }.split()
+        };
+        (from..to).step_by(most).map(split).collect()
+    }
+
+    /// Checks that a file that is read up to the end of `known` has only become longer since.
+    async fn check_growth(&self, found: &Found, known: &Range) -> Result<()> {
+        let (path, from, now) = (&found.path, known.to, found.bytes);
+        if now < from {
+            return Err(changed(format!("file `{path}` shrank: it had {from} bytes and has {now}")));
+        }
+        if now == from {
+            return Ok(());
+        }
+        if is_packed(path) || matches!(self.store, Store::Bucket(_)) {
+            return Err(changed(format!("file `{path}` changed: it had {from} bytes and has {now}")));
+        }
+        let mut raw = self.store.open(path).await?;
+        let tail = growth::tail(&mut raw, from).map_err(|error| failed(path, error))?;
+        match known.tail {
+            Some(known) if known != tail => {
+                Err(changed(format!("file `{path}` changed before byte {from}")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -117,34 +170,33 @@ impl Source for FileSource {
     }
 
     async fn enumerate(&self, known: &[Split]) -> Result<Discovery> {
-        let mut ends = std::collections::BTreeMap::new();
+        let mut ends: BTreeMap<String, Range> = BTreeMap::new();
         for split in known {
             let range = range_of(split)?;
-            let end: &mut u64 = ends.entry(range.path).or_default();
-            *end = range.to.max(*end);
+            let end = ends.entry(range.path.clone()).or_insert_with(|| range.clone());
+            if range.to > end.to {
+                *end = range;
+            }
         }
         let mut splits = Vec::new();
-        for found in list(&self.path, self.order)? {
-            match ends.get(&found.path) {
-                None => splits.extend(self.ranges(&found.path, 0, found.bytes)),
-                Some(end) if found.bytes < *end => {
-                    let path = &found.path;
-                    return Err(Error::state(format!(
-                        "file `{path}` shrank: it had {end} bytes and has {}",
-                        found.bytes
-                    ))
-                    .remedy("restore the file, or begin anew with --fresh"));
-                }
-                Some(_) => {}
-            }
+        for found in self.store.list(&self.path, self.order).await? {
+            splits.extend(self.ranges(&found, ends.get(&found.path)).await?);
         }
         Ok(Discovery { splits, again: self.monitor })
     }
 
     async fn reader(&self, split: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
         let range = range_of(split)?;
-        let input = open(&range)?;
+        let input = Input::open(&self.store, &range.path).await?;
+        let (stored, path) = (input.stored(), &range.path);
+        if stored < range.to {
+            let to = range.to;
+            return Err(changed(format!(
+                "file `{path}` shrank: it had {to} bytes and has {stored}"
+            )));
+        }
         let mut reader = FileReader {
+            store: self.store.clone(),
             input,
             // The range of a packed file is that of its packed bytes.
             to: if is_packed(&range.path) { u64::MAX } else { range.to },
@@ -155,7 +207,7 @@ impl Source for FileSource {
             rest: Vec::new(),
             is_over: false,
         };
-        reader.seek(from)?;
+        reader.seek(from).await?;
         Ok(Box::new(reader))
     }
 }
@@ -165,25 +217,26 @@ fn range_of(split: &Split) -> Result<Range> {
         .map_err(|error| Error::state(format!("split `{}` cannot be read: {error}", split.id)))
 }
 
-/// Opens a range's file, which must be as long as it was.
-fn open(range: &Range) -> Result<Input> {
-    let path = &range.path;
-    let input = Input::open(path)?;
-    let bytes = std::fs::metadata(path).map(|metadata| metadata.len());
-    let bytes = bytes.map_err(|error| {
-        Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error)
-    })?;
-    if bytes < range.to {
-        let to = range.to;
-        return Err(Error::state(format!(
-            "file `{path}` shrank: it had {to} bytes and has {bytes}"
-        ))
-        .remedy("restore the file, or begin anew with --fresh"));
+fn changed(what: String) -> Error {
+    Error::state(what).remedy("restore the file, or begin anew with --fresh")
+}
+
+impl Range {
+    /// Returns the range of all of a file whose length nobody asked for.
+    fn of(path: &str) -> Range {
+        let path = path.to_owned();
+        Range { path, from: 0, to: u64::MAX, is_last: false, is_whole: false, tail: None }
     }
-    Ok(input)
+
+    fn split(&self) -> Result<Split> {
+        let Range { path, from, .. } = self;
+        let payload = serde_json::to_string(self).map_err(|e| Error::internal(e.to_string()))?;
+        Ok(Split { id: SplitId(format!("{path}@{from}")), sequence: path.clone(), payload })
+    }
 }
 
 struct FileReader {
+    store: Store,
     input: Input,
     range: Range,
     /// End of the range in the bytes that are read.
@@ -200,25 +253,25 @@ struct FileReader {
 
 impl FileReader {
     /// Goes to an offset, or to the first line of the range.
-    fn seek(&mut self, from: Option<&Offset>) -> Result<()> {
+    async fn seek(&mut self, from: Option<&Offset>) -> Result<()> {
         match from {
             Some(Offset(text)) => {
                 let place: Place = serde_json::from_str(text).map_err(|error| {
                     Error::state(format!("offset `{text}` cannot be read: {error}"))
                 })?;
                 self.at = place.byte;
-                self.enter()?;
-                if hash(&self.tail) != place.tail {
+                self.enter().await?;
+                if growth::hash(&self.tail) != place.tail {
                     let (path, byte) = (&self.range.path, place.byte);
-                    return Err(Error::state(format!("file `{path}` changed before byte {byte}"))
-                        .remedy("restore the file, or begin anew with --fresh"));
+                    return Err(changed(format!("file `{path}` changed before byte {byte}")));
                 }
             }
+            None if self.range.is_whole => self.enter().await?,
             None if self.range.from > 0 => {
                 // The line that the byte before belongs to is the earlier range's.
                 self.at = self.range.from - 1;
-                self.skip_line()?;
-                self.enter()?;
+                self.skip_line().await?;
+                self.enter().await?;
             }
             None => {}
         }
@@ -227,16 +280,16 @@ impl FileReader {
     }
 
     /// Goes to `at`, reading the bytes before it.
-    fn enter(&mut self) -> Result<()> {
+    async fn enter(&mut self) -> Result<()> {
         let from = self.at.saturating_sub(TAIL_BYTES as u64);
         self.tail = vec![0; (self.at - from) as usize];
-        self.input.go_to(from)?;
+        self.input.go_to(from).await?;
         self.input.fill(&mut self.tail)
     }
 
     /// Moves behind the next line feed.
-    fn skip_line(&mut self) -> Result<()> {
-        self.input.go_to(self.at)?;
+    async fn skip_line(&mut self) -> Result<()> {
+        self.input.go_to(self.at).await?;
         let mut block = vec![0; 64 << 10];
         loop {
             let count = self.input.read(&mut block)?;
@@ -265,7 +318,11 @@ impl FileReader {
                     self.at
                 )));
             }
-            block.resize(filled + BLOCK_BYTES, 0);
+            let most = match self.range.is_last && !is_packed(&self.range.path) {
+                true => usize::try_from(self.to - self.at).unwrap_or(usize::MAX) - filled,
+                false => usize::MAX,
+            };
+            block.resize(filled + most.min(BLOCK_BYTES), 0);
             let count = self.input.read(&mut block[filled..])?;
             block.truncate(filled + count);
             if count == 0 {
@@ -289,39 +346,38 @@ impl FileReader {
             }
         }
     }
-
-    /// Returns the number of the line that begins at `byte`, counting from 1.
-    fn line_number(&self, byte: u64) -> Result<u64> {
-        let mut before = Input::open(&self.range.path)?;
-        let (mut lines, mut left, mut block) = (1, byte, vec![0; 64 << 10]);
-        while left > 0 {
-            let most = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let count = before.read(&mut block[..most])?;
-            if count == 0 {
-                break;
-            }
-            left -= count as u64;
-            lines += memchr::memchr_iter(b'\n', &block[..count]).count() as u64;
-        }
-        Ok(lines)
-    }
-
-    fn bad(&self, start: u64, bad: Vec<Malformed>) -> Result<Vec<BadRecord>> {
-        let place = |one: Malformed| {
-            let line = self.line_number(start + one.offset as u64)?;
-            let place = format!("{}:{line}", self.range.path);
-            Ok(BadRecord { record: one.record, place, error: one.error })
-        };
-        bad.into_iter().map(place).collect()
-    }
 }
 
-/// Hashes bytes; stored in offsets.
-fn hash(bytes: &[u8]) -> u64 {
-    // FNV-1a, 64 bits.
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+/// Returns the number of the line of a file that begins at `byte`, counting from 1.
+async fn line_number(store: &Store, path: &str, byte: u64) -> Result<u64> {
+    let mut before = Input::open(store, path).await?;
+    let (mut lines, mut left, mut block) = (1, byte, vec![0; 64 << 10]);
+    while left > 0 {
+        let most = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = before.read(&mut block[..most])?;
+        if count == 0 {
+            break;
+        }
+        left -= count as u64;
+        lines += memchr::memchr_iter(b'\n', &block[..count]).count() as u64;
+    }
+    Ok(lines)
+}
+
+/// Says where in their file the malformed records of a block are, which begins at `start`.
+async fn placed(
+    store: &Store,
+    path: &str,
+    start: u64,
+    bad: Vec<Malformed>,
+) -> Result<Vec<BadRecord>> {
+    let mut found = Vec::new();
+    for one in bad {
+        let line = line_number(store, path, start + one.offset as u64).await?;
+        let place = format!("{path}:{line}");
+        found.push(BadRecord { record: one.record, place, error: one.error });
+    }
+    Ok(found)
 }
 
 #[async_trait]
@@ -339,17 +395,14 @@ impl SplitReader for FileReader {
         self.tail.extend_from_slice(&block[block.len().saturating_sub(TAIL_BYTES)..]);
         let surplus = self.tail.len().saturating_sub(TAIL_BYTES);
         self.tail.drain(..surplus);
-        let place = Place { byte: self.at, tail: hash(&self.tail) };
+        let place = Place { byte: self.at, tail: growth::hash(&self.tail) };
         let next = serde_json::to_string(&place).map_err(|e| Error::internal(e.to_string()))?;
         let bytes = block.len();
         let header = if start == 0 { self.decoder.header(&block) } else { 0 };
         let decoded = self.decoder.decode(&Buffer::from_vec(block).slice(header))?;
         let rows: RecordBatch = decoded.rows;
-        let bad = if decoded.bad.is_empty() {
-            Vec::new()
-        } else {
-            self.bad(start + header as u64, decoded.bad)?
-        };
+        let (store, path) = (self.store.clone(), self.range.path.clone());
+        let bad = placed(&store, &path, start + header as u64, decoded.bad).await?;
         Ok(Some(SourceBatch { rows, bad, next: Offset(next), bytes }))
     }
 }

@@ -245,3 +245,52 @@ fn parts_are_cut_back_and_committed_once() {
     let gone = Committable(last.committables[0].0.replace("part-job", "part-other"));
     assert_eq!(block(committer.commit(&gone)).unwrap_err().kind(), ErrorKind::State);
 }
+
+/// Returns the lines of all splits that were not known, which become known.
+fn read_new(
+    source: &Arc<dyn Source>,
+    known: &mut Vec<thalweg_plan::source::Split>,
+) -> Result<Vec<String>> {
+    let found = block(source.enumerate(known))?.splits;
+    let lines = found.iter().flat_map(|split| read_from(source, split, None));
+    let lines = lines.flat_map(|(_, lines)| lines).collect();
+    known.extend(found);
+    Ok(lines)
+}
+
+/// Would fail if what is appended to a file were lost, or a line were read before it is whole.
+#[test]
+fn a_watched_file_may_grow() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.txt");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let options = [("source.monitor-interval", "1s"), ("scan.range-size", "8b")];
+    let source = Filesystem.source(&table(path.to_str().unwrap(), &options), &[0]).unwrap();
+    let mut known = Vec::new();
+    let steps: [(&str, &[&str]); 6] = [
+        ("half", &[]),
+        (" a line\nand", &["half a line"]),
+        ("", &[]),
+        (" another\n", &["and another"]),
+        ("three\nlines\nhere, and ", &["three", "lines"]),
+        ("so on\n", &["here, and so on"]),
+    ];
+    for (appended, expected) in steps {
+        file.write_all(appended.as_bytes()).unwrap();
+        assert_eq!(read_new(&source, &mut known).unwrap(), expected, "after {appended:?}");
+    }
+    // Nobody writes on for a while: what stands there is a line, and what comes later another.
+    file.write_all(b"without a feed").unwrap();
+    let past = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    file.set_modified(past).unwrap();
+    assert_eq!(read_new(&source, &mut known).unwrap(), ["without a feed"]);
+    file.write_all(b"after all\n").unwrap();
+    assert_eq!(read_new(&source, &mut known).unwrap(), ["after all"]);
+    // Another file of the same name is not the one that was read.
+    let other = "X".repeat(200);
+    std::fs::write(&path, format!("{other}\n")).unwrap();
+    let error = read_new(&source, &mut known).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::State);
+    assert!(error.to_string().contains("changed before byte"), "{error}");
+}

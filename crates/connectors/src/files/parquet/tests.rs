@@ -25,7 +25,7 @@ fn write(path: &std::path::Path) {
     let properties = parquet::file::properties::WriterProperties::builder()
         .set_max_row_group_row_count(Some(7_000))
         .build();
-    let file = File::create(path).unwrap();
+    let file = std::fs::File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).unwrap();
     writer.write(&rows).unwrap();
     writer.close().unwrap();
