@@ -12,6 +12,9 @@ mod listing;
 mod growth;
 
 mod parquet;
+
+mod part;
+
 mod sink;
 mod source;
 
@@ -24,9 +27,9 @@ use thalweg_types::Result;
 
 use self::store::Store;
 use crate::formats;
-use crate::formats::encode::Encoder;
+use crate::formats::file::Format;
 
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 10] = [
     "connector",
     "path",
     "format",
@@ -35,6 +38,8 @@ const OPTIONS: [&str; 8] = [
     "source.monitor-interval",
     "sink.rolling-policy.file-size",
     "sink.rolling-policy.rollover-interval",
+    "sink.rolling-policy.checkpoint-interval",
+    formats::file::PARQUET_COMPRESSION,
 ];
 
 /// The connector.
@@ -55,13 +60,14 @@ impl Connector for Filesystem {
         options.bytes("sink.rolling-policy.file-size")?;
         options.bytes("scan.range-size")?;
         listing::Order::of(options)?;
+        options.duration("sink.rolling-policy.checkpoint-interval")?;
+        let written = Format::of(options, &table.schema).map(|_| ());
         if formats::of(options)? == "parquet" {
-            return Ok(());
+            return written;
         }
         // A format that can neither be read nor written is wrong whatever the table is used for.
         let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
         let read = formats::decoder(options, &table.schema, &columns).map(|_| ());
-        let written = Encoder::of(options, &table.schema).map(|_| ());
         if written.is_ok() { Ok(()) } else { read }
     }
 

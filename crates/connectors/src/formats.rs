@@ -13,6 +13,10 @@ pub mod json;
 
 pub mod encode;
 
+mod parquet;
+
+pub mod file;
+
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;

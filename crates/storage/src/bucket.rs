@@ -71,6 +71,11 @@ impl Bucket {
         Ok(Bucket { name: name.to_owned(), store: Arc::new(store) })
     }
 
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the address of an object.
     pub fn place(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.name)

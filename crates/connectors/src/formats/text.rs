@@ -71,7 +71,8 @@ fn write_timestamp(array: &ArrayRef, unit: TimeUnit, row: usize, out: &mut Strin
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn push_base64(bytes: &[u8], out: &mut String) {
+/// Appends bytes as base 64 text.
+pub fn push_base64(bytes: &[u8], out: &mut String) {
     for chunk in bytes.chunks(3) {
         let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
         let word = byte(0) << 16 | byte(1) << 8 | byte(2);

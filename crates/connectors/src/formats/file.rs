@@ -1,0 +1,118 @@
+//! Whole files of a format: what their bytes are while they grow, and what ends them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_plan::connector::Options;
+use thalweg_plan::sink::Accepts;
+use thalweg_types::{Change, Result};
+
+use super::encode::Encoder;
+pub use super::parquet::COMPRESSION as PARQUET_COMPRESSION;
+use super::parquet::{Compression, ParquetEncoder};
+
+/// Turns rows into the bytes of one file.
+///
+/// # Contract
+/// The bytes taken, in order, are the file so far. After `cut` all rows are in them, and followed
+/// by what it returned they are a whole file: so a file can be ended at any cut, also by somebody
+/// who has nothing but these bytes.
+pub trait FileEncoder: Send {
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// `Internal` if they cannot be written in this format.
+    fn write(&mut self, change: &Change) -> Result<()>;
+
+    /// Returns how many bytes wait to be taken.
+    fn waiting(&self) -> usize;
+
+    /// Returns the bytes that were not taken yet.
+    fn take(&mut self) -> Vec<u8>;
+
+    /// Makes bytes of all rows so far; returns what would end the file here.
+    ///
+    /// # Errors
+    /// As `write`.
+    fn cut(&mut self) -> Result<Vec<u8>>;
+}
+
+/// A format of files.
+#[derive(Clone, Debug)]
+pub enum Format {
+    /// One line or record after the other.
+    Lines(Encoder),
+    /// Apache Parquet.
+    Parquet(SchemaRef, Compression),
+}
+
+impl Format {
+    /// Returns the format that a table asks for.
+    ///
+    /// # Errors
+    /// `Invalid` if it is unknown or does not fit the schema.
+    pub fn of(options: &Options, schema: &SchemaRef) -> Result<Format> {
+        match super::of(options)? {
+            "parquet" => {
+                let format = Format::Parquet(schema.clone(), Compression::of(options)?);
+                format.encoder().map(|_| format)
+            }
+            _ => Ok(Format::Lines(Encoder::of(options, schema)?)),
+        }
+    }
+
+    /// Returns which results the format can carry.
+    pub fn accepts(&self) -> Accepts {
+        match self {
+            Format::Lines(encoder) => encoder.accepts(),
+            Format::Parquet(..) => Accepts::Append,
+        }
+    }
+
+    /// Returns the ending of files in this format.
+    pub fn extension(&self) -> &'static str {
+        match self {
+            Format::Lines(encoder) => encoder.extension(),
+            Format::Parquet(..) => "parquet",
+        }
+    }
+
+    /// Returns an encoder of a new file.
+    ///
+    /// # Errors
+    /// `Invalid` if a column's type has no form in the format.
+    pub fn encoder(&self) -> Result<Box<dyn FileEncoder>> {
+        Ok(match self {
+            Format::Lines(encoder) => {
+                Box::new(Lines { encoder: encoder.clone(), text: String::new() })
+            }
+            Format::Parquet(schema, compression) => {
+                Box::new(ParquetEncoder::new(Arc::clone(schema), *compression)?)
+            }
+        })
+    }
+}
+
+struct Lines {
+    encoder: Encoder,
+    text: String,
+}
+
+impl FileEncoder for Lines {
+    fn write(&mut self, change: &Change) -> Result<()> {
+        self.encoder.encode(change, &mut self.text);
+        Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        self.text.len()
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.text).into_bytes()
+    }
+
+    fn cut(&mut self) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+}
