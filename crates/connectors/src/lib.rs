@@ -31,3 +31,6 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(blackhole::Blackhole),
     ]
 }
+
+#[cfg(test)]
+mod contract;

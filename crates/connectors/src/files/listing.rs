@@ -88,7 +88,10 @@ async fn objects(bucket: &Bucket, place: &str) -> Result<Vec<Found>> {
         });
         return Ok(found.into_iter().map(seen).collect());
     }
-    if !key.is_empty() && !place.ends_with('/') && let Some(object) = bucket.look(key).await? {
+    if !key.is_empty()
+        && !place.ends_with('/')
+        && let Some(object) = bucket.look(key).await?
+    {
         return Ok(vec![seen(object)]);
     }
     let mut found = bucket.list(key).await?;

@@ -132,13 +132,17 @@ impl FileSource {
     async fn check_growth(&self, found: &Found, known: &Range) -> Result<()> {
         let (path, from, now) = (&found.path, known.to, found.bytes);
         if now < from {
-            return Err(changed(format!("file `{path}` shrank: it had {from} bytes and has {now}")));
+            return Err(changed(format!(
+                "file `{path}` shrank: it had {from} bytes and has {now}"
+            )));
         }
         if now == from {
             return Ok(());
         }
         if is_packed(path) || matches!(self.store, Store::Bucket(_)) {
-            return Err(changed(format!("file `{path}` changed: it had {from} bytes and has {now}")));
+            return Err(changed(format!(
+                "file `{path}` changed: it had {from} bytes and has {now}"
+            )));
         }
         let mut raw = self.store.open(path).await?;
         let tail = growth::tail(&mut raw, from).map_err(|error| failed(path, error))?;

@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Schema};
 use thalweg_plan::connector::Options;
-use thalweg_plan::sink::{Committable, Prepared, WriterContext, WriterState};
 use thalweg_plan::source::Offset;
-use thalweg_types::{AttemptId, Change, Epoch, ErrorKind, JobId, WorkerId};
+use thalweg_types::ErrorKind;
 
 use super::*;
 
@@ -180,70 +179,6 @@ fn directories_and_globs_are_listed_in_order() {
     assert_eq!(lines(""), ["a.txt", "b.txt", "c.log"]);
     assert_eq!(lines("*.txt"), ["a.txt", "b.txt"]);
     assert_eq!(lines("?.log"), ["c.log"]);
-}
-
-fn rows(lines: &[&str]) -> Change {
-    let column: ArrayRef = Arc::new(StringViewArray::from(lines.to_vec()));
-    Change::append(RecordBatch::try_from_iter([("line", column)]).unwrap())
-}
-
-fn context(attempt: u64, restored: Vec<WriterState>) -> WriterContext {
-    let (worker, workers) = (WorkerId(0), 1);
-    WriterContext {
-        job: JobId("job".to_owned()),
-        attempt: AttemptId(attempt),
-        worker,
-        workers,
-        restored,
-    }
-}
-
-fn visible(folder: &std::path::Path) -> Vec<String> {
-    let mut lines = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if !path.file_name().unwrap().to_string_lossy().starts_with('.') {
-            let text = std::fs::read_to_string(path).unwrap();
-            lines.extend(text.lines().map(str::to_owned));
-        }
-    }
-    lines.sort();
-    lines
-}
-
-/// Would fail if rows were visible before their checkpoint, lost or doubled by a crash behind it.
-#[test]
-fn parts_are_cut_back_and_committed_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let spec = table(folder.path().to_str().unwrap(), &[]);
-    let sink = Filesystem.sink(&spec).unwrap();
-    let committer = block(sink.committer()).unwrap();
-    let commit = |prepared: &Prepared| {
-        for committable in &prepared.committables {
-            block(committer.commit(committable)).unwrap();
-            block(committer.commit(committable)).unwrap();
-        }
-    };
-    let mut writer = block(sink.writer(context(1, vec![]))).unwrap();
-    block(writer.write(rows(&["a", "b"]))).unwrap();
-    let first = block(writer.prepare(Epoch(1), false)).unwrap();
-    assert_eq!((first.committables.len(), first.states.len()), (0, 1));
-    block(writer.write(rows(&["lost in the crash"]))).unwrap();
-    block(writer.prepare(Epoch(2), false)).unwrap();
-    drop(writer);
-    assert!(visible(folder.path()).is_empty());
-
-    let mut writer = block(sink.writer(context(2, first.states))).unwrap();
-    block(writer.write(rows(&["c"]))).unwrap();
-    let second = block(writer.prepare(Epoch(2), false)).unwrap();
-    commit(&second);
-    assert_eq!(visible(folder.path()), ["a", "b"]);
-    let last = block(writer.prepare(Epoch(3), true)).unwrap();
-    assert!(last.states.is_empty());
-    commit(&last);
-    assert_eq!(visible(folder.path()), ["a", "b", "c"]);
-    let gone = Committable(last.committables[0].0.replace("part-job", "part-other"));
-    assert_eq!(block(committer.commit(&gone)).unwrap_err().kind(), ErrorKind::State);
 }
 
 /// Returns the lines of all splits that were not known, which become known.

@@ -85,8 +85,9 @@ impl ParquetEncoder {
             .set_offset_index_disabled(true)
             .set_created_by(concat!("thalweg ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
-        let refused =
-            |error: ParquetError| Error::invalid(format!("format 'parquet' cannot hold it: {error}"));
+        let refused = |error: ParquetError| {
+            Error::invalid(format!("format 'parquet' cannot hold it: {error}"))
+        };
         let descriptor = ArrowSchemaConverter::new().convert(&schema).map_err(refused)?;
         let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties.clone()));
         let writer = writer.map_err(refused)?;
