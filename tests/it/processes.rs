@@ -169,3 +169,25 @@ fn a_panicking_thread_ends_the_job() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("a thread (reader) panicked"), "{error}");
 }
+
+/// Would fail if an operator that waits for rows to be consumed in another process were never told
+/// that they are: the close of the window is far larger than what may be under way.
+#[test]
+fn a_large_close_crosses_processes() {
+    let place = Place::new();
+    let script = "
+        CREATE TABLE t (k BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH
+        ('connector' = 'datagen', 'number-of-rows' = '600000', 'rows-per-second' = '10000000',
+         'fields.k.kind' = 'sequence', 'fields.k.start' = '1', 'fields.k.end' = '600000');
+        SELECT k, n FROM (
+          SELECT k, n, ROW_NUMBER() OVER
+            (PARTITION BY window_start, window_end ORDER BY n DESC, k DESC) AS rn
+          FROM (SELECT k, window_start, window_end, COUNT(*) AS n FROM
+            TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10000' DAY))
+            GROUP BY k, window_start, window_end)) WHERE rn <= 2;";
+    for processes in ["2", "3"] {
+        let flags = ["run", "-e", script, "--processes", processes, "--workers", "6"];
+        let rows = place.succeed(&[&flags[..], &["--output", "json"]].concat());
+        assert_eq!(rows, "{\"k\":600000,\"n\":1}\n{\"k\":599999,\"n\":1}\n");
+    }
+}

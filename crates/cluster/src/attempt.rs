@@ -27,7 +27,9 @@ use thalweg_types::{AttemptId, Epoch, Error, JobId, KeyGroups, NodeId, Result, W
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::credits;
 use crate::group::Group;
+use crate::mesh::Mesh;
 use crate::message::{Message, Tell};
 use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
 use crate::orders::Counts;
@@ -83,7 +85,7 @@ impl Attempt {
     ///
     /// # Errors
     /// `Failed` if a thread cannot be started.
-    pub fn start(begin: Begin, fabric: Fabric, group: Option<Group>) -> Result<Attempt> {
+    pub fn start(begin: Begin, mesh: Option<Mesh>, group: Option<Group>) -> Result<Attempt> {
         let workers = begin.local.len();
         let (upload, uploads) = channel();
         let listener = listener(begin.tell.clone(), upload);
@@ -94,7 +96,7 @@ impl Attempt {
             sinks: Vec::new(),
             tell: begin.tell.clone(),
             over: watch::channel(false).0,
-            connections: connections(&fabric)?,
+            connections: mesh.as_ref().map_or(Ok(Vec::new()), clones)?,
             group,
             threads: Vec::new(),
             job: Arc::new(Job {
@@ -110,12 +112,20 @@ impl Attempt {
                     .collect(),
                 epochs: Arc::default(),
                 listener,
+                flow: Arc::default(),
                 commands: Arc::<Commands>::default(),
                 stop: Arc::<Stop>::default(),
             }),
         };
         attempt.upload(&begin, uploads)?;
         attempt.seat(begin)?;
+        let fabric = match mesh {
+            None => Fabric::Threads,
+            Some(mesh) => {
+                attempt.exchange_credits(&mesh)?;
+                Fabric::Processes { index: mesh.index, sockets: mesh.rows }
+            }
+        };
         let (job, tell) = (attempt.job.clone(), attempt.job.listener.clone());
         attempt.spawn("workers", move || {
             if let Err(error) = run(job, fabric) {
@@ -138,6 +148,22 @@ impl Attempt {
             thread.map_err(|error| Error::failed(format!("cannot start a thread: {error}")))?;
         self.threads.push(thread);
         Ok(())
+    }
+
+    /// Starts the threads that tell other processes what is consumed, and hear it.
+    fn exchange_credits(&mut self, mesh: &Mesh) -> Result<()> {
+        let mut sockets = Vec::new();
+        for socket in &mesh.credits {
+            let Some(socket) = socket else {
+                sockets.push(None);
+                continue;
+            };
+            let (flow, heard) = (self.job.flow.clone(), cloned(socket)?);
+            self.spawn("credits", move || credits::hear(&flow, heard))?;
+            sockets.push(Some(cloned(socket)?));
+        }
+        let (flow, threads) = (self.job.flow.clone(), self.job.seats.len());
+        self.spawn("credits", move || credits::tell(&flow, sockets, threads))
     }
 
     /// Makes the ports of every worker, and starts readers and writers at their other ends.
@@ -241,6 +267,7 @@ impl Attempt {
         // Readers that are gone need not hear it.
         let _ = self.over.send(true);
         self.answers.clear();
+        self.job.flow.close();
         self.sources.iter().for_each(|port| port.close());
         self.sinks.iter().for_each(|port| port.close());
         for connection in &self.connections {
@@ -258,13 +285,14 @@ impl Attempt {
     }
 }
 
+fn cloned(socket: &TcpStream) -> Result<TcpStream> {
+    let clone = socket.try_clone();
+    clone.map_err(|error| Error::failed(format!("cannot use a connection: {error}")))
+}
+
 /// Returns handles by which the connections can be shut down.
-fn connections(fabric: &Fabric) -> Result<Vec<TcpStream>> {
-    let Fabric::Processes { sockets, .. } = fabric else { return Ok(Vec::new()) };
-    let clones = sockets.iter().flatten().map(TcpStream::try_clone);
-    clones
-        .collect::<std::io::Result<_>>()
-        .map_err(|error| Error::failed(format!("cannot use a connection: {error}")))
+fn clones(mesh: &Mesh) -> Result<Vec<TcpStream>> {
+    mesh.connections().map(cloned).collect()
 }
 
 /// Reads the counters of some workers.

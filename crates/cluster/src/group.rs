@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use thalweg_types::{Error, NodeId, Result, WorkerId};
 
 use crate::link::{Hearer, Lost, SILENCE, Speaker, link};
-use crate::mesh::{self, Agreement};
+use crate::mesh::{self, Agreement, Mesh};
 use crate::message::{Message, Tell};
 use crate::options::Launch;
 use crate::orders::{Counts, Invitation, Order, Word};
@@ -105,7 +105,7 @@ impl Group {
         invitation: impl Fn() -> Invitation,
         own: Agreement,
         tell: &Tell,
-    ) -> Result<Vec<Option<TcpStream>>> {
+    ) -> Result<Mesh> {
         for member in &self.members {
             member.speaker.say(Order::Join(Box::new(invitation())));
         }
@@ -124,11 +124,11 @@ impl Group {
         for member in &self.members {
             member.speaker.say(Order::Connect(addresses.clone()));
         }
-        let sockets = mesh::connect(0, &addresses, &self.listener, own)?;
+        let mesh = mesh::connect(0, &addresses, &self.listener, own)?;
         for member in &mut self.members {
             member.listen(tell.clone(), self.counts.clone(), self.is_ending.clone())?;
         }
-        Ok(sockets)
+        Ok(mesh)
     }
 
     /// Tells a reader of another process what to read.

@@ -15,6 +15,7 @@ pub mod splits;
 pub mod message;
 
 pub mod checkpoints;
+pub mod credits;
 pub mod link;
 pub mod mesh;
 pub mod orders;

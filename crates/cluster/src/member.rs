@@ -9,7 +9,6 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use thalweg_dataflow::stats::Counters;
-use thalweg_dataflow::worker::Fabric;
 use thalweg_plan::{Plan, fingerprint};
 use thalweg_storage::{CheckpointLog, ObjectStore};
 use thalweg_types::{Error, Result};
@@ -59,11 +58,11 @@ pub fn serve(
         Order::End => return Ok(()),
         _ => return Err(Error::internal("an order came before the connections")),
     };
-    let sockets = match mesh::connect(index, &addresses, &listener, own) {
-        Ok(sockets) => sockets,
+    let mesh = match mesh::connect(index, &addresses, &listener, own) {
+        Ok(mesh) => mesh,
         Err(error) => return excuse(error, &speaker, hearer),
     };
-    let attempt = Attempt::start(begin, Fabric::Processes { index, sockets }, None)?;
+    let attempt = Attempt::start(begin, Some(mesh), None)?;
     let counting = count(attempt.job.counters.clone(), speaker.clone())?;
     let end = obey(&attempt, &mut hearer);
     if end.is_err() {

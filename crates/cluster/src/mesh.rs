@@ -1,5 +1,5 @@
-//! The connections on which workers of different processes exchange rows: one between each two
-//! processes, made anew for each attempt.
+//! The connections between processes, made anew for each attempt: between each two, one on which
+//! workers exchange rows, and one on which they say what of it is consumed.
 //!
 //! Invariant: a connection is used only after both ends have shown that they run the same plan in
 //! the same attempt.
@@ -13,7 +13,7 @@ use thalweg_types::{Error, Result};
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Marks the first bytes of a connection.
-const MAGIC: u64 = 0x7468_616c_7765_6701;
+const MAGIC: u64 = 0x7468_616c_7765_6702;
 
 /// What both ends must agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,54 @@ pub struct Agreement {
     pub plan: u64,
     /// The attempt.
     pub attempt: u64,
+}
+
+/// The connections of a process, by process; none to itself.
+#[derive(Debug)]
+pub struct Mesh {
+    /// Which process this is.
+    pub index: usize,
+    /// Those for rows.
+    pub rows: Vec<Option<TcpStream>>,
+    /// Those for what is consumed.
+    pub credits: Vec<Option<TcpStream>>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Rows,
+    Credits,
+}
+
+impl Mesh {
+    fn new(index: usize, processes: usize) -> Mesh {
+        let none = || (0..processes).map(|_| None).collect();
+        Mesh { index, rows: none(), credits: none() }
+    }
+
+    /// Returns all connections.
+    pub fn connections(&self) -> impl Iterator<Item = &TcpStream> {
+        self.rows.iter().chain(&self.credits).flatten()
+    }
+
+    fn set(&mut self, other: usize, purpose: Purpose, socket: TcpStream) -> Result<()> {
+        let sockets = match purpose {
+            Purpose::Rows => &mut self.rows,
+            Purpose::Credits => &mut self.credits,
+        };
+        match sockets.get_mut(other).filter(|_| other != self.index) {
+            Some(place @ None) => {
+                *place = Some(socket);
+                Ok(())
+            }
+            _ => Err(Error::internal(format!("process {other} is connected already"))),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.connections().count() == 2 * (self.rows.len() - 1)
+    }
 }
 
 /// Connects process `index` with all others, which listen at `addresses`; each connects to those
@@ -34,28 +82,27 @@ pub fn connect(
     addresses: &[SocketAddr],
     listener: &TcpListener,
     agreement: Agreement,
-) -> Result<Vec<Option<TcpStream>>> {
+) -> Result<Mesh> {
     let until = Instant::now() + CONNECT_MAX;
-    let mut sockets: Vec<Option<TcpStream>> = addresses.iter().map(|_| None).collect();
+    let mut mesh = Mesh::new(index, addresses.len());
     for (other, address) in addresses.iter().enumerate().take(index) {
-        let socket = TcpStream::connect_timeout(address, CONNECT_MAX)
-            .map_err(|error| Error::failed(format!("cannot reach process {other}: {error}")))?;
-        greet(&socket, index, agreement)?;
-        sockets[other] = Some(socket);
-    }
-    while sockets.iter().enumerate().any(|(other, socket)| other > index && socket.is_none()) {
-        let socket = accept(listener, until)?;
-        let other = greet(&socket, index, agreement)?;
-        match sockets.get_mut(other).filter(|_| other > index) {
-            Some(place @ None) => *place = Some(socket),
-            _ => return Err(Error::internal(format!("process {other} is connected already"))),
+        for purpose in [Purpose::Rows, Purpose::Credits] {
+            let socket = TcpStream::connect_timeout(address, CONNECT_MAX)
+                .map_err(|error| Error::failed(format!("cannot reach process {other}: {error}")))?;
+            greet(&socket, index, purpose, agreement)?;
+            mesh.set(other, purpose, socket)?;
         }
     }
-    for socket in sockets.iter().flatten() {
+    while !mesh.is_complete() {
+        let socket = accept(listener, until)?;
+        let (other, purpose) = greet(&socket, index, Purpose::Rows, agreement)?;
+        mesh.set(other, purpose, socket)?;
+    }
+    for socket in mesh.connections() {
         let prepared = socket.set_read_timeout(None).and_then(|()| socket.set_nodelay(true));
         prepared.map_err(|error| Error::failed(format!("cannot use a connection: {error}")))?;
     }
-    Ok(sockets)
+    Ok(mesh)
 }
 
 /// Accepts a connection; gives up at `until`.
@@ -82,14 +129,20 @@ pub fn accept(listener: &TcpListener, until: Instant) -> Result<TcpStream> {
     }
 }
 
-/// Tells who we are and what we run, and learns the same of the other end; returns who it is.
-fn greet(mut socket: &TcpStream, index: usize, own: Agreement) -> Result<usize> {
+/// Tells who we are and what we run, and learns the same of the other end; returns who it is, and
+/// what for it connects, which the end that accepts learns only here.
+fn greet(
+    mut socket: &TcpStream,
+    index: usize,
+    purpose: Purpose,
+    own: Agreement,
+) -> Result<(usize, Purpose)> {
     let failed = |error| Error::failed(format!("another process does not greet: {error}"));
     socket.set_read_timeout(Some(CONNECT_MAX)).map_err(failed)?;
-    let words = [MAGIC, own.plan, own.attempt, index as u64];
+    let words = [MAGIC, own.plan, own.attempt, index as u64, purpose as u64];
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     socket.write_all(&bytes).map_err(failed)?;
-    let mut bytes = [0; 32];
+    let mut bytes = [0; 40];
     socket.read_exact(&mut bytes).map_err(failed)?;
     let word = |at: usize| {
         let bytes = bytes[at * 8..at * 8 + 8].try_into();
@@ -103,7 +156,9 @@ fn greet(mut socket: &TcpStream, index: usize, own: Agreement) -> Result<usize> 
         ))
         .remedy("all processes of a job must run the same program and the same script"));
     }
-    usize::try_from(word(3)).map_err(|_| Error::internal("another process has no number"))
+    let purpose = if word(4) == 0 { Purpose::Rows } else { Purpose::Credits };
+    let index = usize::try_from(word(3));
+    Ok((index.map_err(|_| Error::internal("another process has no number"))?, purpose))
 }
 
 #[cfg(test)]

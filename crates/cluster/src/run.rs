@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use thalweg_dataflow::job::Start;
 use thalweg_dataflow::stats::Durations;
-use thalweg_dataflow::worker::Fabric;
 use thalweg_plan::Plan;
 use thalweg_plan::fingerprint::fingerprint;
 use thalweg_plan::node::NodeKind;
@@ -228,7 +227,7 @@ impl Run<'_> {
         let threads = self.options.workers / processes;
         let begin = self.begin(coordinator, 0..threads, tell.clone())?;
         let Some((launch, _)) = &self.options.others else {
-            return Attempt::start(begin, Fabric::Threads, None);
+            return Attempt::start(begin, None, None);
         };
         let mut group = Group::start(launch, processes, threads)?;
         let own = Agreement { plan: fingerprint(&self.plan), attempt: begin.attempt.0 };
@@ -242,8 +241,8 @@ impl Run<'_> {
             manifest: coordinator.manifest.clone(),
             state: self.place.clone(),
         };
-        let sockets = group.invite(invitation, own, &tell)?;
-        Attempt::start(begin, Fabric::Processes { index: 0, sockets }, Some(group))
+        let mesh = group.invite(invitation, own, &tell)?;
+        Attempt::start(begin, Some(mesh), Some(group))
     }
 
     fn begin(&self, coordinator: &Coordinator, local: Range<usize>, tell: Tell) -> Result<Begin> {

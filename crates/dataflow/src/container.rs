@@ -7,63 +7,18 @@
 use std::cell::OnceCell;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, Int64Array, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::ipc::{self, reader};
-use thalweg_types::{Change, Error, Result};
+use thalweg_types::{Change, Error, NodeId, Result, WorkerId};
 use timely::Accountable;
 use timely::bytes::arc::Bytes;
 use timely::dataflow::channels::ContainerBytes;
 
-use crate::port::Wake;
-
-/// Bytes of an output that nobody consumed yet; shared by sender and receivers in one process.
-#[derive(Debug, Default)]
-pub struct Unconsumed {
-    bytes: AtomicUsize,
-    /// Wakes the sender when the bytes fall below the bound.
-    waker: Wake,
-}
-
-impl Unconsumed {
-    /// Returns the bytes under way.
-    pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Says whom to wake.
-    pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
-        self.waker.set(wake);
-    }
-}
-
-/// Counts bytes as under way until it is dropped.
-#[derive(Debug)]
-pub struct Credit {
-    bytes: usize,
-    of: Arc<Unconsumed>,
-}
-
-impl Credit {
-    fn new(bytes: usize, of: &Arc<Unconsumed>) -> Credit {
-        of.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Credit { bytes, of: of.clone() }
-    }
-}
-
-impl Drop for Credit {
-    fn drop(&mut self) {
-        let before = self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        let bound = crate::operator::OUTPUT_BYTES_MAX;
-        if before >= bound && before - self.bytes < bound {
-            self.of.waker.wake();
-        }
-    }
-}
+use crate::flow::{Credit, Flow, Sender, Unconsumed};
 
 /// Names a channel of a plan: what two processes must agree on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +54,11 @@ impl Container {
     /// Returns `change` for the channel `frame`, counted in `of` until it is consumed.
     pub fn new(change: Change, frame: FrameId, of: &Arc<Unconsumed>) -> Container {
         let credit = Some(Arc::new(Credit::new(change.bytes(), of)));
+        Container::counted(change, frame, credit)
+    }
+
+    /// Returns `change` for the channel `frame`, counted as what it was made of.
+    pub fn counted(change: Change, frame: FrameId, credit: Option<Arc<Credit>>) -> Container {
         Container::Typed(Typed { change, frame, credit, encoded: OnceCell::new() })
     }
 
@@ -114,8 +74,7 @@ impl Container {
     pub fn part(&self, change: Change) -> Container {
         match self {
             Container::Typed(Typed { frame, credit, .. }) => {
-                let (frame, credit) = (*frame, credit.clone());
-                Container::Typed(Typed { change, frame, credit, encoded: OnceCell::new() })
+                Container::counted(change, *frame, credit.clone())
             }
             _ => Container::Empty,
         }
@@ -126,11 +85,19 @@ impl Container {
     ///
     /// # Errors
     /// `Internal` if the bytes belong to another channel or do not fit the schema.
-    pub fn open(self, frame: FrameId, schema: &SchemaRef) -> Result<(Change, Option<Arc<Credit>>)> {
+    pub fn open(
+        self,
+        (frame, schema): (FrameId, &SchemaRef),
+        flow: &Arc<Flow>,
+    ) -> Result<(Change, Option<Arc<Credit>>)> {
         match self {
             Container::Empty => Err(Error::internal("an empty container was sent")),
             Container::Typed(typed) => Ok((typed.change, typed.credit)),
-            Container::Wire(bytes) => Ok((decode(&bytes, frame, schema)?, None)),
+            Container::Wire(bytes) => {
+                let (change, sender) = decode(&bytes, frame, schema)?;
+                let credit = sender.map(|sender| Credit::received(bytes.len(), sender, flow));
+                Ok((change, credit.map(Arc::new)))
+            }
         }
     }
 }
@@ -155,8 +122,11 @@ impl Accountable for Container {
     }
 }
 
-/// Words of the header: plan, channel, rows, weighted, length of the message, of the body.
-const HEADER_WORDS: usize = 6;
+/// Words of the header: plan, channel, rows, weighted, length of the message, of the body; node and
+/// worker that want to know when the frame is consumed.
+const HEADER_WORDS: usize = 8;
+/// The node of a frame whose sender does not want to know.
+const NOBODY: u64 = u64::MAX;
 
 impl ContainerBytes for Container {
     fn from_bytes(bytes: Bytes) -> Self {
@@ -179,7 +149,13 @@ impl Container {
             Container::Empty => &[],
             Container::Wire(bytes) => bytes,
             Container::Typed(typed) => typed.encoded.get_or_init(|| {
-                encode(&typed.change, typed.frame).expect("planned: types have an IPC form")
+                let mut bytes =
+                    encode(&typed.change, typed.frame).expect("planned: types have an IPC form");
+                let credit = typed.credit.as_ref();
+                if let Some(sender) = credit.and_then(|credit| credit.lend(bytes.len())) {
+                    address(&mut bytes, sender);
+                }
+                bytes
             }),
         }
     }
@@ -207,6 +183,8 @@ fn encode(change: &Change, frame: FrameId) -> Result<Vec<u8>> {
         weighted,
         data.ipc_message.len() as u64,
         body as u64,
+        NOBODY,
+        0,
     ];
     header.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
     bytes.extend_from_slice(&data.ipc_message);
@@ -214,6 +192,12 @@ fn encode(change: &Change, frame: FrameId) -> Result<Vec<u8>> {
     bytes.extend_from_slice(&data.arrow_data);
     bytes.resize(HEADER_WORDS * 8 + message + body, 0);
     Ok(bytes)
+}
+
+/// Writes into a frame who wants to know when it is consumed.
+fn address(frame: &mut [u8], sender: Sender) {
+    frame[6 * 8..7 * 8].copy_from_slice(&(sender.node.0 as u64).to_le_bytes());
+    frame[7 * 8..8 * 8].copy_from_slice(&(sender.worker.0 as u64).to_le_bytes());
 }
 
 /// Copies views into buffers of their own: a slice would send the whole buffer it points into.
@@ -253,7 +237,8 @@ fn word(bytes: &[u8], index: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
-fn decode(bytes: &[u8], frame: FrameId, schema: &SchemaRef) -> Result<Change> {
+/// Returns the change of a frame, and who wants to know when it is consumed.
+fn decode(bytes: &[u8], frame: FrameId, schema: &SchemaRef) -> Result<(Change, Option<Sender>)> {
     let damaged = || Error::internal("a frame from another process is cut short");
     let header = |index| word(bytes, index).ok_or_else(damaged);
     let sent = FrameId { plan: header(0)?, channel: header(1)? };
@@ -283,14 +268,16 @@ fn decode(bytes: &[u8], frame: FrameId, schema: &SchemaRef) -> Result<Change> {
         None,
         &meta.version(),
     )?;
+    let (node, worker) = (NodeId(header(6)? as usize), WorkerId(header(7)? as usize));
+    let sender = (header(6)? != NOBODY).then_some(Sender { node, worker });
     if !weighted {
-        return Ok(Change::append(rows));
+        return Ok((Change::append(rows), sender));
     }
     let last = rows.num_columns() - 1;
     let weights = rows.column(last).as_any().downcast_ref::<Int64Array>().ok_or_else(damaged)?;
     let weights = weights.clone();
     let rows = rows.project(&(0..last).collect::<Vec<_>>())?;
-    Change::weighted(rows, weights)
+    Ok((Change::weighted(rows, weights)?, sender))
 }
 
 #[cfg(test)]

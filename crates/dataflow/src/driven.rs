@@ -24,8 +24,9 @@ use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
 
 use crate::book::{Book, Outbox, Report};
-use crate::container::{Container, Credit, FrameId, Unconsumed};
+use crate::container::{Container, FrameId};
 use crate::exchange::{HomeDistributor, KeyDistributor};
+use crate::flow::{Credit, Sender, Unconsumed};
 use crate::job::{Event, Job};
 use crate::operator::{Close, OUTPUT_BYTES_MAX, Operator, Output, Step};
 use crate::stats::Counters;
@@ -184,7 +185,7 @@ impl Driver {
             schemas,
             frames: [frame(0), frame(1)],
             counters: job.counters[around.worker - job.first_worker][node.id.0].clone(),
-            sent: Arc::default(),
+            sent: job.flow.count(Sender { node: node.id, worker: WorkerId(around.worker) }),
             capabilities: Vec::new(),
             next: job.start.epoch.next().0,
             stash: BTreeMap::new(),
@@ -209,7 +210,7 @@ impl Driver {
             return;
         }
         let (frame, schema) = &self.schemas[input];
-        match container.open(*frame, schema) {
+        match container.open((*frame, schema), &self.around.job.flow) {
             Ok((change, credit)) => {
                 self.counters.count_in(change.len(), change.bytes());
                 self.stashed_rows += change.len();

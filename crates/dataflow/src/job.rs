@@ -16,6 +16,7 @@ use thalweg_types::clock::Clock;
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Epoch, Error, EventTime, KeyGroups, NodeId, SplitId, WorkerId};
 
+use crate::flow::Flow;
 use crate::port::{SinkPort, SourcePort, Wake};
 use crate::stats::{Counters, Durations};
 
@@ -90,6 +91,8 @@ pub struct Job {
     pub listener: Listener,
     /// Commands for the pacer; only the process of worker 0 reads them.
     pub commands: Arc<Commands>,
+    /// What is under way between operators.
+    pub flow: Arc<Flow>,
     /// Ends the attempt, whatever state it is in.
     pub stop: Arc<Stop>,
 }

@@ -12,6 +12,8 @@ pub mod port;
 
 pub mod operator;
 
+pub mod flow;
+
 pub mod container;
 pub mod exchange;
 

@@ -16,7 +16,7 @@ use timely::dataflow::{Scope, Stream};
 
 use crate::book::{Book, Outbox};
 use crate::chain::{self, ChainOperator};
-use crate::container::{Container, FrameId, Unconsumed};
+use crate::container::{Container, FrameId};
 use crate::driven::{DrivenInput, Route, Surroundings, driven};
 use crate::job::{Job, Seat};
 use crate::operator::Operator;
@@ -169,19 +169,18 @@ impl<'scope> Lowering<'scope> {
         let (output, stream) = builder.new_output::<Container>();
         let (_, second) = builder.new_output::<Container>();
         let mut output = OutputBuilder::<_, NoopBuilder<Container>>::from(output);
-        let (frame, sent) = (self.frame(node.id, 0), Arc::<Unconsumed>::default());
+        let frame = self.frame(node.id, 0);
         let (schema, job) = (node.schema.clone(), self.job.clone());
         builder.build(move |_| {
             move |_| {
                 let mut output = output.activate();
                 for (handle, from) in &mut handles {
                     handle.for_each(|time, data| {
-                        match std::mem::take(data)
-                            .open(*from, &schema)
-                            .and_then(|(c, _)| rename(c, &schema))
-                        {
-                            Ok(change) => {
-                                let mut container = Container::new(change, frame, &sent);
+                        let opened = std::mem::take(data).open((*from, &schema), &job.flow);
+                        match opened.and_then(|(change, credit)| {
+                            Ok(Container::counted(rename(change, &schema)?, frame, credit))
+                        }) {
+                            Ok(mut container) => {
                                 output.session_with_builder(&time).give_container(&mut container);
                             }
                             Err(error) => job.fail(error),
@@ -205,7 +204,7 @@ impl<'scope> Lowering<'scope> {
             self.frame(input.from, input.port),
             self.job.plan.output_schema(input.from, input.port),
         );
-        let (frame, sent) = (self.frame(node.id, 0), Arc::<Unconsumed>::default());
+        let frame = self.frame(node.id, 0);
         let (map, book, job, domains) =
             (map.clone(), self.book.clone(), self.job.clone(), node.domains.clone());
         let counters = job.counters[self.worker - job.first_worker][node.id.0].clone();
@@ -216,20 +215,23 @@ impl<'scope> Lowering<'scope> {
                 let began = std::time::Instant::now();
                 let mut output = output.activate();
                 handle.for_each(|time, data| {
-                    let opened = std::mem::take(data).open(from.0, &from.1);
-                    let mapped = opened.and_then(|(change, _)| {
+                    let opened = std::mem::take(data).open((from.0, &from.1), &job.flow);
+                    let mapped = opened.and_then(|(change, credit)| {
                         let moment = book.moment(*time.time(), &domains);
                         let moment = moment
                             .ok_or_else(|| Error::internal("rows of an epoch that is not open"))?;
                         counters.count_in(change.len(), change.bytes());
-                        chain::apply(&map, change, &moment)
+                        // What it becomes counts for whoever sent it, until that is consumed.
+                        Ok((chain::apply(&map, change, &moment)?, credit))
                     });
                     match mapped {
-                        Ok(mapped) => {
+                        Ok((mapped, credit)) => {
                             let mut session = output.session_with_builder(&time);
                             for change in mapped.rows {
                                 counters.count_out(change.len(), change.bytes());
-                                session.give_container(&mut Container::new(change, frame, &sent));
+                                let credit = credit.clone();
+                                let mut container = Container::counted(change, frame, credit);
+                                session.give_container(&mut container);
                             }
                         }
                         Err(error) => {

@@ -18,7 +18,8 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
 
 use crate::book::{Outbox, Report};
-use crate::container::{Container, FrameId, Unconsumed};
+use crate::container::{Container, FrameId};
+use crate::flow::Unconsumed;
 use crate::job::{Event, Job, SplitProgress, hold_of_sequence, hold_of_split};
 use crate::pacer::Dispatch;
 use crate::pacing::EPOCH_BYTES_MAX;

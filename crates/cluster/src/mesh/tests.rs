@@ -1,7 +1,7 @@
 use super::*;
 
 /// Connects as many processes as there are agreements, each on a thread.
-fn meshes(agreements: &[Agreement]) -> Vec<Result<Vec<Option<TcpStream>>>> {
+fn meshes(agreements: &[Agreement]) -> Vec<Result<Mesh>> {
     let listeners: Vec<_> =
         agreements.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let addresses: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
@@ -17,18 +17,19 @@ fn meshes(agreements: &[Agreement]) -> Vec<Result<Vec<Option<TcpStream>>>> {
 fn each_process_is_connected_with_each_other() {
     let own = Agreement { plan: 7, attempt: 2 };
     let made = meshes(&[own; 3]);
-    for (index, sockets) in made.iter().enumerate() {
-        let sockets = sockets.as_ref().unwrap();
-        for (other, socket) in sockets.iter().enumerate() {
+    let made: Vec<Mesh> = made.into_iter().map(|mesh| mesh.unwrap()).collect();
+    for (index, mesh) in made.iter().enumerate() {
+        for (other, socket) in mesh.rows.iter().enumerate() {
             assert_eq!(socket.is_none(), other == index);
         }
     }
-    let mut from = made[0].as_ref().unwrap()[2].as_ref().unwrap();
-    let mut to = made[2].as_ref().unwrap()[0].as_ref().unwrap();
-    from.write_all(b"hello").unwrap();
-    let mut heard = [0; 5];
-    to.read_exact(&mut heard).unwrap();
-    assert_eq!(&heard, b"hello");
+    let pairs = [(&made[0].rows[2], &made[2].rows[0]), (&made[0].credits[2], &made[2].credits[0])];
+    for (text, (from, to)) in ["rows", "cred"].iter().zip(pairs) {
+        from.as_ref().unwrap().write_all(text.as_bytes()).unwrap();
+        let mut heard = [0; 4];
+        to.as_ref().unwrap().read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, text.as_bytes());
+    }
 }
 
 #[test]

@@ -14,9 +14,13 @@ fn words() -> Change {
 fn a_frame_gives_the_change_back() {
     let frame = FrameId { plan: 7, channel: 3 };
     for change in [words(), Change::append(words().rows)] {
-        let bytes = encode(&change, frame).unwrap();
+        let mut bytes = encode(&change, frame).unwrap();
         assert_eq!(bytes.len() % 8, 0);
-        assert_eq!(decode(&bytes, frame, &change.schema()).unwrap(), change);
+        let sender = Sender { node: NodeId(2), worker: WorkerId(1) };
+        address(&mut bytes, sender);
+        assert_eq!(decode(&bytes, frame, &change.schema()).unwrap().1, Some(sender));
+        let bytes = encode(&change, frame).unwrap();
+        assert_eq!(decode(&bytes, frame, &change.schema()).unwrap(), (change, None));
     }
 }
 

@@ -26,6 +26,7 @@ fn pacer() -> Pacer {
         counters: Vec::new(),
         epochs: Arc::default(),
         listener: Listener(Arc::new(|_| {})),
+        flow: Arc::default(),
         commands: Arc::default(),
         stop: Arc::default(),
     };
