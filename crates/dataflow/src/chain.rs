@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::Array;
+use arrow::datatypes::DataType;
 use thalweg_plan::function::Transform;
 use thalweg_plan::node::{BadRecords, MapNode};
 use thalweg_plan::source::{BadRecord, bad_record_batch};
@@ -80,17 +82,38 @@ fn isolate(node: &MapNode, change: &Change, moment: &Moment, mapped: &mut Mapped
     Ok(())
 }
 
-/// Describes a row that failed: its values, the statement, the reason.
+/// Describes a row that failed: its columns as a JSON object, the statement, the reason.
 fn bad_row(node: &MapNode, change: &Change, error: &Error) -> BadRecord {
-    let values =
-        change.rows.columns().iter().map(|column| {
-            arrow::util::display::array_value_to_string(column, 0).unwrap_or_default()
-        });
+    let fields = change.rows.schema_ref().fields().iter().zip(change.rows.columns());
+    let fields = fields.map(|(field, column)| {
+        let shown = arrow::util::display::array_value_to_string(column, 0).unwrap_or_default();
+        let kind = field.data_type();
+        let value = match column.is_null(0) {
+            true => "null".to_owned(),
+            false if kind.is_numeric() || *kind == DataType::Boolean => shown,
+            false => quoted(&shown),
+        };
+        format!("{}:{value}", quoted(field.name()))
+    });
     BadRecord {
-        record: values.collect::<Vec<_>>().join(",").into_bytes(),
+        record: format!("{{{}}}", fields.collect::<Vec<_>>().join(",")).into_bytes(),
         place: node.statement.clone(),
         error: error.message().to_owned(),
     }
+}
+
+/// Writes a text as a JSON string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            control if control < ' ' => quoted += &format!("\\u{:04x}", u32::from(control)),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A chain whose rejected rows are counted by epoch, so that the count is exact after a crash.

@@ -109,7 +109,7 @@ impl Lowering<'_> {
     {
         let call = match expr {
             Expr::Alias(alias) => return self.call(&alias.expr, columns, input),
-            Expr::AggregateFunction(call) => call.clone(),
+            Expr::AggregateFunction(call) => total_order(call.clone(), input)?,
             other => return Err(Error::invalid(format!("`{other}` is no aggregate"))),
         };
         let is_count_of_rows = call.func.name() == "count"
@@ -185,6 +185,25 @@ impl Lowering<'_> {
         let aggregate = Aggregate::try_new(Arc::new(input.clone()), columns, Vec::new());
         self.aggregate(&aggregate.map_err(plan_error)?)
     }
+}
+
+/// Lets the arguments of an aggregate decide where its `ORDER BY` leaves ties: else the answer would
+/// depend on which row came first.
+fn total_order(
+    mut call: datafusion::logical_expr::expr::AggregateFunction,
+    input: &DFSchema,
+) -> Result<datafusion::logical_expr::expr::AggregateFunction> {
+    if call.params.order_by.is_empty() {
+        return Ok(call);
+    }
+    for argument in call.params.args.clone() {
+        let kind = argument.get_type(input).map_err(plan_error)?;
+        let is_ordered = call.params.order_by.iter().any(|key| key.expr == argument);
+        if !(is_ordered || kind.is_nested() || matches!(argument, Expr::Literal(..))) {
+            call.params.order_by.push(argument.sort(true, false));
+        }
+    }
+    Ok(call)
 }
 
 /// Is this a `GROUP BY` on windows? Then it must say so whole.
