@@ -1,11 +1,14 @@
 //! The batch oracle: a streaming query over random files, cut into random epochs and shared out over
-//! any number of workers, gives what DataFusion computes over the same rows at once.
+//! any number of workers, gives what DataFusion computes over the same rows at once; also when the
+//! job is killed on the way.
 //!
 //! Equality: append-only results as multisets, updating results after folding, floating-point numbers
 //! to nine digits. `THALWEG_ORACLE_SEEDS=100` runs more seeds than the few of every day.
 
 mod cases;
 mod data;
+
+mod killed;
 
 use std::collections::BTreeMap;
 
@@ -57,7 +60,8 @@ async fn batch(query: &str, rows: &[data::Row]) -> Rows {
 fn folded(output: &str) -> Rows {
     let mut found = Rows::new();
     for line in output.lines() {
-        let fields: Vec<(String, serde_json::Value)> = ordered(line);
+        let object = serde_json::from_str(line).unwrap();
+        let fields: Vec<(String, serde_json::Value)> = ordered(line, &object);
         let weight =
             match fields.first() {
                 Some((name, serde_json::Value::String(op))) if name == "op" => {
@@ -65,24 +69,43 @@ fn folded(output: &str) -> Rows {
                 }
                 _ => 1,
             };
-        let cells = fields.iter().filter(|(name, _)| name != "op").map(|(_, value)| match value {
-            serde_json::Value::Null => "NULL".to_owned(),
-            serde_json::Value::String(text) => cell(text),
-            other => cell(&other.to_string()),
-        });
-        *found.entry(cells.collect()).or_default() += weight;
+        *found.entry(cells(&fields)).or_default() += weight;
     }
     found.retain(|_, weight| *weight != 0);
     found
 }
 
-/// Returns the fields of an object in the order in which they stand there.
-fn ordered(line: &str) -> Vec<(String, serde_json::Value)> {
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
-    let mut fields: Vec<_> = object.into_iter().collect();
+/// Returns the values of a row.
+fn cells(fields: &[(String, serde_json::Value)]) -> Vec<String> {
+    let cells = fields.iter().filter(|(name, _)| name != "op").map(|(_, value)| match value {
+        serde_json::Value::Null => "NULL".to_owned(),
+        serde_json::Value::String(text) => cell(text),
+        other => cell(&other.to_string()),
+    });
+    cells.collect()
+}
+
+/// Returns the fields of an object in the order in which they stand in `line`.
+fn ordered(line: &str, object: &serde_json::Value) -> Vec<(String, serde_json::Value)> {
+    let fields = object.as_object().unwrap().iter();
+    let mut fields: Vec<_> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
     let place = |name: &str| line.find(&format!("\"{name}\":")).unwrap();
     fields.sort_by_key(|(name, _)| place(name));
     fields
+}
+
+/// Returns the first few rows in which two answers differ.
+fn differences(found: &Rows, expected: &Rows) -> String {
+    let differs = |(row, count): (&Vec<String>, &i64), other: &Rows| other.get(row) != Some(count);
+    let extra: Vec<_> = found.iter().filter(|row| differs(*row, expected)).take(3).collect();
+    let missing: Vec<_> = expected.iter().filter(|row| differs(*row, found)).take(3).collect();
+    format!("\nfound, not expected: {extra:?}\nexpected, not found: {missing:?}")
+}
+
+/// Returns how many seeds to try.
+fn seeds(usual: u64) -> u64 {
+    let seeds = std::env::var("THALWEG_ORACLE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    seeds.unwrap_or(usual)
 }
 
 /// Runs a case on random rows in a random way; returns what is wrong.
@@ -125,19 +148,13 @@ async fn run(case: &Case, seed: u64) -> Result<(), String> {
     if found == expected {
         return Ok(());
     }
-    let differs = |(row, count): (&Vec<String>, &i64), other: &Rows| other.get(row) != Some(count);
-    let extra: Vec<_> = found.iter().filter(|row| differs(*row, &expected)).take(3).collect();
-    let missing: Vec<_> = expected.iter().filter(|row| differs(*row, &found)).take(3).collect();
-    Err(told(format!(
-        "\nfound, not expected: {extra:?}\nexpected, not found: {missing:?}\n{script}"
-    )))
+    Err(told(format!("{}\n{script}", differences(&found, &expected))))
 }
 
 #[tokio::test]
 async fn streams_give_the_batch_answer() {
-    let seeds = std::env::var("THALWEG_ORACLE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     let mut wrong = Vec::new();
-    for seed in 0..seeds.unwrap_or(4) {
+    for seed in 0..seeds(4) {
         for case in CASES {
             wrong.extend(run(case, seed * 1000 + 17).await.err());
         }
@@ -167,7 +184,7 @@ async fn late_rows_and_results_are_the_input() {
         let counted: u64 = String::from_utf8(output.stdout)
             .unwrap()
             .lines()
-            .map(|line| ordered(line)[0].1.as_u64().unwrap())
+            .map(|line| ordered(line, &serde_json::from_str(line).unwrap())[0].1.as_u64().unwrap())
             .sum();
         let late = error.split(" late").next().unwrap().rsplit(' ').next().unwrap();
         let late: u64 = late.parse().unwrap();

@@ -6,6 +6,8 @@
 pub mod lines;
 pub mod text;
 
+mod not_null;
+
 mod column;
 
 pub mod csv;

@@ -311,7 +311,8 @@ pub(crate) fn name(kind: &DataType) -> String {
         DataType::Int8 => "TINYINT".to_owned(),
         DataType::Int16 => "SMALLINT".to_owned(),
         DataType::Int32 => "INT".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
+        // What counts in DataFusion is unsigned; there is no such type in SQL.
+        DataType::Int64 | DataType::UInt64 | DataType::UInt32 => "BIGINT".to_owned(),
         DataType::Float32 => "FLOAT".to_owned(),
         DataType::Float64 => "DOUBLE".to_owned(),
         DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),

@@ -71,6 +71,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     same("keys of all types", "SELECT b, d, g, COUNT(*) AS n FROM t GROUP BY b, d, g"),
     same("times as keys", "SELECT ts, COUNT(*) AS n FROM t GROUP BY ts"),
+    case(
+        "aggregates in an order",
+        "SELECT k, FIRST_VALUE(id ORDER BY g) AS a, LAST_VALUE(id ORDER BY v NULLS FIRST) AS b
+         FROM t WHERE g IS NOT NULL GROUP BY k",
+        "SELECT k, FIRST_VALUE(id ORDER BY g, id) AS a,
+         LAST_VALUE(id ORDER BY v NULLS FIRST, id) AS b FROM t WHERE g IS NOT NULL GROUP BY k",
+    ),
     same("having", "SELECT k, SUM(v) AS s FROM t GROUP BY k HAVING COUNT(*) > 50"),
     same("distinct rows", "SELECT DISTINCT k, g FROM t"),
     same(

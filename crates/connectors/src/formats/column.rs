@@ -9,7 +9,7 @@ use arrow::datatypes::*;
 use sonic_rs::{JsonValueTrait, LazyValue};
 use thalweg_types::{Error, Result};
 
-use super::text;
+use super::{not_null, text};
 
 /// A column that values are pushed to, one for each row.
 #[derive(Debug)]
@@ -22,15 +22,22 @@ pub(super) enum Column {
     Bytes(BinaryBuilder),
     Decimal(Decimal128Builder, u8, i8),
     Date(Date32Builder),
+    Time(Time32MillisecondBuilder),
     Timestamp(DataType, TimeUnit, Int64Builder),
     Struct(Fields, Vec<Column>, Vec<bool>),
     List(FieldRef, Box<Column>, Vec<i32>, Vec<bool>),
+    Map(Map),
 }
 
-/// Returns the schema with every column nullable, for rows that are still to be filtered.
-fn nullable(schema: &SchemaRef) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+/// Maps: keys and values of all rows, and where each row's begin.
+#[derive(Debug)]
+pub(super) struct Map {
+    entries: FieldRef,
+    value: FieldRef,
+    keys: Box<Column>,
+    values: Box<Column>,
+    offsets: Vec<i32>,
+    valid: Vec<bool>,
 }
 
 /// Makes rows of what was pushed, and keeps those that are whole: `keep` has a flag for each.
@@ -42,15 +49,16 @@ pub(super) fn finish(
     columns: &mut [Column],
     keep: Vec<bool>,
 ) -> Result<RecordBatch> {
-    let arrays = columns.iter_mut().map(Column::finish).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(keep.len()));
-    let rows = RecordBatch::try_new_with_options(nullable(schema), arrays, &options)?;
+    let arrays: Vec<ArrayRef> = columns.iter_mut().map(Column::finish).collect();
+    let count = keep.len();
+    let rows = not_null::batch(&not_null::loose_schema(schema), arrays, count)?;
     let rows = match keep.iter().all(|keep| *keep) {
         true => rows,
         false => filter_record_batch(&rows, &BooleanArray::from(keep))?,
     };
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), rows.columns().to_vec(), &options)?)
+    let fields = schema.fields().iter().zip(rows.columns());
+    let columns = fields.map(|(field, column)| not_null::declared(column, field.data_type()));
+    not_null::batch(schema, columns.collect::<Result<_>>()?, rows.num_rows())
 }
 
 impl Column {
@@ -76,6 +84,7 @@ impl Column {
                 Column::Decimal(builder, *precision, *scale)
             }
             D::Date32 => Column::Date(Date32Builder::new()),
+            D::Time32(TimeUnit::Millisecond) => Column::Time(Time32MillisecondBuilder::new()),
             kind @ D::Timestamp(unit, _) => {
                 Column::Timestamp(kind.clone(), *unit, Int64Builder::new())
             }
@@ -87,6 +96,7 @@ impl Column {
                 let child = Box::new(Column::new(element)?);
                 Column::List(element.clone(), child, vec![0], Vec::new())
             }
+            D::Map(entries, _) => Column::Map(Map::new(entries)?),
             other => {
                 let name = field.name();
                 return Err(Error::invalid(format!(
@@ -106,6 +116,8 @@ impl Column {
             Column::Bytes(builder) => builder.len(),
             Column::Decimal(builder, _, _) => builder.len(),
             Column::Date(builder) => builder.len(),
+            Column::Time(builder) => builder.len(),
+            Column::Map(map) => map.valid.len(),
             Column::Struct(_, _, valid) | Column::List(_, _, _, valid) => valid.len(),
         }
     }
@@ -131,6 +143,8 @@ impl Column {
             Column::Bytes(builder) => builder.append_null(),
             Column::Decimal(builder, _, _) => builder.append_null(),
             Column::Date(builder) => builder.append_null(),
+            Column::Time(builder) => builder.append_null(),
+            Column::Map(map) => map.end(false),
             Column::Struct(_, children, valid) => {
                 children.iter_mut().for_each(Column::push_null);
                 valid.push(false);
@@ -185,7 +199,13 @@ impl Column {
                 let what = "a TIMESTAMP such as 2020-04-15 08:05:00.000";
                 builder.append_value(time.ok_or_else(|| wanted(what))?);
             }
-            Column::Struct(..) | Column::List(..) => return Err(wanted("no field of this type")),
+            Column::Time(builder) => {
+                let time = text::read_time(field.trim());
+                builder.append_value(time.ok_or_else(|| wanted("a TIME such as 08:05:00"))?);
+            }
+            Column::Struct(..) | Column::List(..) | Column::Map(_) => {
+                return Err(wanted("no field of this type"));
+            }
         }
         Ok(())
     }
@@ -234,13 +254,22 @@ impl Column {
                 let wanted = || expected("a TIMESTAMP such as 2020-04-15 08:05:00.000", value);
                 builder.append_value(time.ok_or_else(wanted)?);
             }
+            Column::Time(builder) => {
+                let time = value.as_str().and_then(text::read_time);
+                let wanted = || expected("a TIME such as 08:05:00", value);
+                builder.append_value(time.ok_or_else(wanted)?);
+            }
+            Column::Map(map) => map.push(value)?,
             Column::Struct(fields, children, valid) => push_struct(fields, children, valid, value)?,
-            Column::List(_, child, offsets, valid) => {
+            Column::List(element, child, offsets, valid) => {
                 let items = value.clone().into_array_iter();
                 for item in items.ok_or_else(|| expected("an array", value))? {
                     let item = item.map_err(|error| error.to_string())?;
                     let at = child.len();
-                    let pushed = if item.is_null() { Ok(()) } else { child.push(&item) };
+                    let pushed = match item.is_null() {
+                        true => not_null::check(element, "an element of the array"),
+                        false => child.push(&item),
+                    };
                     // A NULL, and what failed half-way, is completed as NULL.
                     child.complete(at);
                     pushed?;
@@ -267,19 +296,82 @@ impl Column {
             Column::Bytes(builder) => Arc::new(builder.finish()),
             Column::Decimal(builder, _, _) => Arc::new(builder.finish()),
             Column::Date(builder) => Arc::new(builder.finish()),
+            Column::Time(builder) => Arc::new(builder.finish()),
+            Column::Map(map) => map.finish(),
             Column::Timestamp(kind, _, builder) => cast_checked(Arc::new(builder.finish()), kind),
             Column::Struct(fields, children, valid) => {
                 let children = children.iter_mut().map(Column::finish).collect();
                 let nulls = NullBuffer::from(std::mem::take(valid));
-                Arc::new(StructArray::new(fields.clone(), children, Some(nulls)))
+                Arc::new(StructArray::new(not_null::loose(fields), children, Some(nulls)))
             }
             Column::List(element, child, offsets, valid) => {
                 let offsets = std::mem::replace(offsets, vec![0]);
                 let nulls = NullBuffer::from(std::mem::take(valid));
                 let offsets = OffsetBuffer::new(offsets.into());
-                Arc::new(ListArray::new(element.clone(), offsets, child.finish(), Some(nulls)))
+                let element = not_null::loose_field(element);
+                Arc::new(ListArray::new(element, offsets, child.finish(), Some(nulls)))
             }
         }
+    }
+}
+
+impl Map {
+    fn new(entries: &FieldRef) -> Result<Map> {
+        let DataType::Struct(fields) = entries.data_type() else {
+            return Err(Error::internal("the entries of a map are no rows"));
+        };
+        let [keys, values] = fields.as_ref() else {
+            return Err(Error::internal("the entries of a map are no pairs"));
+        };
+        Ok(Map {
+            entries: entries.clone(),
+            value: values.clone(),
+            keys: Box::new(Column::new(keys)?),
+            values: Box::new(Column::new(values)?),
+            offsets: vec![0],
+            valid: Vec::new(),
+        })
+    }
+
+    /// Adds the entries of an object of JSON.
+    fn push(&mut self, value: &LazyValue<'_>) -> Result<(), String> {
+        let entries = value.clone().into_object_iter();
+        for entry in entries.ok_or_else(|| expected("an object", value))? {
+            let (key, value) = entry.map_err(|error| error.to_string())?;
+            let at = self.keys.len();
+            self.keys.push_field(&key).map_err(|error| format!("key `{key}`: {error}"))?;
+            let pushed = match value.is_null() {
+                true => not_null::check(&self.value, "it"),
+                false => self.values.push(&value),
+            };
+            // A NULL, and what failed half-way, is completed as NULL.
+            self.values.complete(at);
+            pushed.map_err(|error| format!("value of `{key}`: {error}"))?;
+        }
+        self.end(true);
+        Ok(())
+    }
+
+    /// Ends a row. Entries of a map that failed half-way belong to its NULL.
+    fn end(&mut self, is_valid: bool) {
+        self.offsets.push(self.keys.len() as i32);
+        self.valid.push(is_valid);
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
+        let nulls = NullBuffer::from(std::mem::take(&mut self.valid));
+        let DataType::Map(entries, _) =
+            not_null::loose_type(&DataType::Map(self.entries.clone(), false))
+        else {
+            unreachable!("the type of a map is one of a map")
+        };
+        let DataType::Struct(fields) = entries.data_type() else {
+            unreachable!("checked when the column was made")
+        };
+        let columns = vec![self.keys.finish(), self.values.finish()];
+        let pairs = StructArray::new(fields.clone(), columns, None);
+        Arc::new(MapArray::new(entries, offsets, pairs, Some(nulls), false))
     }
 }
 
@@ -352,7 +444,12 @@ fn push_struct(
         }
         children[index].push(&value).map_err(|error| format!("field `{key}`: {error}"))?;
     }
-    children.iter_mut().for_each(|child| child.complete(row));
+    for (field, child) in fields.iter().zip(children.iter_mut()) {
+        if child.len() == row && !field.is_nullable() {
+            return not_null::check(field, &format!("field `{}`", field.name()));
+        }
+        child.complete(row);
+    }
     valid.push(true);
     Ok(())
 }

@@ -116,8 +116,7 @@ impl CsvDecoder {
     /// # Errors
     /// `Invalid` if an option is wrong, or a type has no form in CSV.
     pub fn new(options: &Options, schema: &SchemaRef, columns: &[usize]) -> Result<CsvDecoder> {
-        let nested = |kind: &DataType| matches!(kind, DataType::Struct(_) | DataType::List(_));
-        if let Some(field) = schema.fields().iter().find(|field| nested(field.data_type())) {
+        if let Some(field) = schema.fields().iter().find(|field| field.data_type().is_nested()) {
             let name = field.name();
             return Err(Error::invalid(format!("column `{name}`: no nested type in format 'csv'")));
         }

@@ -1,6 +1,6 @@
 //! Rows to lines: JSON objects, CSV, plain text, and Debezium's envelope for updating results.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_plan::connector::Options;
 use thalweg_plan::sink::Accepts;
@@ -140,6 +140,7 @@ pub fn write_json(array: &ArrayRef, row: usize, out: &mut String) {
             }
             out.push(']');
         }
+        DataType::Map(..) => write_map(&array.as_map().value(row), out),
         DataType::Float64 | DataType::Float32 => {
             let mut number = String::new();
             text::write_value(array, row, &mut number);
@@ -158,6 +159,23 @@ pub fn write_json(array: &ArrayRef, row: usize, out: &mut String) {
             out.push('"');
         }
     }
+}
+
+/// Writes the entries of a map as an object; keys are texts in JSON.
+fn write_map(entries: &StructArray, out: &mut String) {
+    let (keys, values) = (entries.column(0), entries.column(1));
+    out.push('{');
+    for entry in 0..entries.len() {
+        if entry > 0 {
+            out.push(',');
+        }
+        let mut key = String::new();
+        text::write_value(keys, entry, &mut key);
+        write_string(&key, out);
+        out.push(':');
+        write_json(values, entry, out);
+    }
+    out.push('}');
 }
 
 fn write_string(text: &str, out: &mut String) {

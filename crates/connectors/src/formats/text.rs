@@ -138,6 +138,13 @@ pub fn read_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
     })
 }
 
+/// Reads a time of day, `08:05:00.123`, in milliseconds.
+pub fn read_time(text: &str) -> Option<i32> {
+    let time = chrono::NaiveTime::parse_from_str(text, "%H:%M:%S%.f").ok()?;
+    let since = time.signed_duration_since(chrono::NaiveTime::MIN);
+    i32::try_from(since.num_milliseconds()).ok()
+}
+
 /// Reads a decimal number exactly, with `scale` digits behind the point, rounding half up.
 pub fn read_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (text, exponent) = match text.split_once(['e', 'E']) {

@@ -69,3 +69,67 @@ fn a_bad_record_stands_alone() {
         assert_eq!(text(decoded.rows), text(alone.rows), "{record}");
     }
 }
+
+/// Would fail if a time of day or a map had no form in JSON, or took the entries of a bad one.
+#[test]
+fn times_and_maps_are_read_and_written() {
+    let entry = vec![
+        Field::new("key", DataType::Utf8View, false),
+        Field::new("value", DataType::Int64, true),
+    ];
+    let entries = Arc::new(Field::new("entries", DataType::Struct(entry.into()), false));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("at", DataType::Time32(TimeUnit::Millisecond), true),
+        Field::new("m", DataType::Map(entries, false), true),
+    ]));
+    let lines = r#"{"at": "08:05:00", "m": {"a": 1, "b": null}}
+{"at": "25:00:00"}
+{"m": {"c": 3, "d": "x"}}
+{"m": {}, "at": "23:59:59.123"}
+{"m": null}
+"#;
+    let mut decoder = JsonDecoder::new(&schema, &[0, 1]).unwrap();
+    let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
+    let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
+    let expected = [
+        "column `at`: expected a TIME such as 08:05:00, found \"25:00:00\"",
+        "column `m`: value of `d`: expected a BIGINT, found \"x\"",
+    ];
+    assert_eq!(errors, expected);
+    let expected = r#"{"at":"08:05:00","m":{"a":1,"b":null}}
+{"at":"23:59:59.123","m":{}}
+{"at":null,"m":null}
+"#;
+    assert_eq!(text(decoded.rows), expected);
+}
+
+/// Would fail if a NULL within a value were a panic, or let a wrong row through.
+#[test]
+fn not_null_holds_within_values_too() {
+    let required = |name: &str| Field::new(name, DataType::Int32, false);
+    let entry = vec![Field::new("key", DataType::Utf8View, false), required("value")];
+    let entries = Arc::new(Field::new("entries", DataType::Struct(entry.into()), false));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("r", DataType::Struct(vec![required("a")].into()), true),
+        Field::new("l", DataType::List(Arc::new(required("item"))), true),
+        Field::new("m", DataType::Map(entries, false), true),
+    ]));
+    let good = r#"{"r":{"a":1},"l":[1,2],"m":{"x":1}}
+{"r":null,"l":null,"m":null}
+"#;
+    let bad = r#"{"r":{"b":1},"l":[1,2],"m":{"x":1}}
+{"r":{"a":1},"l":[1,null],"m":{"x":1}}
+{"r":{"a":1},"l":[1],"m":{"x":null}}
+"#;
+    let lines = format!("{bad}{good}");
+    let mut decoder = JsonDecoder::new(&schema, &[0, 1, 2]).unwrap();
+    let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
+    let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
+    let expected = [
+        "column `r`: field `a` is NULL and declared NOT NULL",
+        "column `l`: an element of the array is NULL and declared NOT NULL",
+        "column `m`: value of `x`: it is NULL and declared NOT NULL",
+    ];
+    assert_eq!(errors, expected);
+    assert_eq!(text(decoded.rows), good);
+}
