@@ -12,5 +12,6 @@ mod generators;
 mod object_store;
 mod oracle;
 mod processes;
+mod sql;
 mod support;
 mod windows;
