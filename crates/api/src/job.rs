@@ -183,10 +183,7 @@ impl<'j, T: Record> Stream<'j, T> {
     }
 
     /// Keeps the rows for which `function` is true.
-    pub fn filter(
-        self,
-        function: impl Fn(&T) -> bool + Send + Sync + 'static,
-    ) -> Stream<'j, T> {
+    pub fn filter(self, function: impl Fn(&T) -> bool + Send + Sync + 'static) -> Stream<'j, T> {
         self.then(Closure::filter(function))
     }
 
@@ -199,10 +196,7 @@ impl<'j, T: Record> Stream<'j, T> {
     }
 
     /// Groups rows by a key.
-    pub fn key_by<K: Key>(
-        self,
-        key: impl Fn(&T) -> K + Send + Sync + 'static,
-    ) -> Keyed<'j, T, K> {
+    pub fn key_by<K: Key>(self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> Keyed<'j, T, K> {
         Keyed { stream: self, key: Arc::new(key) }
     }
 
@@ -303,7 +297,11 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
     ///
     /// # Errors
     /// `Invalid` if an aggregate cannot take its argument, or `U` is no such row.
-    pub fn aggregate<U: Record>(self, name: &str, calls: Vec<Aggregate<T>>) -> Result<Stream<'j, U>> {
+    pub fn aggregate<U: Record>(
+        self,
+        name: &str,
+        calls: Vec<Aggregate<T>>,
+    ) -> Result<Stream<'j, U>> {
         aggregate(self, None, name, calls)
     }
 }
@@ -315,7 +313,11 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     ///
     /// # Errors
     /// `Invalid` if an aggregate cannot take its argument, or `U` is no such row.
-    pub fn aggregate<U: Record>(self, name: &str, calls: Vec<Aggregate<T>>) -> Result<Stream<'j, U>> {
+    pub fn aggregate<U: Record>(
+        self,
+        name: &str,
+        calls: Vec<Aggregate<T>>,
+    ) -> Result<Stream<'j, U>> {
         self.window.check()?;
         aggregate(self.keyed, Some((self.window.0, self.time)), name, calls)
     }
