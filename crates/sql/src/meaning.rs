@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `CONCAT(a, NULL)`, `GREATEST(a, NULL)`, `LEAST` | NULL | NULL is left out |
 //! | `REGEXP_REPLACE`, `ARRAY_REMOVE` | all that match | the first |
+//! | `ARRAY_POSITION` of what is not there | 0 | NULL |
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
 //! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
 //! | `EXTRACT(DOW FROM t)` | Sunday is 1 | Sunday is 0 |
@@ -19,7 +20,9 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::functions::expr_fn::{character_length, regexp_replace, substr, substring};
+use datafusion::functions::expr_fn::{
+    character_length, coalesce, regexp_replace, substr, substring,
+};
 use datafusion::functions_nested::expr_fn::array_remove_all;
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
@@ -113,6 +116,11 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
         }
         ("array_remove", [array, element]) => {
             Some(array_remove_all(array.clone(), element.clone()))
+        }
+        ("array_position", [array, element]) => {
+            let place = coalesce(vec![Expr::ScalarFunction(call.clone()), lit(0_u64)]);
+            let null = array.clone().is_null().or(element.clone().is_null());
+            Some(when(null, lit(ScalarValue::Null)).otherwise(place)?)
         }
         ("substr", [text, from, length @ ..]) => from_the_end(text, from, length.first())?,
         ("date_part", [Expr::Literal(part, _), time])
