@@ -1,6 +1,6 @@
 //! Errors and summaries for people, on standard error.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,12 +29,19 @@ impl From<Error> for Failure {
     }
 }
 
+/// Writes to standard error, if it takes it: where that is a file on a full disk, `eprintln!` would
+/// panic, and what is said about a failure would hide its exit code.
+pub(crate) fn tell(text: std::fmt::Arguments<'_>) {
+    let _ = std::io::stderr().write_fmt(text);
+}
+
 /// Sends logs to standard error; `THALWEG_LOG` chooses what is told.
 pub(crate) fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("THALWEG_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    logs.without_time().init();
+    // It would be told on standard error, by a panic where that is what failed.
+    logs.without_time().log_internal_errors(false).init();
 }
 
 /// Keeps panics of timely's connections off standard error: that a process of the job is gone is
@@ -73,7 +80,7 @@ pub(crate) fn watcher(shows_rows: bool) -> Option<Watcher> {
                 }
                 _ => String::new(),
             };
-            eprint!("{CLEAR}{seconds} s: {rows} rows in, {rate:.0} rows/s{time}");
+            tell(format_args!("{CLEAR}{seconds} s: {rows} rows in, {rate:.0} rows/s{time}"));
         }))
     })
 }
@@ -81,28 +88,28 @@ pub(crate) fn watcher(shows_rows: bool) -> Option<Watcher> {
 /// Prints an error: message, place, the line it points at with a caret, and what to do.
 pub(crate) fn draw(failure: &Failure) {
     let error = &failure.error;
-    eprintln!("error: {}", error.message());
+    tell(format_args!("error: {}\n", error.message()));
     for place in error.places() {
         match (place, &failure.script) {
             (Place::Sql { line, column, length }, Some(script)) => {
-                eprintln!("  --> {}:{line}:{column}", script.name);
+                tell(format_args!("  --> {}:{line}:{column}\n", script.name));
                 if let Some(text) = script.text.lines().nth(line.saturating_sub(1)) {
                     let number = line.to_string();
-                    eprintln!("{number} | {text}");
+                    tell(format_args!("{number} | {text}\n"));
                     let indent = " ".repeat(number.len() + 3 + column.saturating_sub(1));
-                    eprintln!("{indent}{}", "^".repeat(*length));
+                    tell(format_args!("{indent}{}\n", "^".repeat(*length)));
                 }
             }
-            (place, _) => eprintln!("  at {place}"),
+            (place, _) => tell(format_args!("  at {place}\n")),
         }
     }
     if let Some(remedy) = error.remedy_text() {
-        eprintln!("help: {remedy}");
+        tell(format_args!("help: {remedy}\n"));
     }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if !error.message().contains(&cause.to_string()) {
-            eprintln!("caused by: {cause}");
+            tell(format_args!("caused by: {cause}\n"));
         }
         source = cause.source();
     }
@@ -122,9 +129,9 @@ pub(crate) fn code_of(error: &Error) -> ExitCode {
 /// Prints what a run did; one line, and one for each source and sink.
 pub(crate) fn summarize(outcome: &Outcome) {
     if outcome.was_finished {
-        eprintln!(
-            "The job had finished before; there is nothing to do (--continue reads new files)."
-        );
+        tell(format_args!(
+            "The job had finished before; there is nothing to do (--continue reads new files).\n"
+        ));
         return;
     }
     let sum = |kind: &str| -> u64 {
@@ -139,20 +146,20 @@ pub(crate) fn summarize(outcome: &Outcome) {
     };
     let out: u64 = outcome.rows_out.values().sum();
     if std::io::stderr().is_terminal() {
-        eprint!("{CLEAR}");
+        tell(format_args!("{CLEAR}"));
     }
-    eprintln!(
-        "{how} after {:.2} s: {} rows in, {out} out, {} late, {} bad, {} checkpoints.",
+    tell(format_args!(
+        "{how} after {:.2} s: {} rows in, {out} out, {} late, {} bad, {} checkpoints.\n",
         outcome.elapsed.as_secs_f64(),
         sum("rows "),
         sum("late "),
         sum("bad "),
         outcome.checkpoints,
-    );
+    ));
     for (name, count) in outcome.counters.iter().filter(|(_, count)| **count > 0) {
         let Some((kind, operator)) = name.split_once(' ') else { continue };
         if kind != "rows" {
-            eprintln!("  {count} {kind} rows at {operator}");
+            tell(format_args!("  {count} {kind} rows at {operator}\n"));
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &RunArguments, text: &ScriptText) -> Result<ExitCod
         _ => false,
     });
     options.watcher = report::watcher(shows_rows);
-    script.notices.iter().for_each(|notice| eprintln!("note: {notice}"));
+    script.notices.iter().for_each(|notice| report::tell(format_args!("note: {notice}\n")));
     let runtime = runtime()?;
     let (control, inbox) = Control::new();
     signals::listen(&runtime, control, arguments.drain)?;

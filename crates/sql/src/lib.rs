@@ -18,6 +18,8 @@ mod catalog;
 
 mod functions;
 
+mod meaning;
+
 mod window_tvf;
 
 mod expression;

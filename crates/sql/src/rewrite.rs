@@ -132,7 +132,7 @@ pub(crate) fn check_operands(tokens: &[TokenWithSpan]) -> Result<()> {
                 | Token::Eq
                 | Token::Lt
                 | Token::Gt
-        );
+        ) || is_word(before, "SELECT");
         if wants_operand && is_word(token, "FROM") {
             return Err(text::at(token, "expected an expression, found `FROM`"));
         }
@@ -373,7 +373,9 @@ fn result_name(expr: &Expr) -> String {
 
         fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
             let stripped = match &*expr {
-                Expr::Cast { expr: inner, .. } => Some(inner.as_ref().clone()),
+                Expr::Cast { expr: inner, .. } | Expr::Nested(inner) => {
+                    Some(inner.as_ref().clone())
+                }
                 other => name_of(other).map(|name| Expr::Identifier(Ident::new(name))),
             };
             if let Some(stripped) = stripped {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
@@ -29,6 +31,7 @@ use tokio::runtime::Runtime;
 
 use crate::catalog::{Planned, Table};
 use crate::functions;
+use crate::meaning::{Meaning, meant};
 use crate::rewrite::{self, Unnests};
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
@@ -76,6 +79,8 @@ impl Session {
         let options = config.options_mut();
         options.sql_parser.enable_ident_normalization = false;
         options.sql_parser.collect_spans = true;
+        // As in Flink, NULL is the lowest value.
+        options.sql_parser.default_null_ordering = "nulls_min".to_owned();
         let planner = Relations { unnests: unnests.clone() };
         let state = SessionStateBuilder::new()
             .with_config(config)
@@ -84,7 +89,8 @@ impl Session {
             .with_relation_planners(vec![Arc::new(planner)])
             .with_type_planner(Arc::new(FlinkTypes))
             .build();
-        let context = SessionContext::new_with_state(state);
+        let mut context = SessionContext::new_with_state(state);
+        context.register_function_rewrite(Arc::new(Meaning)).map_err(plan_error)?;
         UNSUITED.iter().for_each(|name| context.deregister_udf(name));
         functions::all().into_iter().for_each(|function| context.register_udf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -189,7 +195,8 @@ impl Session {
             datafusion::sql::sqlparser::ast::ExprWithAlias { expr: parsed, alias: None },
             schema,
         );
-        let expr = expr.map_err(plan_error)?;
+        let expr = expr.and_then(|expr| expr.transform_up(|expr| meant(expr, schema)));
+        let expr = expr.map_err(plan_error)?.data;
         let context = datafusion::logical_expr::simplify::SimplifyContext::builder()
             .with_schema(Arc::new(schema.clone()))
             .build();

@@ -1,12 +1,11 @@
 //! Where an expression of DataFusion's must mean, or read, as one of Flink's.
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, TryCast, lit};
+use datafusion::logical_expr::Expr;
 use thalweg_types::{Error, Result};
 
-use crate::functions::date_format;
+use crate::meaning::as_text;
 use crate::text::plan_error;
 
 /// Refuses what cannot be computed from one row.
@@ -21,32 +20,9 @@ pub(super) fn check(expr: &Expr) -> Result<()> {
     }
 }
 
-/// Writes times that become texts as Flink does: `2020-04-15 08:05:00.000`.
+/// Writes what becomes a text only when types are coerced as Flink does.
 pub(super) fn casts(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    let replaced =
-        expr.transform_up(|node| {
-            let (Expr::Cast(Cast { expr: time, field })
-            | Expr::TryCast(TryCast { expr: time, field })) = &node
-            else {
-                return Ok(Transformed::no(node));
-            };
-            let kind = field.data_type().clone();
-            if !matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
-                return Ok(Transformed::no(node));
-            }
-            let DataType::Timestamp(unit, _) = time.get_type(schema)? else {
-                return Ok(Transformed::no(node));
-            };
-            let pattern = match unit {
-                TimeUnit::Second => "yyyy-MM-dd HH:mm:ss",
-                TimeUnit::Millisecond => "yyyy-MM-dd HH:mm:ss.SSS",
-                TimeUnit::Microsecond => "yyyy-MM-dd HH:mm:ss.SSSSSS",
-                // `DATE_FORMAT` counts microseconds.
-                TimeUnit::Nanosecond => return Ok(Transformed::no(node)),
-            };
-            let text = date_format().call(vec![time.as_ref().clone(), lit(pattern)]);
-            Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(text), kind))))
-        });
+    let replaced = expr.transform_up(|node| as_text(node, schema));
     Ok(replaced.map_err(plan_error)?.data)
 }
 

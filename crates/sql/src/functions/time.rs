@@ -39,6 +39,11 @@ pub(super) fn all() -> Vec<Function> {
             .pattern(1)
             .named("to_timestamp", |_| millis())
             .body(|columns| Ok(Arc::new(read(columns)?))),
+        Function::new("TO_DATE(text[, pattern])", &[Kind::Text, Kind::Text])
+            .optional(1)
+            .pattern(1)
+            .named("to_date", |_| DataType::Date32)
+            .body(to_date),
         Function::new("TO_TIMESTAMP_LTZ(number[, precision])", &[Kind::Whole, Kind::Whole])
             .optional(1)
             .named("to_timestamp_ltz", |_| local_millis())
@@ -148,6 +153,14 @@ fn read(columns: &[ArrayRef]) -> Result<TimestampMillisecondArray> {
         times.push(time.map(|time| time.and_utc().timestamp_millis()));
     }
     Ok(TimestampMillisecondArray::from(times))
+}
+
+/// As times, without the time of day; `2024-05-01` unless the pattern says otherwise.
+fn to_date(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    Ok(match columns {
+        [texts] => cast(texts, &DataType::Date32)?,
+        _ => cast(&read(columns)?, &DataType::Date32)?,
+    })
 }
 
 fn unix_timestamp(columns: &[ArrayRef]) -> Result<ArrayRef> {

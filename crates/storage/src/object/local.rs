@@ -45,7 +45,11 @@ impl LocalStore {
         fs::create_dir_all(&folder).map_err(|error| failed("create", &folder, error))?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let hidden = folder.join(format!(".{}-{number}.tmp", std::process::id()));
-        write_synced(&hidden, bytes).map_err(|error| failed("write", &hidden, error))?;
+        if let Err(error) = write_synced(&hidden, bytes) {
+            // A disk that is full must not be left fuller by each attempt.
+            let _ = fs::remove_file(&hidden);
+            return Err(failed("write", &file, error));
+        }
         let named = if replace {
             fs::rename(&hidden, &file).map(|()| true)
         } else {

@@ -1,0 +1,197 @@
+//! Where DataFusion means something else by what Flink's SQL says.
+//!
+//! Invariants: an expression is replaced before types are coerced and constants folded, so that a
+//! constant means the same as a column; it keeps its name and its type. Replacing is done once:
+//! what takes the place of an expression is not looked at again.
+//!
+//! | SQL | Flink, or the standard | DataFusion |
+//! |---|---|---|
+//! | `CONCAT(a, NULL)`, `GREATEST(a, NULL)`, `LEAST` | NULL | NULL is left out |
+//! | `REGEXP_REPLACE`, `ARRAY_REMOVE` | all that match | the first |
+//! | `ARRAY_POSITION` of what is not there | 0 | NULL |
+//! | `SUBSTRING(s, -2)` | counted from the end | before the start |
+//! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
+//! | `EXTRACT(DOW FROM t)` | Sunday is 1 | Sunday is 0 |
+//! | `CAST(b AS STRING)` | `TRUE` | `true` |
+//! | `CAST(t AS STRING)` | `2020-04-15 08:05:00.000` | `2020-04-15T08:05:00` |
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::functions::expr_fn::{
+    character_length, coalesce, regexp_replace, substr, substring,
+};
+use datafusion::functions_nested::expr_fn::array_remove_all;
+use datafusion::logical_expr::expr::{Like, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, binary_expr, cast, lit, not, when,
+};
+use thalweg_types::Error;
+
+use crate::functions::date_format;
+use crate::text::wrap;
+
+/// Replaces the expressions of a query.
+#[derive(Debug)]
+pub(crate) struct Meaning;
+
+impl FunctionRewrite for Meaning {
+    fn name(&self) -> &str {
+        "flink"
+    }
+
+    fn rewrite(
+        &self,
+        expr: Expr,
+        schema: &DFSchema,
+        _: &ConfigOptions,
+    ) -> Result<Transformed<Expr>> {
+        meant(expr, schema)
+    }
+}
+
+/// Replaces `expr`, and not what stands in it, by what it means.
+pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let replaced = match &expr {
+        Expr::ScalarFunction(call) => function(call)?,
+        Expr::Like(like) => escaped(like).map(Expr::Like),
+        Expr::SimilarTo(like) => Some(similar(like)?),
+        _ => return as_text(expr, schema),
+    };
+    let Some(replaced) = replaced else { return Ok(Transformed::no(expr)) };
+    Ok(Transformed::yes(match (expr.get_type(schema), replaced.get_type(schema)) {
+        (Ok(before), Ok(after)) if before != after => cast(replaced, before),
+        _ => replaced,
+    }))
+}
+
+/// Replaces a cast of a time or a truth value to a text.
+pub(crate) fn as_text(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (Expr::Cast(Cast { expr: value, field }) | Expr::TryCast(TryCast { expr: value, field })) =
+        &expr
+    else {
+        return Ok(Transformed::no(expr));
+    };
+    let kind = field.data_type().clone();
+    if !matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+        return Ok(Transformed::no(expr));
+    }
+    let pattern = match value.get_type(schema)? {
+        DataType::Boolean => {
+            let value = value.as_ref().clone();
+            let text = when(value.clone(), lit("TRUE")).when(not(value), lit("FALSE")).end()?;
+            return Ok(Transformed::yes(cast(text, kind)));
+        }
+        DataType::Timestamp(TimeUnit::Second, _) => "yyyy-MM-dd HH:mm:ss",
+        DataType::Timestamp(TimeUnit::Millisecond, _) => "yyyy-MM-dd HH:mm:ss.SSS",
+        DataType::Timestamp(TimeUnit::Microsecond, _) => "yyyy-MM-dd HH:mm:ss.SSSSSS",
+        // `DATE_FORMAT` counts microseconds.
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let text = date_format().call(vec![value.as_ref().clone(), lit(pattern)]);
+    Ok(Transformed::yes(cast(text, kind)))
+}
+
+fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
+    let arguments = call.args.as_slice();
+    Ok(match (call.func.name(), arguments) {
+        ("concat", [first, rest @ ..]) => {
+            let first = cast(first.clone(), DataType::Utf8View);
+            let join =
+                |left, right: &Expr| binary_expr(left, Operator::StringConcat, right.clone());
+            Some(rest.iter().fold(first, join))
+        }
+        ("greatest" | "least", [first, rest @ ..]) => {
+            let is_null = |expr: &Expr| expr.clone().is_null();
+            let any = rest.iter().fold(is_null(first), |any, expr| any.or(is_null(expr)));
+            let null = lit(ScalarValue::Null);
+            Some(when(any, null).otherwise(Expr::ScalarFunction(call.clone()))?)
+        }
+        ("regexp_replace", [text, pattern, by]) => {
+            let [text, pattern, by] = [text, pattern, by].map(Expr::clone);
+            Some(regexp_replace(text, pattern, by, Some(lit("g"))))
+        }
+        ("array_remove", [array, element]) => {
+            Some(array_remove_all(array.clone(), element.clone()))
+        }
+        ("array_position", [array, element]) => {
+            let place = coalesce(vec![Expr::ScalarFunction(call.clone()), lit(0_u64)]);
+            let null = array.clone().is_null().or(element.clone().is_null());
+            Some(when(null, lit(ScalarValue::Null)).otherwise(place)?)
+        }
+        ("substr", [text, from, length @ ..]) => from_the_end(text, from, length.first())?,
+        ("date_part", [Expr::Literal(part, _), time])
+            if part.try_as_str().flatten().is_some_and(|part| part.eq_ignore_ascii_case("dow")) =>
+        {
+            let from_monday = call.func.call(vec![lit("isodow"), time.clone()]);
+            Some(from_monday % lit(7) + lit(1))
+        }
+        _ => None,
+    })
+}
+
+/// Returns `SUBSTRING(text, from, length)` for a place that may be counted from the end, or be 0,
+/// which is the start.
+fn from_the_end(text: &Expr, from: &Expr, length: Option<&Expr>) -> Result<Option<Expr>> {
+    if let Expr::Literal(ScalarValue::Int64(Some(1..)), _) = from {
+        return Ok(None);
+    }
+    let part = |from: Expr| match length {
+        None => substr(text.clone(), from),
+        Some(length) => substring(text.clone(), from, length.clone()),
+    };
+    let from = cast(from.clone(), DataType::Int64);
+    let counted = cast(character_length(text.clone()), DataType::Int64) + from.clone() + lit(1_i64);
+    let replaced = when(from.clone().gt(lit(0_i64)), part(from.clone()))
+        .when(from.clone().eq(lit(0_i64)), part(lit(1_i64)))
+        .when(counted.clone().gt(lit(0_i64)), part(counted.clone()))
+        .when(counted.lt_eq(lit(0_i64)), lit(""))
+        .end()?;
+    Ok(Some(replaced))
+}
+
+/// Returns `LIKE` with the backslash as its escape, which is the only one that runs.
+fn escaped(like: &Like) -> Option<Like> {
+    let escape = like.escape_char.filter(|escape| *escape != '\\')?;
+    let Expr::Literal(value, _) = like.pattern.as_ref() else { return None };
+    let mut pattern = String::new();
+    let mut letters = value.try_as_str().flatten()?.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => pattern.push_str("\\\\"),
+            letter if letter == escape => {
+                pattern.push('\\');
+                pattern.extend(letters.next());
+            }
+            letter => pattern.push(letter),
+        }
+    }
+    Some(Like { pattern: Box::new(lit(pattern)), escape_char: None, ..like.clone() })
+}
+
+/// Returns `SIMILAR TO` as a match of the whole text (SQL:2016 8.6).
+fn similar(like: &Like) -> Result<Expr> {
+    let text = match like.pattern.as_ref() {
+        Expr::Literal(value, _) if like.escape_char.is_none() => value.try_as_str().flatten(),
+        _ => None,
+    };
+    let Some(text) = text else {
+        let error = Error::invalid("SIMILAR TO takes a constant pattern without ESCAPE");
+        return Err(wrap(error.remedy("use REGEXP_LIKE, or a constant")));
+    };
+    let mut pattern = "(?s)^(?:".to_owned();
+    for letter in text.chars() {
+        match letter {
+            '%' => pattern.push_str(".*"),
+            '_' => pattern.push('.'),
+            '.' | '^' | '$' | '\\' => pattern.extend(['\\', letter]),
+            letter => pattern.push(letter),
+        }
+    }
+    pattern.push_str(")$");
+    let operator = if like.negated { Operator::RegexNotMatch } else { Operator::RegexMatch };
+    Ok(Expr::BinaryExpr(BinaryExpr::new(like.expr.clone(), operator, Box::new(lit(pattern)))))
+}
