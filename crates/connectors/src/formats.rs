@@ -23,7 +23,7 @@ use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::connector::{Options, nearest};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Change, Error, Result};
 
 /// A record of a block that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,32 @@ pub trait Decoder: Send {
     fn header(&self, _: &[u8]) -> usize {
         0
     }
+}
+
+/// Turns rows into the bytes of one file.
+///
+/// # Contract
+/// The bytes taken, in order, are the file so far. After `cut` all rows are in them, and followed
+/// by what it returned they are a whole file: so a file can be ended at any cut, also by somebody
+/// who has nothing but these bytes.
+pub trait FileEncoder: Send {
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// `Internal` if they cannot be written in this format.
+    fn write(&mut self, change: &Change) -> Result<()>;
+
+    /// Returns how many bytes wait to be taken.
+    fn waiting(&self) -> usize;
+
+    /// Returns the bytes that were not taken yet.
+    fn take(&mut self) -> Vec<u8>;
+
+    /// Makes bytes of all rows so far; returns what would end the file here.
+    ///
+    /// # Errors
+    /// As `write`.
+    fn cut(&mut self) -> Result<Vec<u8>>;
 }
 
 /// Formats that can be read line by line.

@@ -1,3 +1,5 @@
+//! What every sink must do: nothing is seen before its commit, and nothing twice.
+
 use arrow::compute::sort_to_indices;
 use arrow::compute::take_record_batch;
 use thalweg_plan::sink::{

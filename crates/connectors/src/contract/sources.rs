@@ -1,3 +1,5 @@
+//! What every source must do: the same rows again, from any offset, in any projection.
+
 use std::io::Write;
 use std::net::TcpListener;
 

@@ -14,7 +14,8 @@ use thalweg_plan::sink::{
 use thalweg_types::{Change, Epoch, Result};
 
 use super::part::{OpenPart, PartCommitter, Place};
-use crate::formats::file::{FileEncoder, Format};
+use crate::formats::FileEncoder;
+use crate::formats::file::Format;
 
 /// Size at which a part is finished unless the table says otherwise.
 const PART_BYTES: u64 = 128 << 20;

@@ -7,35 +7,10 @@ use thalweg_plan::connector::Options;
 use thalweg_plan::sink::Accepts;
 use thalweg_types::{Change, Result};
 
+use super::FileEncoder;
 use super::encode::Encoder;
 pub use super::parquet::COMPRESSION as PARQUET_COMPRESSION;
 use super::parquet::{Compression, ParquetEncoder};
-
-/// Turns rows into the bytes of one file.
-///
-/// # Contract
-/// The bytes taken, in order, are the file so far. After `cut` all rows are in them, and followed
-/// by what it returned they are a whole file: so a file can be ended at any cut, also by somebody
-/// who has nothing but these bytes.
-pub trait FileEncoder: Send {
-    /// Adds rows.
-    ///
-    /// # Errors
-    /// `Internal` if they cannot be written in this format.
-    fn write(&mut self, change: &Change) -> Result<()>;
-
-    /// Returns how many bytes wait to be taken.
-    fn waiting(&self) -> usize;
-
-    /// Returns the bytes that were not taken yet.
-    fn take(&mut self) -> Vec<u8>;
-
-    /// Makes bytes of all rows so far; returns what would end the file here.
-    ///
-    /// # Errors
-    /// As `write`.
-    fn cut(&mut self) -> Result<Vec<u8>>;
-}
 
 /// A format of files.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use parquet::schema::types::SchemaDescPtr;
 use thalweg_plan::connector::{Options, nearest};
 use thalweg_types::{Change, Error, Result};
 
-use super::file::FileEncoder;
+use super::FileEncoder;
 
 /// Bytes of rows gathered before a row group is ended between two cuts.
 const ROW_GROUP_BYTES: usize = 64 << 20;
