@@ -8,6 +8,7 @@
 mod cases;
 mod data;
 
+mod clock;
 mod killed;
 
 use std::collections::BTreeMap;
