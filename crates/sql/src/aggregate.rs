@@ -20,6 +20,8 @@ use thalweg_types::{Error, Groups, Result};
 
 use crate::text::{data_error, plan_error};
 
+mod nth;
+
 /// Returns the aggregate of `expr`, whose arguments, and after them the columns of its
 /// `ORDER BY`, stand in `columns` of rows of `schema`.
 ///
@@ -30,6 +32,9 @@ pub(crate) fn function(
     columns: &[usize],
     schema: &SchemaRef,
 ) -> Result<Arc<dyn AggregateFunction>> {
+    if expr.func.name() == "nth_value" && !expr.params.order_by.is_empty() {
+        return nth::function(expr, columns, schema);
+    }
     match own(expr, columns, schema) {
         Some(function) => Ok(function),
         None => wrapped(expr, columns, schema),
@@ -104,8 +109,14 @@ fn wrapped(
     Ok(Arc::new(Wrapped { name, expr: Arc::new(built) }))
 }
 
-/// Aggregates that ask for sorted rows and yet take any: they collect by `ARRAY_AGG`, which sorts.
-const SORTS_BY_ITSELF: [&str; 1] = ["string_agg"];
+/// Aggregates that ask for sorted rows and yet take any: they collect by `ARRAY_AGG`, which sorts, or
+/// only want to know by what to sort.
+const SORTS_BY_ITSELF: [&str; 4] = [
+    "string_agg",
+    "percentile_cont",
+    "approx_percentile_cont",
+    "approx_percentile_cont_with_weight",
+];
 
 /// Names an aggregate by all that decides its state and its value.
 fn name_of(expr: &AggregateExpr, columns: &[usize], schema: &SchemaRef) -> String {

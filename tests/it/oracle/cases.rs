@@ -74,12 +74,18 @@ pub(super) const CASES: &[Case] = &[
     ),
     same("keys of all types", "SELECT b, d, g, COUNT(*) AS n FROM t GROUP BY b, d, g"),
     same("times as keys", "SELECT ts, COUNT(*) AS n FROM t GROUP BY ts"),
+    same(
+        "percentiles",
+        "SELECT k, percentile_cont(0.25) WITHIN GROUP (ORDER BY x) AS a,
+         percentile_cont(0.1) WITHIN GROUP (ORDER BY v DESC) AS b FROM t GROUP BY k",
+    ),
     case(
         "aggregates in an order",
-        "SELECT k, FIRST_VALUE(id ORDER BY g) AS a, LAST_VALUE(id ORDER BY v NULLS FIRST) AS b
-         FROM t WHERE g IS NOT NULL GROUP BY k",
+        "SELECT k, FIRST_VALUE(id ORDER BY g) AS a, LAST_VALUE(id ORDER BY v) AS b,
+         NTH_VALUE(id, 3 ORDER BY g) AS c FROM t WHERE g IS NOT NULL GROUP BY k",
         "SELECT k, FIRST_VALUE(id ORDER BY g, id) AS a,
-         LAST_VALUE(id ORDER BY v NULLS FIRST, id) AS b FROM t WHERE g IS NOT NULL GROUP BY k",
+         LAST_VALUE(id ORDER BY v NULLS FIRST, id) AS b, NTH_VALUE(id, 3 ORDER BY g, id) AS c
+         FROM t WHERE g IS NOT NULL GROUP BY k",
     ),
     same("having", "SELECT k, SUM(v) AS s FROM t GROUP BY k HAVING COUNT(*) > 50"),
     same("distinct rows", "SELECT DISTINCT k, g FROM t"),

@@ -106,7 +106,7 @@ fn values_of(aggregate: Expr, rows: &RecordBatch) -> Vec<String> {
 fn wrapped_aggregates_merge_to_the_whole() {
     use datafusion::functions_aggregate::expr_fn::{
         array_agg, bit_xor, bool_and, corr, count_distinct, first_value, last_value, median,
-        stddev, sum_distinct,
+        nth_value, stddev, sum_distinct,
     };
     use datafusion::functions_aggregate::string_agg::string_agg;
     use datafusion::logical_expr::{ExprFunctionExt, col, lit};
@@ -137,6 +137,10 @@ fn wrapped_aggregates_merge_to_the_whole() {
         |aggregate: Expr| aggregate.order_by(vec![col("s").sort(false, false)]).build().unwrap();
     check(ordered(array_agg(col("x"))), ["[2, , 3, 2]", "[4, 4, 1, 1]", ""]);
     check(ordered(string_agg(col("s"), lit("-"))), ["g-e-c-b", "h-f-d-a", ""]);
+    let second = nth_value(col("s"), 2, vec![col("s").sort(false, false)]);
+    check(second, ["e", "f", ""]);
+    check(nth_value(col("s"), -4, vec![col("s").sort(true, false)]), ["b", "a", ""]);
+    check(nth_value(col("s"), 5, vec![col("s").sort(true, false)]), ["", "", ""]);
     check(first_value(col("x"), vec![col("s").sort(false, false)]), ["2", "4", ""]);
     check(last_value(col("x"), vec![]), ["2", "4", ""]);
     let kept = first_value(col("x"), vec![]).null_treatment(NullTreatment::RespectNulls);

@@ -193,7 +193,7 @@ fn total_order(
     mut call: datafusion::logical_expr::expr::AggregateFunction,
     input: &DFSchema,
 ) -> Result<datafusion::logical_expr::expr::AggregateFunction> {
-    if call.params.order_by.is_empty() {
+    if call.params.order_by.is_empty() || call.func.supports_within_group_clause() {
         return Ok(call);
     }
     for argument in call.params.args.clone() {
