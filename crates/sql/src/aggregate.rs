@@ -78,7 +78,14 @@ fn wrapped(
     };
     // Some aggregates read a constant argument (a percentile, a separator) when they are made.
     let arguments = params.args.iter().zip(columns).map(|(arg, at)| match arg {
-        Expr::Literal(value, _) => Arc::new(Literal::new(value.clone())) as Arc<dyn PhysicalExpr>,
+        Expr::Literal(value, _) => {
+            // A number of Flink's is an INT, of DataFusion's a BIGINT.
+            let wide = match value {
+                ScalarValue::Int32(Some(number)) => ScalarValue::from(i64::from(*number)),
+                other => other.clone(),
+            };
+            Arc::new(Literal::new(wide)) as Arc<dyn PhysicalExpr>
+        }
         _ => column(*at),
     });
     let arguments: Vec<_> = arguments.collect();

@@ -6,6 +6,7 @@
 mod pattern;
 
 mod clock;
+mod kind;
 mod number;
 mod text;
 mod time;
@@ -29,12 +30,13 @@ use self::pattern::Pattern;
 use crate::text::wrap;
 
 pub(crate) use clock::{clock_types, is_processing_time};
+pub(crate) use kind::TYPEOF;
 pub(crate) use text::SPLIT;
 pub(crate) use time::date_format;
 
 /// Returns all functions of this module.
 pub(crate) fn all() -> Vec<ScalarUDF> {
-    let functions = [clock::all(), number::all(), text::all(), time::all()];
+    let functions = [clock::all(), kind::all(), number::all(), text::all(), time::all()];
     functions.into_iter().flatten().map(ScalarUDF::from).collect()
 }
 
@@ -61,6 +63,8 @@ enum Kind {
     Number,
     /// A time or date, or a text that reads as one; given to the body in microseconds.
     Time,
+    /// Anything, given to the body as it is.
+    Any,
 }
 
 impl Kind {
@@ -71,6 +75,7 @@ impl Kind {
                 Kind::Text => is_text,
                 Kind::Whole => kind.is_integer(),
                 Kind::Number => kind.is_numeric(),
+                Kind::Any => true,
                 Kind::Time => {
                     is_text || matches!(kind, DataType::Timestamp(_, _) | DataType::Date32)
                 }
@@ -81,7 +86,7 @@ impl Kind {
         Ok(match self {
             Kind::Text => cast(&column, &DataType::Utf8View)?,
             Kind::Whole => cast(&column, &DataType::Int64)?,
-            Kind::Number => column,
+            Kind::Number | Kind::Any => column,
             Kind::Time => cast(&column, &DataType::Timestamp(TimeUnit::Microsecond, None))?,
         })
     }

@@ -19,6 +19,7 @@ mod catalog;
 mod functions;
 
 mod meaning;
+mod sums;
 
 mod window_tvf;
 

@@ -12,6 +12,11 @@
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
 //! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
 //! | `EXTRACT(DOW FROM t)` | Sunday is 1 | Sunday is 0 |
+//! | `a / b`, `a * b`, … of DECIMAL | as many digits as SQL Server gives | other ones |
+//! | `7` | INT, if it is one | BIGINT |
+//! | `EXTRACT(…)`; `REGEXP_COUNT`, `REGEXP_INSTR` | BIGINT; INT | INT or DOUBLE; BIGINT |
+//! | `REGEXP_REPLACE(s, p, '$1')` | a dollar and a one | what the first group matched |
+//! | `LOG(x)` | the natural logarithm | that to the base 10 |
 //! | `CAST(b AS STRING)` | `TRUE` | `true` |
 //! | `CAST(t AS STRING)` | `2020-04-15 08:05:00.000` | `2020-04-15T08:05:00` |
 
@@ -21,7 +26,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions::expr_fn::{
-    character_length, coalesce, regexp_replace, substr, substring,
+    character_length, coalesce, ln, regexp_replace, replace, substr, substring,
 };
 use datafusion::functions_nested::expr_fn::array_remove_all;
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
@@ -31,8 +36,11 @@ use datafusion::logical_expr::{
 };
 use thalweg_types::Error;
 
-use crate::functions::date_format;
+use crate::functions::{TYPEOF, date_format};
 use crate::text::wrap;
+use crate::types::name;
+
+mod decimal;
 
 /// Replaces the expressions of a query.
 #[derive(Debug)]
@@ -53,17 +61,49 @@ impl FunctionRewrite for Meaning {
     }
 }
 
+/// Functions whose result has another type in Flink.
+const ROUNDING: [&str; 3] = ["ceil", "floor", "round"];
+/// More of them.
+const RETYPED: [&str; 4] = ["mod", "date_part", "regexp_count", "regexp_instr"];
+
 /// Replaces `expr`, and not what stands in it, by what it means.
 pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let replaced = match &expr {
+        Expr::ScalarFunction(call) if call.func.name() == TYPEOF => {
+            let [value] = call.args.as_slice() else { return Ok(Transformed::no(expr)) };
+            Some(lit(name(&value.get_type(schema)?)))
+        }
+        Expr::ScalarFunction(call) if call.func.name() == "mod" => {
+            let [left, right] = call.args.as_slice() else { return Ok(Transformed::no(expr)) };
+            let [left, right] = [left, right].map(|side| Box::new(side.clone()));
+            let binary = BinaryExpr::new(left, Operator::Modulo, right);
+            let decimal = decimal::arithmetic(&binary, schema)?;
+            Some(decimal.unwrap_or(Expr::BinaryExpr(binary)))
+        }
+        Expr::ScalarFunction(call) if ROUNDING.contains(&call.func.name()) => {
+            let rounded = decimal::rounding(call, schema)?;
+            return Ok(rounded.map_or(Transformed::no(expr), Transformed::yes));
+        }
         Expr::ScalarFunction(call) => function(call)?,
+        Expr::BinaryExpr(binary) => decimal::arithmetic(binary, schema)?,
+        Expr::Literal(ScalarValue::Int64(Some(number)), about) => {
+            let small = i32::try_from(*number).ok();
+            let small =
+                small.map(|number| Expr::Literal(ScalarValue::Int32(Some(number)), about.clone()));
+            return Ok(small.map_or(Transformed::no(expr), Transformed::yes));
+        }
         Expr::Like(like) => escaped(like).map(Expr::Like),
         Expr::SimilarTo(like) => Some(similar(like)?),
         _ => return as_text(expr, schema),
     };
     let Some(replaced) = replaced else { return Ok(Transformed::no(expr)) };
+    let keeps_type = match &expr {
+        Expr::BinaryExpr(_) => false,
+        Expr::ScalarFunction(call) => !RETYPED.contains(&call.func.name()),
+        _ => true,
+    };
     Ok(Transformed::yes(match (expr.get_type(schema), replaced.get_type(schema)) {
-        (Ok(before), Ok(after)) if before != after => cast(replaced, before),
+        (Ok(before), Ok(after)) if before != after && keeps_type => cast(replaced, before),
         _ => replaced,
     }))
 }
@@ -112,6 +152,8 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
         }
         ("regexp_replace", [text, pattern, by]) => {
             let [text, pattern, by] = [text, pattern, by].map(Expr::clone);
+            // A `$` stands for itself.
+            let by = replace(by, lit("$"), lit("$$"));
             Some(regexp_replace(text, pattern, by, Some(lit("g"))))
         }
         ("array_remove", [array, element]) => {
@@ -127,8 +169,13 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             if part.try_as_str().flatten().is_some_and(|part| part.eq_ignore_ascii_case("dow")) =>
         {
             let from_monday = call.func.call(vec![lit("isodow"), time.clone()]);
-            Some(from_monday % lit(7) + lit(1))
+            Some(cast(from_monday % lit(7) + lit(1), DataType::Int64))
         }
+        ("date_part", _) => Some(cast(Expr::ScalarFunction(call.clone()), DataType::Int64)),
+        ("regexp_count" | "regexp_instr", _) => {
+            Some(cast(Expr::ScalarFunction(call.clone()), DataType::Int32))
+        }
+        ("log", [number]) => Some(ln(number.clone())),
         _ => None,
     })
 }

@@ -19,14 +19,17 @@ use thalweg_types::{Error, Result};
 use crate::text;
 
 /// Rewrites the tokens of a query or an expression: `TABLE t PARTITION BY k` as an argument
-/// becomes `(SELECT * FROM t CLUSTER BY k)`, where `window_tvf` looks for the keys, and
-/// `TIMESTAMP(3) WITH LOCAL TIME ZONE` becomes `TIMESTAMP_LTZ(3)`.
+/// becomes `(SELECT * FROM t CLUSTER BY k)`, where `window_tvf` looks for the keys,
+/// `TIMESTAMP(3) WITH LOCAL TIME ZONE` becomes `TIMESTAMP_LTZ(3)`, and `0.5`, which is no floating
+/// number in SQL, `CAST('0.5' AS DECIMAL(2, 1))`; `TIMESTAMP '…'` becomes a cast, too.
 pub(crate) fn tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
-        let after =
-            table_argument(tokens, at, &mut out).or_else(|| local_time(tokens, at, &mut out));
+        let after = table_argument(tokens, at, &mut out)
+            .or_else(|| local_time(tokens, at, &mut out))
+            .or_else(|| decimal(tokens, at, &mut out))
+            .or_else(|| timestamp(tokens, at, &mut out));
         at = after.unwrap_or_else(|| {
             out.push(token.clone());
             at + 1
@@ -114,6 +117,57 @@ fn local_time(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>)
     out.push(TokenWithSpan { token: name, span: first.span });
     out.extend_from_slice(tokens.get(at + 1..words)?);
     Some(words + zone.len())
+}
+
+/// Rewrites a number with a point and without an exponent; returns where it ends. One of more than 38
+/// digits is left as a floating number.
+fn decimal(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) -> Option<usize> {
+    let TokenWithSpan { token: Token::Number(number, _), span } = tokens.get(at)? else {
+        return None;
+    };
+    let (whole, fraction) = number.split_once('.')?;
+    let digits = whole.len() + fraction.len();
+    if number.contains(['e', 'E']) || !(1..=38).contains(&digits) {
+        return None;
+    }
+    let count = |count: usize| Token::Number(count.to_string(), false);
+    let cast = [
+        keyword("CAST", Keyword::CAST),
+        Token::LParen,
+        Token::SingleQuotedString(number.clone()),
+        keyword("AS", Keyword::AS),
+        keyword("DECIMAL", Keyword::DECIMAL),
+        Token::LParen,
+        count(digits),
+        Token::Comma,
+        count(fraction.len()),
+        Token::RParen,
+        Token::RParen,
+    ];
+    out.extend(cast.map(|token| TokenWithSpan { token, span: *span }));
+    Some(at + 1)
+}
+
+/// Rewrites `TIMESTAMP '… 10:20:30.5'`, which has as many digits as are written; returns where it ends.
+fn timestamp(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) -> Option<usize> {
+    let TokenWithSpan { span, .. } = tokens.get(at).filter(|token| is_word(token, "TIMESTAMP"))?;
+    let literal = tokens.get(at + 1)?;
+    let Token::SingleQuotedString(text) = &literal.token else { return None };
+    let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end().len());
+    let like = |token: Token| TokenWithSpan { token, span: *span };
+    out.push(like(keyword("CAST", Keyword::CAST)));
+    out.push(like(Token::LParen));
+    out.push(literal.clone());
+    let rest = [
+        keyword("AS", Keyword::AS),
+        keyword("TIMESTAMP", Keyword::TIMESTAMP),
+        Token::LParen,
+        Token::Number(digits.min(9).to_string(), false),
+        Token::RParen,
+        Token::RParen,
+    ];
+    out.extend(rest.map(like));
+    Some(at + 2)
 }
 
 /// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`.

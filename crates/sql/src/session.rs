@@ -33,6 +33,7 @@ use crate::catalog::{Planned, Table};
 use crate::functions;
 use crate::meaning::{Meaning, meant};
 use crate::rewrite::{self, Unnests};
+use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
 use crate::types::FlinkTypes;
@@ -93,6 +94,7 @@ impl Session {
         context.register_function_rewrite(Arc::new(Meaning)).map_err(plan_error)?;
         UNSUITED.iter().for_each(|name| context.deregister_udf(name));
         functions::all().into_iter().for_each(|function| context.register_udf(function));
+        sums::all().into_iter().for_each(|function| context.register_udaf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the planner: {error}")))?;
@@ -201,7 +203,8 @@ impl Session {
             .with_schema(Arc::new(schema.clone()))
             .build();
         let simplifier = datafusion::optimizer::simplify_expressions::ExprSimplifier::new(context);
-        simplifier.coerce(expr, schema).map_err(plan_error)
+        let coerced = simplifier.coerce(expr, schema).map_err(plan_error)?;
+        simplifier.simplify(coerced).map_err(plan_error)
     }
 
     /// Plans a query, without optimising it.

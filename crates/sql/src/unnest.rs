@@ -51,7 +51,8 @@ impl Transform for SplitWords {
             let mut words = Splitter::new(texts, self.delimiter, texts.len() * 8);
             let mut rows = Vec::new();
             while row < texts.len() && words.len() < WORDS_MAX {
-                if texts.is_valid(row) {
+                // As in Flink, an empty text has no words.
+                if texts.is_valid(row) && !texts.value(row).is_empty() {
                     words.split(row, |delimiter, text| memchr::memchr_iter(delimiter, text));
                     if repeats {
                         rows.resize(words.len(), row as u32);

@@ -21,6 +21,9 @@ pub(super) fn function(
 ) -> Result<Arc<dyn AggregateFunction>> {
     let number = match expr.params.args.get(1) {
         Some(Expr::Literal(ScalarValue::Int64(Some(number)), _)) if *number != 0 => *number,
+        Some(Expr::Literal(ScalarValue::Int32(Some(number)), _)) if *number != 0 => {
+            i64::from(*number)
+        }
         _ => {
             return Err(Error::invalid("the number of NTH_VALUE is a constant, and not 0")
                 .remedy("count from 1, or from the end with -1"));

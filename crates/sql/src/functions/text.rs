@@ -38,7 +38,7 @@ pub(super) fn all() -> Vec<Function> {
     ]
 }
 
-/// The parts of a text; an empty delimiter gives the whole text.
+/// The parts of a text, none of an empty one; an empty delimiter gives the whole text.
 fn split(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let (texts, delimiters) = (columns[0].as_string_view(), columns[1].as_string_view());
     let mut lists = ListBuilder::new(StringViewBuilder::new());
@@ -48,6 +48,7 @@ fn split(columns: &[ArrayRef]) -> Result<ArrayRef> {
             continue;
         };
         match delimiter.is_empty() {
+            _ if text.is_empty() => {}
             true => lists.values().append_value(text),
             false => text.split(delimiter).for_each(|part| lists.values().append_value(part)),
         }

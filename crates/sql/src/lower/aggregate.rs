@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 use thalweg_plan::graph::Aggregation;
 use thalweg_plan::node::AggregateCall;
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
@@ -13,6 +13,7 @@ use thalweg_types::{Error, Result};
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::function;
 use crate::expression::{Expression, Projection};
+use crate::sums;
 use crate::text::plan_error;
 use crate::window_tvf::in_unit;
 use crate::windowing::{Pick, Reorder};
@@ -109,7 +110,7 @@ impl Lowering<'_> {
     {
         let call = match expr {
             Expr::Alias(alias) => return self.call(&alias.expr, columns, input),
-            Expr::AggregateFunction(call) => total_order(call.clone(), input)?,
+            Expr::AggregateFunction(call) => total_order(runnable(call.clone(), input)?, input)?,
             other => return Err(Error::invalid(format!("`{other}` is no aggregate"))),
         };
         let is_count_of_rows = call.func.name() == "count"
@@ -185,6 +186,22 @@ impl Lowering<'_> {
         let aggregate = Aggregate::try_new(Arc::new(input.clone()), columns, Vec::new());
         self.aggregate(&aggregate.map_err(plan_error)?)
     }
+}
+
+/// Puts what is run in the place of what was planned: see [`sums`].
+fn runnable(
+    mut call: datafusion::logical_expr::expr::AggregateFunction,
+    input: &DFSchema,
+) -> Result<datafusion::logical_expr::expr::AggregateFunction> {
+    let [argument] = call.params.args.as_slice() else { return Ok(call) };
+    let kind = argument.get_type(input).map_err(plan_error)?;
+    if let Some((function, wide)) = sums::runs(&call.func, &kind, call.params.distinct) {
+        call.func = function;
+        if wide != kind {
+            call.params.args = vec![cast(argument.clone(), wide)];
+        }
+    }
+    Ok(call)
 }
 
 /// Lets the arguments of an aggregate decide where its `ORDER BY` leaves ties: else the answer would

@@ -249,14 +249,14 @@ fn filters_and_projections_are_fused() {
 #[test]
 fn words_are_split_alike_with_and_without_copies() {
     let long = "one two three four five six seven eight";
-    let words: Vec<&str> = ["b", "c", ""].into_iter().chain(long.split(' ')).collect();
+    let words: Vec<&str> = ["b", "c"].into_iter().chain(long.split(' ')).collect();
     check("SELECT w FROM file CROSS JOIN UNNEST(SPLIT(k, ' ')) AS t(w)", &words);
     check("SELECT w FROM file CROSS JOIN UNNEST(SPLIT(k, CONCAT(' ', ''))) AS t(w)", &words);
     check(
         "SELECT w, n FROM file CROSS JOIN UNNEST(SPLIT(k, ' ')) AS t(w) WHERE n = 7",
         &["b|7", "c|7"],
     );
-    let whole: &[&str] = &["b c", "", long];
+    let whole: &[&str] = &["b c", long];
     check("SELECT w FROM file CROSS JOIN UNNEST(SPLIT(k, '')) AS t(w)", whole);
     check("SELECT w FROM file CROSS JOIN UNNEST(SPLIT(k, '\u{e9}')) AS t(w)", whole);
 }
@@ -410,7 +410,7 @@ fn weights_follow_their_rows() {
     }
     let weights: Vec<i64> =
         changes.iter().flat_map(|c| (0..c.len()).map(|row| c.weight(row))).collect();
-    assert_eq!(weights, [-1, 2, -3, -3, -3, -3, -3, -3, -3, -3]);
+    assert_eq!(weights, [-1, -3, -3, -3, -3, -3, -3, -3, -3]);
 }
 
 /// Would fail if rows in the query came out in another shape than they were written in.

@@ -161,7 +161,7 @@ fn tables_are_checked_where_they_are_made() {
         ),
         (
             "(a TIMESTAMP(3), WATERMARK FOR a AS 5) WITH ('connector'='append')",
-            "[a] this WATERMARK has type BIGINT; a watermark is a TIMESTAMP, such as a - INTERVAL '5' SECOND",
+            "[a] this WATERMARK has type INT; a watermark is a TIMESTAMP, such as a - INTERVAL '5' SECOND",
         ),
         (
             "(a TIMESTAMP(3), WATERMARK FOR a AS x - INTERVAL '1' SECOND) WITH ('connector'='append')",

@@ -29,7 +29,15 @@ fn tokens_become_what_the_parser_knows() {
         ),
         ("CAST(a AS TIMESTAMP(3) WITH LOCAL TIME ZONE)", "CAST ( a AS TIMESTAMP_LTZ ( 3 ) )"),
         ("CAST(a AS TIMESTAMP WITH LOCAL TIME ZONE)", "CAST ( a AS TIMESTAMP_LTZ )"),
-        ("TIMESTAMP '2020-01-01'", "TIMESTAMP '2020-01-01'"),
+        ("TIMESTAMP '2020-01-01'", "CAST ( '2020-01-01' AS TIMESTAMP ( 0 ) )"),
+        (
+            "TIMESTAMP '2020-01-01 10:20:30.5'",
+            "CAST ( '2020-01-01 10:20:30.5' AS TIMESTAMP ( 1 ) )",
+        ),
+        (
+            "1.50 + .5 + 1e3 + 2",
+            "CAST ( '1.50' AS DECIMAL ( 3 , 2 ) ) + CAST ( '.5' AS DECIMAL ( 1 , 1 ) ) + 1e3 + 2",
+        ),
         ("FROM TABLE(x)", "FROM TABLE ( x )"),
         ("`TABLE` x", "`TABLE` x"),
         ("TABLE", "TABLE"),
