@@ -35,13 +35,23 @@ pub(crate) fn tell(text: std::fmt::Arguments<'_>) {
     let _ = std::io::stderr().write_fmt(text);
 }
 
-/// Sends logs to standard error; `THALWEG_LOG` chooses what is told.
-pub(crate) fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("THALWEG_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Sends logs to standard error; `filter` chooses what is told.
+pub(crate) fn start_log(filter: &str, format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // It would be told on standard error, by a panic where that is what failed.
-    logs.without_time().log_internal_errors(false).init();
+    let logs = logs.log_internal_errors(false);
+    match format {
+        LogFormat::Text => logs.without_time().init(),
+        LogFormat::Json => logs.json().init(),
+    }
 }
 
 /// Keeps panics of timely's connections off standard error: that a process of the job is gone is
@@ -124,6 +134,11 @@ pub(crate) fn code_of(error: &Error) -> ExitCode {
         ErrorKind::Closed => 0,
         _ => 1,
     })
+}
+
+/// Tells what the user should know of a script.
+pub(crate) fn notify(notices: &[String]) {
+    notices.iter().for_each(|notice| tell(format_args!("note: {notice}\n")));
 }
 
 /// Prints what a run did; one line, and one for each source and sink.
