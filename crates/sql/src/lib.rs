@@ -36,6 +36,8 @@ mod statement;
 
 pub mod planner;
 
+pub mod write;
+
 #[cfg(test)]
 mod test_support;
 
