@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thalweg_cluster::Outcome;
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::options::{Progress, Watcher};
+use thalweg_connectors::print::{Size, Terminal};
 use thalweg_types::{Error, ErrorKind, Place};
 
 use crate::arguments::ScriptText;
@@ -93,6 +94,18 @@ pub(crate) fn watcher(shows_rows: bool) -> Option<Watcher> {
             tell(format_args!("{CLEAR}{seconds} s: {rows} rows in, {rate:.0} rows/s{time}"));
         }))
     })
+}
+
+/// Returns the terminal that rows are shown on, if they are.
+pub(crate) fn terminal() -> Option<Terminal> {
+    let size = || {
+        let (width, height) = terminal_size::terminal_size_of(std::io::stdout())
+            .map_or((80, 24), |(width, height)| (width.0, height.0));
+        // Some terminals do not know and say 0.
+        let known = |count: u16, usual| if count == 0 { usual } else { usize::from(count) };
+        Size { columns: known(width, 80), lines: known(height, 24) }
+    };
+    std::io::stdout().is_terminal().then_some(Terminal(size))
 }
 
 /// Prints an error: message, place, the line it points at with a caret, and what to do.

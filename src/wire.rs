@@ -1,16 +1,16 @@
 //! The composition root: connectors, planner and coordinator meet here and nowhere else.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::group::TOKEN;
 use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions};
-use thalweg_connectors::print::{Shown, Style};
+use thalweg_connectors::print::{Facts, Shown};
 use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::Sink;
-use thalweg_plan::{NodeKind, explain};
+use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_sql::{Planner, Script};
 use thalweg_types::{Error, Result};
 
@@ -24,10 +24,40 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     built.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))
 }
 
-pub(crate) fn planner(style: Style, limit: Option<u64>) -> Planner {
+/// How the result of a bare `SELECT` is shown.
+#[derive(Clone, Default)]
+pub(crate) struct View {
+    style: OutputFormat,
+    limit: Option<u64>,
+    /// Known once the script is planned.
+    facts: Arc<OnceLock<Facts>>,
+}
+
+impl View {
+    /// Remembers what the plan says of the result.
+    fn learn(&self, plan: &Plan) {
+        let shown = plan.nodes.iter().find(|node| match &node.kind {
+            NodeKind::Sink(sink) => {
+                sink.sink.is_local() && sink.table == thalweg_sql::planner::RESULT
+            }
+            _ => false,
+        });
+        let Some(input) = shown.and_then(|node| node.inputs.first()) else { return };
+        let facts = Facts {
+            is_bounded: plan.sources().all(|(_, source)| source.source.is_bounded()),
+            is_updating: plan.node(input.from).is_updating,
+        };
+        // A view is of one plan.
+        let _ = self.facts.set(facts);
+    }
+}
+
+pub(crate) fn planner(view: View) -> Planner {
     let registry = Registry::new(thalweg_connectors::all());
     let result = Arc::new(move || -> Arc<dyn Sink> {
-        Arc::new(Shown::new(style.clone(), limit, Arc::new(Mutex::new(std::io::stdout()))))
+        let out = Arc::new(Mutex::new(std::io::stdout()));
+        let shown = Shown::new(view.style.style(), view.limit, out);
+        Arc::new(shown.on(report::terminal()).with_facts(view.facts.clone()))
     });
     Planner::new(registry, result)
 }
@@ -44,11 +74,13 @@ pub(crate) struct Order<'a> {
 pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
     let arguments = order.arguments;
     let (output, _) = order.config.get(Key::Output);
-    let output = OutputFormat::named(output.unwrap_or_default());
-    let script = planner(output.style(), arguments.limit).plan(&text.text)?;
+    let style = OutputFormat::named(output.unwrap_or_default());
+    let view = View { style, limit: arguments.limit, facts: Arc::default() };
+    let script = planner(view.clone()).plan(&text.text)?;
     script.outputs.iter().for_each(|output| println!("{output}"));
     let mut options = options(order, text, &script)?;
     let Some(plan) = script.plan else { return Ok(ExitCode::SUCCESS) };
+    view.learn(&plan);
     let shows_rows = plan.nodes.iter().any(|node| match &node.kind {
         NodeKind::Sink(sink) => sink.sink.is_local(),
         _ => false,
@@ -119,7 +151,7 @@ pub(crate) fn member(address: &str, index: usize) -> Result<ExitCode> {
     let runtime = runtime()?;
     // Rows of a bare SELECT are shown by the first process, in its style.
     let plan = |script: &str| {
-        let script = planner(Style::Table, None).plan(script)?;
+        let script = planner(View::default()).plan(script)?;
         script.plan.ok_or_else(|| Error::internal("the script makes no job"))
     };
     thalweg_cluster::member::serve(address, index, token, plan, runtime.handle().clone())?;
@@ -141,7 +173,7 @@ fn safe(name: &str) -> String {
 
 /// Plans a script and says that it is right.
 pub(crate) fn check(text: &ScriptText, is_quiet: bool) -> Result<ExitCode> {
-    let script = planner(Style::Table, None).plan(&text.text)?;
+    let script = planner(View::default()).plan(&text.text)?;
     if !is_quiet {
         report::notify(&script.notices);
     }
@@ -152,7 +184,7 @@ pub(crate) fn check(text: &ScriptText, is_quiet: bool) -> Result<ExitCode> {
 
 /// Prints how a script would run.
 pub(crate) fn explain(text: &ScriptText) -> Result<ExitCode> {
-    let script = planner(Style::Table, None).plan(&text.text)?;
+    let script = planner(View::default()).plan(&text.text)?;
     script.outputs.iter().for_each(|output| println!("{output}"));
     if let Some(plan) = script.plan {
         print!("{}", explain::explain(&plan));

@@ -324,7 +324,7 @@ fn add_once(notices: &mut Vec<String>, notice: String) {
 }
 
 /// Name under which the result of a bare `SELECT` goes.
-const RESULT: &str = "result";
+pub const RESULT: &str = "result";
 
 /// Says what each source and sink guarantees; returns the first one that is weaker than exactly
 /// once.
