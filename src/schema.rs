@@ -75,8 +75,9 @@ fn script(path: &str, answer: &Answer) -> String {
 
 /// Names a table by the first file or folder that the path names in full.
 fn table_name(path: &str) -> String {
-    let parts = path.split('/').filter(|part| !part.is_empty() && !part.contains(['*', '?', ':']));
-    let last = parts.last().unwrap_or_default();
+    let mut parts =
+        path.split('/').filter(|part| !part.is_empty() && !part.contains(['*', '?', ':']));
+    let last = parts.next_back().unwrap_or_default();
     let stem = last.split('.').find(|part| !part.is_empty()).unwrap_or_default();
     let keep = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
     let name: String = stem.chars().map(keep).collect();

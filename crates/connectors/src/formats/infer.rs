@@ -218,7 +218,7 @@ pub fn csv(block: &[u8], rows: usize, delimiter: Option<u8>, header: Option<bool
     if !has_header {
         gather(&mut kinds, first);
     }
-    let names = names(has_header.then_some(first).unwrap_or_default(), count);
+    let names = names(if has_header { first } else { &[] }, count);
     let fields: Vec<(String, Kind)> = names.into_iter().zip(kinds).collect();
     let mut options = Vec::new();
     if delimiter != usual {
