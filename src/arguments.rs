@@ -2,19 +2,66 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use thalweg_connectors::print::Style;
 use thalweg_plan::connector::parse_duration;
 use thalweg_types::{Error, Result};
 
+use crate::config::{Config, Key};
+
 /// Streaming SQL, exactly once, on one machine.
 #[derive(Debug, Parser)]
 #[command(name = "thalweg", version)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) manner: Manner,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Flags of every command: what is told beside its result, and where its configuration is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Manner {
+    /// Tells errors only: no notices, no progress, no summary.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Logs what happens; twice, in detail.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// How logs are written.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Configuration; `thalweg.toml` in the current directory unless given.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl Manner {
+    /// Adds what the flags say.
+    pub(crate) fn configure(&self, config: &mut Config) {
+        let level = match self.verbose {
+            0 => None,
+            1 => Some("info"),
+            _ => Some("debug"),
+        };
+        config.flag(Key::LogLevel, level.map(str::to_owned));
+        config.flag(Key::LogFormat, self.log_format.map(name_of));
+    }
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Returns how a value is written on the command line.
+fn name_of(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +70,17 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Shows how a script would run.
     Explain(ScriptArguments),
+    /// Plans a script and says whether it is right, without running it.
+    Check(ScriptArguments),
+    /// Prints a CREATE TABLE for a file, made from its first rows.
+    Schema(SchemaArguments),
+    /// Prints the configuration, and where each value comes from.
+    Config(Tuning),
+    /// Prints completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
     /// Measures the program.
     Bench {
         #[command(subcommand)]
@@ -41,6 +99,33 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: StateCommand,
     },
+}
+
+/// A shell that completes commands.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// Fish.
+    Fish,
+}
+
+/// Flags of `schema`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SchemaArguments {
+    /// File, directory or glob: NDJSON, CSV or Parquet, packed or not.
+    pub(crate) file: String,
+    /// Rows to look at.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rows: u32,
+    /// Is the first record of a CSV file a header? Decided by its values unless given.
+    #[arg(long, value_name = "true|false")]
+    pub(crate) header: Option<bool>,
+    /// The format; decided by the name of the file unless given.
+    #[arg(long, value_parser = ["json", "csv", "parquet"])]
+    pub(crate) format: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,6 +189,11 @@ pub(crate) enum OutputFormat {
 }
 
 impl OutputFormat {
+    /// Returns the format of that name; a table if there is none.
+    pub(crate) fn named(name: &str) -> OutputFormat {
+        OutputFormat::from_str(name, true).unwrap_or_default()
+    }
+
     /// Returns the style of the sink.
     pub(crate) fn style(self) -> Style {
         match self {
@@ -114,26 +204,44 @@ impl OutputFormat {
     }
 }
 
+/// Flags that can be configured elsewhere, too.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Tuning {
+    /// Worker threads, of all processes together; the machine's cores unless given.
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Processes that share the workers evenly; they exchange rows over loopback TCP.
+    #[arg(long, value_name = "N")]
+    processes: Option<usize>,
+    /// Directory or `s3://…` prefix for checkpoints; a job goes on from the last one there.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// Time between checkpoints; 1s unless given.
+    #[arg(long, value_name = "TIME", value_parser = time_span)]
+    checkpoint_interval: Option<String>,
+    /// How rows of a bare SELECT are shown; as a table unless given.
+    #[arg(long, value_enum)]
+    output: Option<OutputFormat>,
+}
+
+impl Tuning {
+    /// Adds what the flags say.
+    pub(crate) fn configure(&self, config: &mut Config) {
+        config.flag(Key::Workers, self.workers.map(|count| count.to_string()));
+        config.flag(Key::Processes, self.processes.map(|count| count.to_string()));
+        config.flag(Key::StateDir, self.state_dir.clone());
+        config.flag(Key::CheckpointInterval, self.checkpoint_interval.clone());
+        config.flag(Key::Output, self.output.map(name_of));
+    }
+}
+
 /// Flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) script: ScriptArguments,
-    /// Worker threads, of all processes together; the machine's cores unless given.
-    #[arg(long, value_name = "N")]
-    pub(crate) workers: Option<usize>,
-    /// Processes that share the workers evenly; they exchange rows over loopback TCP.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) processes: usize,
-    /// Directory or `s3://…` prefix for checkpoints; a job goes on from the last one there.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<String>,
-    /// Time between checkpoints.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) checkpoint_interval: Option<Duration>,
-    /// How rows of a bare SELECT are shown.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: OutputFormat,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
     /// Ends the job after so many rows of a bare SELECT.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
@@ -151,8 +259,11 @@ pub(crate) struct RunArguments {
     pub(crate) drain: bool,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a time span such as 500ms, 1s or 1min".to_owned())
+fn time_span(text: &str) -> Result<String, String> {
+    match parse_duration(text).is_some_and(|span| !span.is_zero()) {
+        true => Ok(text.to_owned()),
+        false => Err("write a time span such as 500ms, 1s or 1min".to_owned()),
+    }
 }
 
 /// A script and where it came from.

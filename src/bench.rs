@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use thalweg_cluster::{Control, RunOptions};
-use thalweg_connectors::print::Style;
 use thalweg_types::{Error, Result};
 
 use crate::arguments::NexmarkArguments;
@@ -36,7 +35,7 @@ pub(crate) fn nexmark(arguments: &NexmarkArguments) -> Result<ExitCode> {
         arguments.events,
         slowed.unwrap_or_default()
     );
-    let plan = wire::planner(Style::Table, None).plan(&script)?.plan;
+    let plan = wire::planner(wire::View::default()).plan(&script)?.plan;
     let plan = plan.ok_or_else(|| Error::internal("a query of Nexmark makes no job"))?;
     let mut options = RunOptions::new(&arguments.query);
     options.workers = arguments.workers.unwrap_or(options.workers).max(1);

@@ -5,6 +5,8 @@
 //! once. Rows go to standard output and nothing else does.
 #![forbid(unsafe_code)]
 
+mod config;
+
 mod arguments;
 
 mod report;
@@ -13,19 +15,22 @@ mod signals;
 mod wire;
 
 mod bench;
+mod schema;
 mod state;
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use arguments::{Arguments, BenchCommand, Command, StateCommand};
-use clap::Parser;
-use report::Failure;
+use arguments::{Arguments, BenchCommand, Command, Manner, Shell, StateCommand};
+use clap::{CommandFactory, Parser};
+use config::{Config, Key};
+use report::{Failure, LogFormat};
+use thalweg_types::Result;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    report::start_log();
     report::hush_connections();
-    match run(arguments.command) {
+    match run(arguments) {
         Ok(code) => code,
         Err(failure) => {
             report::draw(&failure);
@@ -34,16 +39,58 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, Failure> {
+/// Reads the configuration. Another process of a job is told everything by the first one, so it
+/// looks at no file.
+fn configure(manner: &Manner, command: &Command) -> Result<Config> {
+    let mut config = Config::usual();
+    if !matches!(command, Command::Member { .. }) {
+        config.read_file(manner.config.as_deref())?;
+    }
+    config.read_environment(|name| std::env::var(name).ok())?;
+    manner.configure(&mut config);
+    match command {
+        Command::Run(arguments) => arguments.tuning.configure(&mut config),
+        Command::Config(tuning) => tuning.configure(&mut config),
+        _ => {}
+    }
+    Ok(config)
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments { manner, command } = arguments;
+    if let Command::Completions { shell } = command {
+        return Ok(complete(shell));
+    }
+    let config = configure(&manner, &command)?;
+    let format = match config.get(Key::LogFormat).0 {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
+    report::start_log(config.get(Key::LogLevel).0.unwrap_or_default(), format);
+    obey(command, &config, manner.quiet)
+}
+
+fn obey(command: Command, config: &Config, is_quiet: bool) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(arguments) => {
             let script = arguments.script.read()?;
-            wire::run(&arguments, &script).map_err(|error| Failure::of(error, &script))
+            let order = wire::Order { arguments: &arguments, config, is_quiet };
+            wire::run(&order, &script).map_err(|error| Failure::of(error, &script))
         }
         Command::Explain(arguments) => {
             let script = arguments.read()?;
             wire::explain(&script).map_err(|error| Failure::of(error, &script))
         }
+        Command::Check(arguments) => {
+            let script = arguments.read()?;
+            wire::check(&script, is_quiet).map_err(|error| Failure::of(error, &script))
+        }
+        Command::Schema(arguments) => Ok(schema::schema(&arguments, is_quiet)?),
+        Command::Config(_) => {
+            print!("{config}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => Ok(complete(shell)),
         Command::Bench { command: BenchCommand::Nexmark(arguments) } => {
             Ok(bench::nexmark(&arguments)?)
         }
@@ -55,4 +102,18 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(state::show(&state_dir)?)
         }
     }
+}
+
+/// Prints what a shell needs to complete commands.
+fn complete(shell: Shell) -> ExitCode {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "thalweg", &mut text);
+    // Nothing is lost where nobody reads it.
+    let _ = std::io::stdout().write_all(&text);
+    ExitCode::SUCCESS
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thalweg_cluster::Outcome;
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::options::{Progress, Watcher};
+use thalweg_connectors::print::{Size, Terminal};
 use thalweg_types::{Error, ErrorKind, Place};
 
 use crate::arguments::ScriptText;
@@ -35,13 +36,23 @@ pub(crate) fn tell(text: std::fmt::Arguments<'_>) {
     let _ = std::io::stderr().write_fmt(text);
 }
 
-/// Sends logs to standard error; `THALWEG_LOG` chooses what is told.
-pub(crate) fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("THALWEG_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Sends logs to standard error; `filter` chooses what is told.
+pub(crate) fn start_log(filter: &str, format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // It would be told on standard error, by a panic where that is what failed.
-    logs.without_time().log_internal_errors(false).init();
+    let logs = logs.log_internal_errors(false);
+    match format {
+        LogFormat::Text => logs.without_time().init(),
+        LogFormat::Json => logs.json().init(),
+    }
 }
 
 /// Keeps panics of timely's connections off standard error: that a process of the job is gone is
@@ -85,6 +96,18 @@ pub(crate) fn watcher(shows_rows: bool) -> Option<Watcher> {
     })
 }
 
+/// Returns the terminal that rows are shown on, if they are.
+pub(crate) fn terminal() -> Option<Terminal> {
+    let size = || {
+        let (width, height) = terminal_size::terminal_size_of(std::io::stdout())
+            .map_or((80, 24), |(width, height)| (width.0, height.0));
+        // Some terminals do not know and say 0.
+        let known = |count: u16, usual| if count == 0 { usual } else { usize::from(count) };
+        Size { columns: known(width, 80), lines: known(height, 24) }
+    };
+    std::io::stdout().is_terminal().then_some(Terminal(size))
+}
+
 /// Prints an error: message, place, the line it points at with a caret, and what to do.
 pub(crate) fn draw(failure: &Failure) {
     let error = &failure.error;
@@ -124,6 +147,11 @@ pub(crate) fn code_of(error: &Error) -> ExitCode {
         ErrorKind::Closed => 0,
         _ => 1,
     })
+}
+
+/// Tells what the user should know of a script.
+pub(crate) fn notify(notices: &[String]) {
+    notices.iter().for_each(|notice| tell(format_args!("note: {notice}\n")));
 }
 
 /// Prints what a run did; one line, and one for each source and sink.

@@ -1,20 +1,21 @@
 //! The composition root: connectors, planner and coordinator meet here and nowhere else.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::group::TOKEN;
-use thalweg_cluster::options::{CHECKPOINT_INTERVAL, Launch};
+use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions};
-use thalweg_connectors::print::{Shown, Style};
+use thalweg_connectors::print::{Facts, Shown};
 use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::Sink;
-use thalweg_plan::{NodeKind, explain};
+use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_sql::{Planner, Script};
 use thalweg_types::{Error, Result};
 
-use crate::arguments::{RunArguments, ScriptText};
+use crate::arguments::{OutputFormat, RunArguments, ScriptText};
+use crate::config::{Config, Key};
 use crate::{report, signals};
 
 /// Starts what runs asynchronous connectors.
@@ -23,63 +24,101 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     built.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))
 }
 
-pub(crate) fn planner(style: Style, limit: Option<u64>) -> Planner {
+/// How the result of a bare `SELECT` is shown.
+#[derive(Clone, Default)]
+pub(crate) struct View {
+    style: OutputFormat,
+    limit: Option<u64>,
+    /// Known once the script is planned.
+    facts: Arc<OnceLock<Facts>>,
+}
+
+impl View {
+    /// Remembers what the plan says of the result.
+    fn learn(&self, plan: &Plan) {
+        let shown = plan.nodes.iter().find(|node| match &node.kind {
+            NodeKind::Sink(sink) => {
+                sink.sink.is_local() && sink.table == thalweg_sql::planner::RESULT
+            }
+            _ => false,
+        });
+        let Some(input) = shown.and_then(|node| node.inputs.first()) else { return };
+        let facts = Facts {
+            is_bounded: plan.sources().all(|(_, source)| source.source.is_bounded()),
+            is_updating: plan.node(input.from).is_updating,
+        };
+        // A view is of one plan.
+        let _ = self.facts.set(facts);
+    }
+}
+
+pub(crate) fn planner(view: View) -> Planner {
     let registry = Registry::new(thalweg_connectors::all());
     let result = Arc::new(move || -> Arc<dyn Sink> {
-        Arc::new(Shown::new(style.clone(), limit, Arc::new(Mutex::new(std::io::stdout()))))
+        let out = Arc::new(Mutex::new(std::io::stdout()));
+        let shown = Shown::new(view.style.style(), view.limit, out);
+        Arc::new(shown.on(report::terminal()).with_facts(view.facts.clone()))
     });
     Planner::new(registry, result)
 }
 
+/// What a script is run with.
+pub(crate) struct Order<'a> {
+    pub(crate) arguments: &'a RunArguments,
+    pub(crate) config: &'a Config,
+    /// Tells errors only.
+    pub(crate) is_quiet: bool,
+}
+
 /// Runs a script.
-pub(crate) fn run(arguments: &RunArguments, text: &ScriptText) -> Result<ExitCode> {
-    let script = planner(arguments.output.style(), arguments.limit).plan(&text.text)?;
+pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
+    let arguments = order.arguments;
+    let (output, _) = order.config.get(Key::Output);
+    let style = OutputFormat::named(output.unwrap_or_default());
+    let view = View { style, limit: arguments.limit, facts: Arc::default() };
+    let script = planner(view.clone()).plan(&text.text)?;
     script.outputs.iter().for_each(|output| println!("{output}"));
-    let mut options = options(arguments, text, &script)?;
+    let mut options = options(order, text, &script)?;
     let Some(plan) = script.plan else { return Ok(ExitCode::SUCCESS) };
+    view.learn(&plan);
     let shows_rows = plan.nodes.iter().any(|node| match &node.kind {
         NodeKind::Sink(sink) => sink.sink.is_local(),
         _ => false,
     });
-    options.watcher = report::watcher(shows_rows);
-    script.notices.iter().for_each(|notice| report::tell(format_args!("note: {notice}\n")));
+    if !order.is_quiet {
+        options.watcher = report::watcher(shows_rows);
+        report::notify(&script.notices);
+    }
     let runtime = runtime()?;
     let (control, inbox) = Control::new();
     signals::listen(&runtime, control, arguments.drain)?;
     let outcome = thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())?;
-    report::summarize(&outcome);
+    if !order.is_quiet {
+        report::summarize(&outcome);
+    }
     Ok(match outcome.end {
         End::Aborted => ExitCode::from(130),
         _ => ExitCode::SUCCESS,
     })
 }
 
-fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Result<RunOptions> {
-    let setting = |key: &str| script.settings.get(key);
-    let usual = RunOptions::new(&name_of(text));
-    let parallelism = setting("parallelism.default").map(|text| {
-        text.parse()
-            .map_err(|_| Error::invalid(format!("'parallelism.default' is no number: '{text}'")))
-    });
-    let workers = match (arguments.workers, parallelism) {
-        (Some(workers), _) => workers,
-        (None, Some(workers)) => workers?,
-        (None, None) => usual.workers,
+fn options(order: &Order<'_>, text: &ScriptText, script: &Script) -> Result<RunOptions> {
+    let (arguments, config) = (order.arguments, order.config);
+    let setting = |key: &str| script.settings.get(key).map(String::as_str);
+    let wrong = |what: &str, value: &str| Error::invalid(format!("{what} cannot be '{value}'"));
+    let number = |key: Key, script: Option<&str>, what: &str| -> Result<usize> {
+        let value = config.with_script(key, script).unwrap_or_default();
+        value.trim().parse().map_err(|_| wrong(what, value))
     };
+    let workers = number(Key::Workers, setting("parallelism.default"), "the number of workers")?;
     if !(1..=256).contains(&workers) {
         return Err(Error::invalid(format!("{workers} workers: there can be 1 to 256")));
     }
-    let interval = setting("execution.checkpointing.interval").map(|text| {
-        parse_duration(text).ok_or_else(|| {
-            Error::invalid(format!("'execution.checkpointing.interval' is no time span: '{text}'"))
-        })
-    });
-    let checkpoint_interval = match (arguments.checkpoint_interval, interval) {
-        (Some(interval), _) => interval,
-        (None, Some(interval)) => interval?,
-        (None, None) => CHECKPOINT_INTERVAL,
-    };
-    let processes = arguments.processes;
+    let interval = setting("execution.checkpointing.interval");
+    let interval = config.with_script(Key::CheckpointInterval, interval).unwrap_or_default();
+    let checkpoint_interval =
+        parse_duration(interval).ok_or_else(|| wrong("the time between checkpoints", interval))?;
+    let processes = number(Key::Processes, None, "the number of processes")?;
     if processes == 0 || !workers.is_multiple_of(processes) {
         return Err(Error::invalid(format!(
             "{workers} workers cannot be shared evenly by {processes} processes"
@@ -93,9 +132,9 @@ fn options(arguments: &RunArguments, text: &ScriptText, script: &Script) -> Resu
     };
     Ok(RunOptions {
         others: if processes > 1 { Some((launch()?, processes)) } else { None },
-        job: setting("pipeline.name").map_or_else(|| name_of(text), |name| safe(name)),
+        job: setting("pipeline.name").map_or_else(|| name_of(text), safe),
         workers,
-        state: arguments.state_dir.clone(),
+        state: config.get(Key::StateDir).0.map(str::to_owned),
         checkpoint_interval,
         is_fresh: arguments.fresh,
         continues: arguments.continues,
@@ -112,7 +151,7 @@ pub(crate) fn member(address: &str, index: usize) -> Result<ExitCode> {
     let runtime = runtime()?;
     // Rows of a bare SELECT are shown by the first process, in its style.
     let plan = |script: &str| {
-        let script = planner(Style::Table, None).plan(script)?;
+        let script = planner(View::default()).plan(script)?;
         script.plan.ok_or_else(|| Error::internal("the script makes no job"))
     };
     thalweg_cluster::member::serve(address, index, token, plan, runtime.handle().clone())?;
@@ -132,9 +171,20 @@ fn safe(name: &str) -> String {
     if name.trim_matches('_').is_empty() { "job".to_owned() } else { name }
 }
 
+/// Plans a script and says that it is right.
+pub(crate) fn check(text: &ScriptText, is_quiet: bool) -> Result<ExitCode> {
+    let script = planner(View::default()).plan(&text.text)?;
+    if !is_quiet {
+        report::notify(&script.notices);
+    }
+    let plural = if script.statements == 1 { "" } else { "s" };
+    println!("ok: {} statement{plural}", script.statements);
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Prints how a script would run.
 pub(crate) fn explain(text: &ScriptText) -> Result<ExitCode> {
-    let script = planner(Style::Table, None).plan(&text.text)?;
+    let script = planner(View::default()).plan(&text.text)?;
     script.outputs.iter().for_each(|output| println!("{output}"));
     if let Some(plan) = script.plan {
         print!("{}", explain::explain(&plan));

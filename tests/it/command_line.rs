@@ -1,5 +1,9 @@
 //! What the command line promises: output, exit codes, errors that point somewhere.
 
+mod configured;
+mod schema;
+mod tables;
+
 use crate::support::Place;
 
 const LINES: &str = "CREATE TABLE lines (line STRING) WITH ('connector'='filesystem','path'='lines.txt','format'='raw');";

@@ -13,6 +13,8 @@ mod growth;
 
 mod parquet;
 
+pub mod sample;
+
 mod part;
 
 mod sink;

@@ -13,6 +13,8 @@ mod column;
 pub mod csv;
 pub mod json;
 
+pub mod infer;
+
 pub mod encode;
 
 mod parquet;

@@ -37,6 +37,8 @@ mod statement;
 
 pub mod planner;
 
+pub mod write;
+
 #[cfg(test)]
 mod test_support;
 

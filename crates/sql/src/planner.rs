@@ -13,10 +13,11 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
-use thalweg_plan::connector::Registry;
+use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::{Delivery, Sink};
 use thalweg_plan::source::Replay;
 use thalweg_plan::{NodeKind, Plan, explain};
@@ -47,6 +48,8 @@ pub struct Script {
     pub outputs: Vec<String>,
     /// Settings, by key.
     pub settings: BTreeMap<String, String>,
+    /// How many statements there are.
+    pub statements: usize,
     /// What the user should know: guarantees, settings without meaning here.
     pub notices: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl Planner {
             dropped: BTreeSet::new(),
         };
         for statement in statement::parse(text)? {
+            work.script.statements += 1;
             let first = statement.first.clone();
             work.statement(statement).map_err(|error| located(error, &first))?;
         }
@@ -268,7 +272,23 @@ impl Work<'_> {
             let lowered = lowering.statement(&job.name, plan, job.target);
             lowered.map_err(|error| located(error, &job.first))?;
         }
-        Ok(lowering.builder.finish())
+        let mut plan = lowering.builder.finish();
+        if let Some(timeout) = self.idle_timeout() {
+            let sources = plan.nodes.iter_mut().filter_map(|node| match &mut node.kind {
+                NodeKind::Source(source) => Some(source),
+                _ => None,
+            });
+            sources.for_each(|source| {
+                source.idle_timeout.get_or_insert(timeout);
+            });
+        }
+        Ok(plan)
+    }
+
+    /// Returns how long sources may be silent, where the script says so for all of them.
+    fn idle_timeout(&self) -> Option<Duration> {
+        let text = self.script.settings.get(settings::IDLE_TIMEOUT)?;
+        parse_duration(text).filter(|timeout| !timeout.is_zero())
     }
 
     fn finish(mut self) -> Result<Script> {
@@ -304,7 +324,7 @@ fn add_once(notices: &mut Vec<String>, notice: String) {
 }
 
 /// Name under which the result of a bare `SELECT` goes.
-const RESULT: &str = "result";
+pub const RESULT: &str = "result";
 
 /// Says what each source and sink guarantees; returns the first one that is weaker than exactly
 /// once.

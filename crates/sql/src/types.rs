@@ -324,7 +324,7 @@ pub(crate) fn name(kind: &DataType) -> String {
         DataType::Struct(fields) => {
             let fields: Vec<String> = fields
                 .iter()
-                .map(|field| format!("`{}` {}", field.name(), nested(field)))
+                .map(|field| format!("`{}` {}", field.name().replace('`', "``"), nested(field)))
                 .collect();
             format!("ROW<{}>", fields.join(", "))
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use thalweg_plan::connector::Options;
 use thalweg_types::{Error, Result};
 
@@ -98,6 +98,33 @@ impl Dialect {
     }
 }
 
+/// A field, and whether it had quotes.
+pub(super) type Written = (String, bool);
+
+/// Cuts whole records into fields, whatever they hold.
+///
+/// # Errors
+/// What is wrong with a record, beside those that are right.
+pub(super) fn cut(dialect: &Dialect, block: &[u8]) -> Vec<Result<Vec<Written>, String>> {
+    let decoder = CsvDecoder { dialect: dialect.clone(), ..CsvDecoder::plain() };
+    let (mut records, mut from) = (Vec::new(), 0);
+    while from < block.len() {
+        let end = decoder.end_of_first(&block[from..]).map_or(block.len(), |end| from + end);
+        let record = trimmed(&block[from..end]);
+        if !record.is_empty() {
+            records.push(decoder.fields(record));
+        }
+        from = end;
+    }
+    records
+}
+
+/// Returns a record without the line feed behind it.
+fn trimmed(record: &[u8]) -> &[u8] {
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record)
+}
+
 /// Decodes records of CSV.
 #[derive(Debug)]
 pub struct CsvDecoder {
@@ -111,6 +138,18 @@ pub struct CsvDecoder {
 }
 
 impl CsvDecoder {
+    /// Returns a decoder of no columns, in the usual dialect: it knows where records end.
+    pub(crate) fn plain() -> CsvDecoder {
+        CsvDecoder {
+            dialect: Dialect::default(),
+            has_comments: false,
+            has_header: false,
+            schema: Arc::new(Schema::empty()),
+            places: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
+
     /// Returns a decoder of `columns` of rows of `schema`.
     ///
     /// # Errors
@@ -146,6 +185,18 @@ impl CsvDecoder {
             }
         }
         None
+    }
+
+    /// Returns the fields of a record.
+    fn fields(&self, record: &[u8]) -> Result<Vec<Written>, String> {
+        let text = std::str::from_utf8(record).map_err(|error| format!("not UTF-8: {error}"))?;
+        let (mut rest, mut fields) = (Some(text), Vec::new());
+        while let Some(text) = rest {
+            let (field, is_quoted, after) = self.field(text)?;
+            fields.push((field.into_owned(), is_quoted));
+            rest = after;
+        }
+        Ok(fields)
     }
 
     /// Decodes one record as row `row`; on an error the row is left incomplete.
@@ -223,9 +274,7 @@ impl Decoder for CsvDecoder {
         let (mut keep, mut bad, mut from) = (Vec::new(), Vec::new(), 0);
         while from < block.len() {
             let end = self.end_of_first(&block[from..]).map_or(block.len(), |end| from + end);
-            let record = &block[from..end];
-            let record = record.strip_suffix(b"\n").unwrap_or(record);
-            let record = record.strip_suffix(b"\r").unwrap_or(record);
+            let record = trimmed(&block[from..end]);
             let is_comment = self.has_comments && record.first() == Some(&b'#');
             if !record.is_empty() && !is_comment {
                 let (row, outcome) = (keep.len(), self.record(record));

@@ -22,34 +22,96 @@ pub(super) enum Effect {
 enum Values {
     Workers,
     Span,
+    /// A time span; 0 turns it off.
+    SpanOrNone,
+    /// The one time zone that there is.
+    Utc,
     Flag,
     Text,
 }
 
 /// Settings that the engine obeys.
-const OBEYED: [(&str, Values); 4] = [
+const OBEYED: [(&str, Values); 6] = [
     ("execution.checkpointing.interval", Values::Span),
     ("parallelism.default", Values::Workers),
     ("pipeline.name", Values::Text),
     ("require.exactly-once", Values::Flag),
+    (IDLE_TIMEOUT, Values::SpanOrNone),
+    ("table.local-time-zone", Values::Utc),
 ];
 
+/// How long a source may be silent before watermarks no longer wait for it, for tables that do not
+/// say so themselves.
+pub(super) const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
+
 /// Settings of Flink's that change how it works, not what comes out.
-const WITHOUT_MEANING: [&str; 13] = [
+const WITHOUT_MEANING: [&str; 62] = [
+    "execution.attached",
+    "execution.buffer-timeout",
+    "execution.buffer-timeout.interval",
+    "execution.checkpointing.aligned-checkpoint-timeout",
+    "execution.checkpointing.dir",
+    "execution.checkpointing.externalized-checkpoint-retention",
+    "execution.checkpointing.incremental",
+    "execution.checkpointing.max-concurrent-checkpoints",
+    "execution.checkpointing.min-pause",
+    "execution.checkpointing.num-retained",
+    "execution.checkpointing.storage",
+    "execution.checkpointing.timeout",
+    "execution.checkpointing.tolerable-failed-checkpoints",
+    "execution.checkpointing.unaligned.enabled",
     "execution.runtime-mode",
+    "execution.shutdown-on-attached-exit",
+    "execution.target",
+    "jobmanager.memory.process.size",
+    "pipeline.auto-watermark-interval",
+    "pipeline.jars",
+    "pipeline.max-parallelism",
     "pipeline.object-reuse",
     "pipeline.operator-chaining",
     "pipeline.operator-chaining.enabled",
+    "restart-strategy",
+    "restart-strategy.exponential-delay.initial-backoff",
+    "restart-strategy.exponential-delay.max-backoff",
+    "restart-strategy.failure-rate.delay",
+    "restart-strategy.failure-rate.max-failures-per-interval",
+    "restart-strategy.fixed-delay.attempts",
+    "restart-strategy.fixed-delay.delay",
+    "restart-strategy.type",
     "sql-client.execution.max-table-result.rows",
     "sql-client.execution.result-mode",
     "sql-client.verbose",
+    "state.backend",
+    "state.backend.incremental",
+    "state.backend.rocksdb.localdir",
+    "state.backend.rocksdb.memory.managed",
+    "state.backend.type",
+    "state.checkpoint-storage",
+    "state.checkpoints.dir",
+    "state.checkpoints.num-retained",
     "table.dml-sync",
+    "table.exec.async-lookup.buffer-capacity",
+    "table.exec.async-lookup.timeout",
+    "table.exec.async-state.enabled",
     "table.exec.mini-batch.allow-latency",
     "table.exec.mini-batch.enabled",
     "table.exec.mini-batch.size",
+    "table.exec.sink.upsert-materialize",
+    "table.exec.spill-compression.enabled",
     "table.optimizer.agg-phase-strategy",
+    "table.optimizer.distinct-agg.split.bucket-num",
     "table.optimizer.distinct-agg.split.enabled",
+    "table.optimizer.join-reorder-enabled",
+    "table.optimizer.multiple-input-enabled",
+    "table.optimizer.reuse-source-enabled",
+    "table.optimizer.reuse-sub-plan-enabled",
+    "table.plan.compile.catalog-objects",
+    "taskmanager.memory.process.size",
+    "taskmanager.numberOfTaskSlots",
 ];
+
+/// What the local time zone may be.
+const UTC_ONLY: &str = "'UTC', the one zone in which times are kept and shown here";
 
 /// Most workers that a script may ask for.
 const WORKERS_MAX: u64 = 256;
@@ -91,6 +153,8 @@ pub(super) fn check(pair: &Pair) -> Result<Effect> {
         Values::Span => {
             (parse_duration(value).is_some_and(|span| !span.is_zero()), "a time span such as '1s'")
         }
+        Values::SpanOrNone => (parse_duration(value).is_some(), "a time span such as '5s', or 0"),
+        Values::Utc => (matches!(value, "UTC" | "Etc/UTC" | "Z"), UTC_ONLY),
         Values::Flag => (matches!(value, "true" | "false"), "true or false"),
         Values::Text => (true, "a text"),
     };

@@ -263,6 +263,18 @@ fn settings_are_obeyed_named_or_refused() {
             "['0 s'] 'execution.checkpointing.interval' is not a time span such as '1s': '0 s'",
         ),
         (
+            "SET 'table.local-time-zone' = 'Europe/Rome'",
+            "['Europe/Rome'] 'table.local-time-zone' is not 'UTC', the one zone in which times are kept and shown here: 'Europe/Rome'",
+        ),
+        (
+            "SET 'table.exec.source.idle-timeout' = 'soon'",
+            "['soon'] 'table.exec.source.idle-timeout' is not a time span such as '5s', or 0: 'soon'",
+        ),
+        (
+            "SET 'state.backend.typ' = 'rocksdb'",
+            "['state.backend.typ'] unknown setting 'state.backend.typ'; did you mean 'state.backend.type'?",
+        ),
+        (
             "RESET 'pipeline.nme'",
             "['pipeline.nme'] unknown setting 'pipeline.nme'; did you mean 'pipeline.name'?",
         ),
@@ -270,6 +282,23 @@ fn settings_are_obeyed_named_or_refused() {
     for (script, expected) in cases {
         assert_eq!(refused(script), expected, "{script}");
     }
+}
+
+/// Would fail if the idle timeout of all sources were not obeyed, or went before a table's own.
+#[test]
+fn sources_take_the_idle_timeout_of_the_script() {
+    let check = |setting: &str, own: &str, expected: Option<u64>| {
+        let script = format!(
+            "SET 'table.exec.source.idle-timeout' = '{setting}';
+             CREATE TABLE quiet (a BIGINT) WITH ('connector'='append'{own}); SELECT a FROM quiet"
+        );
+        let plan = plan(&script).unwrap().plan.unwrap();
+        let found: Vec<_> = plan.sources().map(|(_, source)| source.idle_timeout).collect();
+        assert_eq!(found, [expected.map(std::time::Duration::from_secs)], "{setting} {own}");
+    };
+    check("5 s", "", Some(5));
+    check("0", "", None);
+    check("5 s", ", 'scan.watermark.idle-timeout' = '1 s'", Some(1));
 }
 
 /// Would fail if a script that only looks at things ran something, or showed it wrongly.

@@ -1,4 +1,4 @@
-use arrow::datatypes::{Field, Schema, TimeUnit};
+use arrow::datatypes::{Field, TimeUnit};
 use arrow::util::display::array_value_to_string;
 
 use super::*;
