@@ -33,8 +33,8 @@ fn word_count_counts_words() {
         let output =
             place.succeed(&["run", "-e", &script, "--workers", workers, "--output", "json"]);
         let words = counted(&output);
-        assert_eq!(words.len(), 8);
-        assert_eq!((words["to"], words["be"], words["ask"], words[""]), (3, 2, 1, 1));
+        assert_eq!(words.len(), 7, "an empty line has no words");
+        assert_eq!((words["to"], words["be"], words["ask"]), (3, 2, 1));
     }
 }
 

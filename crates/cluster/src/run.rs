@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,15 +104,27 @@ pub fn run(plan: Plan, options: &RunOptions, inbox: Inbox, runtime: Handle) -> R
 /// A directory that goes with the run.
 struct Temporary(PathBuf);
 
+/// Directories that processes of the same number may have left behind.
+const LEFT_MAX: usize = 10_000;
+
 impl Temporary {
     fn new() -> Result<Temporary> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("thalweg-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path)
-            .map_err(|error| Error::failed(format!("cannot make `{}`: {error}", path.display())))?;
-        Ok(Temporary(path))
+        let failed = |path: &Path, error: std::io::Error| {
+            Error::failed(format!("cannot make `{}`: {error}", path.display()))
+        };
+        for _ in 0..LEFT_MAX {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("thalweg-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Temporary(path)),
+                // A process that was killed left its own behind; this one must not read it.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(&path, error)),
+            }
+        }
+        Err(failed(&std::env::temp_dir(), ErrorKind::AlreadyExists.into()))
     }
 }
 

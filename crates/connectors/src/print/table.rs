@@ -87,9 +87,11 @@ fn shrink(widths: &mut [usize], line: usize) {
         }
         let next = widths.iter().copied().filter(|width| *width < widest).max().unwrap_or(0);
         let count = widths.iter().filter(|width| **width == widest).count();
-        // The widest ones become as narrow as the next, or share what is too much.
-        let step = (widest - next.max(WIDTH_MIN)).min(excess.div_ceil(count)).max(1);
-        widths.iter_mut().filter(|width| **width == widest).for_each(|width| *width -= step);
+        // The widest ones become as narrow as the next, or share what is too much; the first ones
+        // give what is left over.
+        let step = (widest - next.max(WIDTH_MIN)).min(excess / count).max(1);
+        let widest = widths.iter_mut().filter(|width| **width == widest);
+        widest.take(excess).for_each(|width| *width -= step);
     }
 }
 
