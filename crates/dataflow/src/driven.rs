@@ -245,12 +245,15 @@ impl Driver {
                 }
                 let mut output = Output::new(self.sent.bytes());
                 let step = self.operator.resume(&mut output)?;
+                let was_full = output.is_full();
                 self.flush(output, outputs);
                 if step == Step::More {
-                    if self.sent.bytes() < OUTPUT_BYTES_MAX {
+                    if !was_full {
                         // Not the channels are full but something behind the operator.
                         return Ok(());
                     }
+                    // What left the process may count less than it did here, so that there is room
+                    // again, and nobody would wake us.
                     continue;
                 }
                 self.unfinished = None;
