@@ -7,6 +7,10 @@
 //! | SQL | Flink, or the standard | DataFusion |
 //! |---|---|---|
 //! | `CONCAT(a, NULL)`, `GREATEST(a, NULL)`, `LEAST` | NULL | NULL is left out |
+//! | `LOG(x)` | the natural logarithm | the one to base 10 |
+//! | `LEFT(s, -1)`, `RIGHT(s, -1)` | empty | all but one |
+//! | `ARRAY_CONCAT(a, NULL)`, `ARRAY_APPEND(NULL, e)`, `ARRAY_PREPEND` | NULL | NULL is left out |
+//! | `EXTRACT(CENTURY FROM t)`, `DECADE`, `MILLENNIUM` | known | unknown |
 //! | `REGEXP_REPLACE`, `ARRAY_REMOVE` | all that match | the first |
 //! | `ARRAY_POSITION` of what is not there | 0 | NULL |
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
@@ -21,7 +25,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions::expr_fn::{
-    character_length, coalesce, regexp_replace, substr, substring,
+    character_length, coalesce, ln, regexp_replace, substr, substring,
 };
 use datafusion::functions_nested::expr_fn::array_remove_all;
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
@@ -129,8 +133,38 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             let from_monday = call.func.call(vec![lit("isodow"), time.clone()]);
             Some(from_monday % lit(7) + lit(1))
         }
+        ("log", [number]) => Some(ln(number.clone())),
+        ("left" | "right", [text, count]) => {
+            if let Expr::Literal(ScalarValue::Int64(Some(0..)), _) = count {
+                return Ok(None);
+            }
+            let none = call.func.call(vec![text.clone(), lit(0_i64)]);
+            let all = Expr::ScalarFunction(call.clone());
+            Some(when(count.clone().lt(lit(0_i64)), none).otherwise(all)?)
+        }
+        ("array_concat", arrays) => null_if_any(arrays, call)?,
+        ("array_append", [array, _]) => null_if_any(std::slice::from_ref(array), call)?,
+        ("array_prepend", [_, array]) => null_if_any(std::slice::from_ref(array), call)?,
+        ("date_part", [Expr::Literal(part, _), time]) => {
+            let part = part.try_as_str().flatten().unwrap_or_default().to_ascii_lowercase();
+            let year = || call.func.call(vec![lit("year"), time.clone()]);
+            match part.as_str() {
+                "decade" => Some(year() / lit(10)),
+                "century" => Some((year() + lit(99)) / lit(100)),
+                "millennium" => Some((year() + lit(999)) / lit(1000)),
+                _ => None,
+            }
+        }
         _ => None,
     })
+}
+
+/// Returns `call`, or NULL where one of `arguments` is.
+fn null_if_any(arguments: &[Expr], call: &ScalarFunction) -> Result<Option<Expr>> {
+    let is_null = arguments.iter().map(|argument| argument.clone().is_null());
+    let Some(any) = is_null.reduce(Expr::or) else { return Ok(None) };
+    let call = Expr::ScalarFunction(call.clone());
+    Ok(Some(when(any, lit(ScalarValue::Null)).otherwise(call)?))
 }
 
 /// Returns `SUBSTRING(text, from, length)` for a place that may be counted from the end, or be 0,

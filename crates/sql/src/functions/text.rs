@@ -18,7 +18,7 @@ pub(crate) const SPLIT: &str = "split";
 pub(super) fn all() -> Vec<Function> {
     vec![
         Function::new("SPLIT(text, delimiter)", &[Kind::Text, Kind::Text])
-            .named(SPLIT, |_| {
+            .named(SPLIT, |_, _| {
                 DataType::List(Arc::new(Field::new("item", DataType::Utf8View, true)))
             })
             .body(split),
@@ -26,14 +26,14 @@ pub(super) fn all() -> Vec<Function> {
             "SPLIT_INDEX(text, delimiter, index)",
             &[Kind::Text, Kind::Text, Kind::Whole],
         )
-        .named("split_index", |_| DataType::Utf8View)
+        .named("split_index", |_, _| DataType::Utf8View)
         .body(split_index),
         Function::new(
             "REGEXP_EXTRACT(text, pattern[, group])",
             &[Kind::Text, Kind::Text, Kind::Whole],
         )
         .optional(1)
-        .named("regexp_extract", |_| DataType::Utf8View)
+        .named("regexp_extract", |_, _| DataType::Utf8View)
         .body(regexp_extract),
     ]
 }
