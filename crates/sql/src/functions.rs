@@ -7,9 +7,12 @@ mod calendar;
 mod pattern;
 
 mod clock;
+mod encoding;
 mod number;
+mod regexp;
 mod text;
 mod time;
+mod url;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -35,7 +38,16 @@ pub(crate) use time::date_format;
 
 /// Returns all functions of this module.
 pub(crate) fn all() -> Vec<ScalarUDF> {
-    let functions = [calendar::all(), clock::all(), number::all(), text::all(), time::all()];
+    let functions = [
+        calendar::all(),
+        clock::all(),
+        encoding::all(),
+        number::all(),
+        regexp::all(),
+        text::all(),
+        time::all(),
+        url::all(),
+    ];
     functions.into_iter().flatten().map(ScalarUDF::from).collect()
 }
 

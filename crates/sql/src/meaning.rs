@@ -11,7 +11,7 @@
 //! | `LEFT(s, -1)`, `RIGHT(s, -1)` | empty | all but one |
 //! | `ARRAY_CONCAT(a, NULL)`, `ARRAY_APPEND(NULL, e)`, `ARRAY_PREPEND` | NULL | NULL is left out |
 //! | `EXTRACT(CENTURY FROM t)`, `DECADE`, `MILLENNIUM` | known | unknown |
-//! | `REGEXP_REPLACE`, `ARRAY_REMOVE` | all that match | the first |
+//! | `ARRAY_REMOVE` | all that match | the first |
 //! | `ARRAY_POSITION` of what is not there | 0 | NULL |
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
 //! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
@@ -24,9 +24,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::functions::expr_fn::{
-    character_length, coalesce, ln, regexp_replace, substr, substring,
-};
+use datafusion::functions::expr_fn::{character_length, coalesce, ln, substr, substring};
 use datafusion::functions_nested::expr_fn::array_remove_all;
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
@@ -113,10 +111,6 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             let any = rest.iter().fold(is_null(first), |any, expr| any.or(is_null(expr)));
             let null = lit(ScalarValue::Null);
             Some(when(any, null).otherwise(Expr::ScalarFunction(call.clone()))?)
-        }
-        ("regexp_replace", [text, pattern, by]) => {
-            let [text, pattern, by] = [text, pattern, by].map(Expr::clone);
-            Some(regexp_replace(text, pattern, by, Some(lit("g"))))
         }
         ("array_remove", [array, element]) => {
             Some(array_remove_all(array.clone(), element.clone()))
