@@ -3,19 +3,23 @@
 //! Invariants: names are found in any case (DataFusion looks them up in lower case); what cannot
 //! be read (a date in another format) is NULL, as in Flink, unless it is a mistake in the query.
 
+mod calendar;
 mod pattern;
 
 mod clock;
+mod encoding;
 mod kind;
 mod number;
+mod regexp;
 mod text;
 mod time;
+mod url;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, StringViewArray};
+use datafusion::arrow::array::{Array, ArrayRef, StringViewArray, new_empty_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::ScalarValue;
@@ -36,7 +40,17 @@ pub(crate) use time::date_format;
 
 /// Returns all functions of this module.
 pub(crate) fn all() -> Vec<ScalarUDF> {
-    let functions = [clock::all(), kind::all(), number::all(), text::all(), time::all()];
+    let functions = [
+        calendar::all(),
+        clock::all(),
+        encoding::all(),
+        kind::all(),
+        number::all(),
+        regexp::all(),
+        text::all(),
+        time::all(),
+        url::all(),
+    ];
     functions.into_iter().flatten().map(ScalarUDF::from).collect()
 }
 
@@ -61,10 +75,18 @@ enum Kind {
     Whole,
     /// Any number, given to the body as it is.
     Number,
-    /// A time or date, or a text that reads as one; given to the body in microseconds.
-    Time,
+    /// A time, a date or a time of day, given to the body as it is.
+    Moment,
+    /// A number or a moment, given to the body as it is.
+    Scalar,
+    /// A whole number or a text, given to the body as BIGINT or as a string view.
+    WholeOrText,
+    /// Bytes, given to the body as BYTES.
+    Bytes,
     /// Anything, given to the body as it is.
     Any,
+    /// A time or date, or a text that reads as one; given to the body in microseconds.
+    Time,
 }
 
 impl Kind {
@@ -75,6 +97,10 @@ impl Kind {
                 Kind::Text => is_text,
                 Kind::Whole => kind.is_integer(),
                 Kind::Number => kind.is_numeric(),
+                Kind::Moment => is_moment(kind),
+                Kind::Scalar => kind.is_numeric() || is_moment(kind),
+                Kind::WholeOrText => is_text || kind.is_integer(),
+                Kind::Bytes => kind.is_binary(),
                 Kind::Any => true,
                 Kind::Time => {
                     is_text || matches!(kind, DataType::Timestamp(_, _) | DataType::Date32)
@@ -83,13 +109,37 @@ impl Kind {
     }
 
     fn given(self, column: ArrayRef) -> Result<ArrayRef> {
+        let is_null = *column.data_type() == DataType::Null;
         Ok(match self {
-            Kind::Text => cast(&column, &DataType::Utf8View)?,
+            Kind::WholeOrText if column.data_type().is_integer() => {
+                cast(&column, &DataType::Int64)?
+            }
+            Kind::Text | Kind::WholeOrText => cast(&column, &DataType::Utf8View)?,
             Kind::Whole => cast(&column, &DataType::Int64)?,
-            Kind::Number | Kind::Any => column,
+            Kind::Number | Kind::Scalar if is_null => cast(&column, &DataType::Float64)?,
+            Kind::Moment if is_null => {
+                cast(&column, &DataType::Timestamp(TimeUnit::Millisecond, None))?
+            }
+            Kind::Number | Kind::Scalar | Kind::Moment | Kind::Any => column,
+            Kind::Bytes => cast(&column, &DataType::Binary)?,
             Kind::Time => cast(&column, &DataType::Timestamp(TimeUnit::Microsecond, None))?,
         })
     }
+}
+
+fn is_moment(kind: &DataType) -> bool {
+    matches!(
+        kind,
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Time32(_) | DataType::Time64(_)
+    )
+}
+
+/// The value of an argument, if it is constant.
+type Constant<'a> = Option<&'a ScalarValue>;
+
+/// Returns the text that an argument is, if it is constant and not NULL.
+fn constant_text<'a>(constants: &[Constant<'a>], at: usize) -> Option<&'a str> {
+    constants.get(at).copied().flatten()?.try_as_str().flatten()
 }
 
 /// A function over whole columns.
@@ -102,7 +152,11 @@ struct Function {
     optional: usize,
     signature: Signature,
     aliases: Vec<String>,
-    returns: fn(&[DataType]) -> DataType,
+    /// May the last argument be given again and again?
+    repeats: bool,
+    returns: fn(&[DataType], &[Constant]) -> DataType,
+    /// Looks at constant arguments while planning.
+    check: fn(&[Constant]) -> thalweg_types::Result<()>,
     /// The argument that is a date pattern, if there is one.
     pattern: Option<usize>,
     /// Shapes: in a column for each argument given; out one of as many rows.
@@ -118,7 +172,9 @@ impl Function {
             optional: 0,
             signature: Signature::any(arguments.len(), Volatility::Immutable),
             aliases: Vec::new(),
-            returns: |_| DataType::Utf8View,
+            repeats: false,
+            returns: |_, _| DataType::Utf8View,
+            check: |_| Ok(()),
             pattern: None,
             body: |_| Err(wrap(Error::internal("a function without a body"))),
         }
@@ -135,8 +191,25 @@ impl Function {
         self
     }
 
-    fn named(mut self, name: &'static str, returns: fn(&[DataType]) -> DataType) -> Function {
+    /// Allows to give the last argument more than once.
+    fn repeated(mut self) -> Function {
+        self.signature = Signature::variadic_any(Volatility::Immutable);
+        self.repeats = true;
+        self
+    }
+
+    fn named(
+        mut self,
+        name: &'static str,
+        returns: fn(&[DataType], &[Constant]) -> DataType,
+    ) -> Function {
         (self.name, self.returns) = (name, returns);
+        self
+    }
+
+    /// Looks at constant arguments while planning, so that a mistake in the query is found there.
+    fn checked(mut self, check: fn(&[Constant]) -> thalweg_types::Result<()>) -> Function {
+        self.check = check;
         self
     }
 
@@ -161,10 +234,18 @@ impl Function {
         self
     }
 
-    fn check(&self, kinds: &[DataType]) -> Result<()> {
-        let fits = (self.arguments.len() - self.optional..=self.arguments.len())
-            .contains(&kinds.len())
-            && self.arguments.iter().zip(kinds).all(|(wanted, kind)| wanted.takes(kind));
+    /// Returns what each of `count` arguments must be.
+    fn kinds(&self, count: usize) -> impl Iterator<Item = Kind> {
+        let last = self.arguments.last().copied().unwrap_or(Kind::Any);
+        let rest = if self.repeats { count.saturating_sub(self.arguments.len()) } else { 0 };
+        self.arguments.iter().copied().chain(std::iter::repeat_n(last, rest))
+    }
+
+    fn check_kinds(&self, kinds: &[DataType]) -> Result<()> {
+        let fewest = self.arguments.len() - self.optional;
+        let most = if self.repeats { usize::MAX } else { self.arguments.len() };
+        let fits = (fewest..=most).contains(&kinds.len())
+            && self.kinds(kinds.len()).zip(kinds).all(|(wanted, kind)| wanted.takes(kind));
         if fits {
             return Ok(());
         }
@@ -211,8 +292,8 @@ impl ScalarUDFImpl for Function {
     }
 
     fn return_type(&self, kinds: &[DataType]) -> Result<DataType> {
-        self.check(kinds)?;
-        Ok((self.returns)(kinds))
+        self.check_kinds(kinds)?;
+        Ok((self.returns)(kinds, &[]))
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
@@ -222,15 +303,23 @@ impl ScalarUDFImpl for Function {
         if let Some(Some(text)) = pattern.and_then(|value| value.try_as_str()) {
             Pattern::new(text).map_err(wrap)?;
         }
-        Ok(Arc::new(Field::new(self.name, self.return_type(&kinds)?, true)))
+        self.check_kinds(&kinds)?;
+        (self.check)(args.scalar_arguments).map_err(wrap)?;
+        let kind = (self.returns)(&kinds, args.scalar_arguments);
+        Ok(Arc::new(Field::new(self.name, kind, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
-        let columns = self.arguments.iter().zip(&args.args);
+        let columns = self.kinds(args.args.len()).zip(&args.args);
         let columns = columns.map(|(kind, value)| kind.given(value.to_array(rows)?));
+        let kind = args.return_field.data_type();
+        if rows == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(kind)));
+        }
         let result = (self.body)(&columns.collect::<Result<Vec<_>>>()?)?;
+        let result = if result.data_type() == kind { result } else { cast(&result, kind)? };
         Ok(match is_constant {
             true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
             false => ColumnarValue::Array(result),

@@ -7,7 +7,11 @@
 //! | SQL | Flink, or the standard | DataFusion |
 //! |---|---|---|
 //! | `CONCAT(a, NULL)`, `GREATEST(a, NULL)`, `LEAST` | NULL | NULL is left out |
-//! | `REGEXP_REPLACE`, `ARRAY_REMOVE` | all that match | the first |
+//! | `LOG(x)` | the natural logarithm | the one to base 10 |
+//! | `LEFT(s, -1)`, `RIGHT(s, -1)` | empty | all but one |
+//! | `ARRAY_CONCAT(a, NULL)`, `ARRAY_APPEND(NULL, e)`, `ARRAY_PREPEND` | NULL | NULL is left out |
+//! | `EXTRACT(CENTURY FROM t)`, `DECADE`, `MILLENNIUM` | known | unknown |
+//! | `ARRAY_REMOVE` | all that match | the first |
 //! | `ARRAY_POSITION` of what is not there | 0 | NULL |
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
 //! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
@@ -25,9 +29,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::functions::expr_fn::{
-    character_length, coalesce, ln, regexp_replace, replace, substr, substring,
-};
+use datafusion::functions::expr_fn::{character_length, coalesce, ln, substr, substring};
 use datafusion::functions_nested::expr_fn::array_remove_all;
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
@@ -64,7 +66,7 @@ impl FunctionRewrite for Meaning {
 /// Functions whose result has another type in Flink.
 const ROUNDING: [&str; 3] = ["ceil", "floor", "round"];
 /// More of them.
-const RETYPED: [&str; 4] = ["mod", "date_part", "regexp_count", "regexp_instr"];
+const RETYPED: [&str; 2] = ["mod", "date_part"];
 
 /// Replaces `expr`, and not what stands in it, by what it means.
 pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -150,12 +152,6 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             let null = lit(ScalarValue::Null);
             Some(when(any, null).otherwise(Expr::ScalarFunction(call.clone()))?)
         }
-        ("regexp_replace", [text, pattern, by]) => {
-            let [text, pattern, by] = [text, pattern, by].map(Expr::clone);
-            // A `$` stands for itself.
-            let by = replace(by, lit("$"), lit("$$"));
-            Some(regexp_replace(text, pattern, by, Some(lit("g"))))
-        }
         ("array_remove", [array, element]) => {
             Some(array_remove_all(array.clone(), element.clone()))
         }
@@ -171,13 +167,39 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             let from_monday = call.func.call(vec![lit("isodow"), time.clone()]);
             Some(cast(from_monday % lit(7) + lit(1), DataType::Int64))
         }
-        ("date_part", _) => Some(cast(Expr::ScalarFunction(call.clone()), DataType::Int64)),
-        ("regexp_count" | "regexp_instr", _) => {
-            Some(cast(Expr::ScalarFunction(call.clone()), DataType::Int32))
-        }
         ("log", [number]) => Some(ln(number.clone())),
+        ("left" | "right", [text, count]) => {
+            if let Expr::Literal(ScalarValue::Int32(Some(0..)), _) = count {
+                return Ok(None);
+            }
+            let none = call.func.call(vec![text.clone(), lit(0_i64)]);
+            let all = Expr::ScalarFunction(call.clone());
+            Some(when(count.clone().lt(lit(0_i64)), none).otherwise(all)?)
+        }
+        ("array_concat", arrays) => null_if_any(arrays, call)?,
+        ("array_append", [array, _]) => null_if_any(std::slice::from_ref(array), call)?,
+        ("array_prepend", [_, array]) => null_if_any(std::slice::from_ref(array), call)?,
+        ("date_part", [Expr::Literal(part, _), time]) => {
+            let part = part.try_as_str().flatten().unwrap_or_default().to_ascii_lowercase();
+            let year = || call.func.call(vec![lit("year"), time.clone()]);
+            let part = match part.as_str() {
+                "decade" => year() / lit(10),
+                "century" => (year() + lit(99)) / lit(100),
+                "millennium" => (year() + lit(999)) / lit(1000),
+                _ => Expr::ScalarFunction(call.clone()),
+            };
+            Some(cast(part, DataType::Int64))
+        }
         _ => None,
     })
+}
+
+/// Returns `call`, or NULL where one of `arguments` is.
+fn null_if_any(arguments: &[Expr], call: &ScalarFunction) -> Result<Option<Expr>> {
+    let is_null = arguments.iter().map(|argument| argument.clone().is_null());
+    let Some(any) = is_null.reduce(Expr::or) else { return Ok(None) };
+    let call = Expr::ScalarFunction(call.clone());
+    Ok(Some(when(any, lit(ScalarValue::Null)).otherwise(call)?))
 }
 
 /// Returns `SUBSTRING(text, from, length)` for a place that may be counted from the end, or be 0,

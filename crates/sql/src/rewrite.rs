@@ -4,6 +4,8 @@
 //! rewritten means the same as before, and what has no counterpart is refused. Columns of a
 //! result that would have the same name get others, as Flink gives them.
 
+mod calls;
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -246,6 +248,17 @@ impl Unnests {
         }
     }
 
+    /// Rewrites an expression that stands alone.
+    ///
+    /// # Errors
+    /// As [`Unnests::rewrite`].
+    pub(crate) fn rewrite_expression(&self, expr: &mut Expr) -> Result<()> {
+        match expr.visit(&mut Rewriter(self)) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
     fn rewrite_from(&self, from: &mut TableWithJoins) -> Result<()> {
         let is_unnest = |join: &Join| matches!(join.relation, TableFactor::UNNEST { .. });
         while let Some(at) = from.joins.iter().position(is_unnest) {
@@ -338,6 +351,13 @@ struct Rewriter<'a>(&'a Unnests);
 
 impl VisitorMut for Rewriter<'_> {
     type Break = Error;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match calls::rewrite(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         match rewrite_body(self.0, &mut query.body) {

@@ -65,8 +65,9 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 
 /// DataFusion's functions that mean something else in a stream: a clock is folded into the time
 /// of planning, which also differs from process to process; `DATE_FORMAT` reads another pattern
-/// than Flink's. They are taken out, so that only ours can be found.
-const UNSUITED: [&str; 4] = ["now", "current_date", "current_time", "date_format"];
+/// than Flink's; chance differs after a restart. They are taken out, so that only ours can be found.
+const UNSUITED: [&str; 6] =
+    ["now", "current_date", "current_time", "date_format", "random", "uuid"];
 
 /// What a view is known by.
 struct View {
@@ -190,8 +191,9 @@ impl Session {
     pub(crate) fn expression(&self, tokens: &[TokenWithSpan], schema: &DFSchema) -> Result<Expr> {
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
-        let parsed = parser.parse_expr().map_err(|error| parse_error(&error, &tokens))?;
+        let mut parsed = parser.parse_expr().map_err(|error| parse_error(&error, &tokens))?;
         finished(&parser)?;
+        self.unnests.rewrite_expression(&mut parsed)?;
         let state = self.context.state();
         let expr = state.create_logical_expr_from_sql_expr(
             datafusion::sql::sqlparser::ast::ExprWithAlias { expr: parsed, alias: None },

@@ -42,7 +42,7 @@ pub(super) fn all() -> Vec<Function> {
         ($name:expr, $usage:expr) => {
             Function::new($usage, &[])
                 .optional(0)
-                .named($name, |_| {
+                .named($name, |_, _| {
                     let types = clock_types($name).unwrap_or_default();
                     types.into_iter().next_back().unwrap_or(DataType::Null)
                 })

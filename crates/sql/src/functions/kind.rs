@@ -8,6 +8,6 @@ pub(crate) const TYPEOF: &str = "typeof";
 pub(super) fn all() -> Vec<Function> {
     vec![
         Function::new("TYPEOF(value)", &[Kind::Any])
-            .named(TYPEOF, |_| datafusion::arrow::datatypes::DataType::Utf8View),
+            .named(TYPEOF, |_, _| datafusion::arrow::datatypes::DataType::Utf8View),
     ]
 }

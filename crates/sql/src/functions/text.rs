@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, ListBuilder, StringArray, StringViewArray, StringViewBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListBuilder, StringViewArray,
+    StringViewBuilder,
 };
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::compute::kernels::regexp::regexp_match;
+use datafusion::arrow::compute::kernels::comparison as kernels;
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::error::Result;
+use thalweg_types::Error;
 
 use super::{Function, Kind, text_at};
+use crate::text::wrap;
 
 /// Name of `SPLIT`, which the fused unnest looks for.
 pub(crate) const SPLIT: &str = "split";
@@ -18,7 +21,7 @@ pub(crate) const SPLIT: &str = "split";
 pub(super) fn all() -> Vec<Function> {
     vec![
         Function::new("SPLIT(text, delimiter)", &[Kind::Text, Kind::Text])
-            .named(SPLIT, |_| {
+            .named(SPLIT, |_, _| {
                 DataType::List(Arc::new(Field::new("item", DataType::Utf8View, true)))
             })
             .body(split),
@@ -26,16 +29,142 @@ pub(super) fn all() -> Vec<Function> {
             "SPLIT_INDEX(text, delimiter, index)",
             &[Kind::Text, Kind::Text, Kind::Whole],
         )
-        .named("split_index", |_| DataType::Utf8View)
+        .named("split_index", |_, _| DataType::Utf8View)
         .body(split_index),
-        Function::new(
-            "REGEXP_EXTRACT(text, pattern[, group])",
-            &[Kind::Text, Kind::Text, Kind::Whole],
-        )
-        .optional(1)
-        .named("regexp_extract", |_| DataType::Utf8View)
-        .body(regexp_extract),
+        Function::new("LOCATE(part, text[, from])", &[Kind::Text, Kind::Text, Kind::Whole])
+            .optional(1)
+            .named("locate", |_, _| DataType::Int32)
+            .body(locate),
+        Function::new("STARTSWITH(text, start)", &[Kind::Text, Kind::Text])
+            .named("startswith", |_, _| DataType::Boolean)
+            .body(|columns| Ok(Arc::new(kernels::starts_with(&columns[0], &columns[1])?))),
+        Function::new("ENDSWITH(text, end)", &[Kind::Text, Kind::Text])
+            .named("endswith", |_, _| DataType::Boolean)
+            .body(|columns| Ok(Arc::new(kernels::ends_with(&columns[0], &columns[1])?))),
+        Function::new("CHR(number)", &[Kind::Whole])
+            .named("chr", |_, _| DataType::Utf8View)
+            .body(chr),
+        Function::new("ELT(index, text[, …])", &[Kind::Whole, Kind::Text])
+            .repeated()
+            .named("elt", |_, _| DataType::Utf8View)
+            .body(elt),
+        Function::new("LPAD(text, length, with)", &[Kind::Text, Kind::Whole, Kind::Text])
+            .named("lpad", |_, _| DataType::Utf8View)
+            .body(|columns| pad(columns, true)),
+        Function::new("RPAD(text, length, with)", &[Kind::Text, Kind::Whole, Kind::Text])
+            .named("rpad", |_, _| DataType::Utf8View)
+            .body(|columns| pad(columns, false)),
+        test("IS_ALPHA(text)", "is_alpha", |columns| {
+            all_letters(columns, |text| text.chars().all(char::is_alphabetic))
+        }),
+        test("IS_DIGIT(text)", "is_digit", |columns| {
+            all_letters(columns, |text| text.chars().all(|letter| letter.is_numeric()))
+        }),
+        test("IS_DECIMAL(text)", "is_decimal", |columns| {
+            all_letters(columns, |text| text.trim().parse::<f64>().is_ok_and(f64::is_finite))
+        }),
     ]
+}
+
+/// Returns a function that tests one value.
+fn test(
+    usage: &'static str,
+    name: &'static str,
+    body: fn(&[ArrayRef]) -> Result<ArrayRef>,
+) -> Function {
+    Function::new(usage, &[Kind::Any]).named(name, |_, _| DataType::Boolean).body(body)
+}
+
+/// Tests texts as a whole: a NULL or an empty one fails, a number is one.
+fn all_letters(columns: &[ArrayRef], is_fine: fn(&str) -> bool) -> Result<ArrayRef> {
+    let texts = cast(&columns[0], &DataType::Utf8View)?;
+    let texts = texts.as_string_view();
+    let fine = texts.iter().map(|text| text.is_some_and(|text| !text.is_empty() && is_fine(text)));
+    Ok(Arc::new(BooleanArray::from(fine.collect::<Vec<bool>>())))
+}
+
+/// Where a part begins, counted in characters from 1, at or behind a place; 0 if nowhere.
+fn locate(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (parts, texts) = (columns[0].as_string_view(), columns[1].as_string_view());
+    let starts = columns.get(2).map(|starts| starts.as_primitive::<Int64Type>());
+    let places = (0..texts.len()).map(|row| {
+        let (part, text) = (text_at(parts, row)?, text_at(texts, row)?);
+        let start = match starts {
+            None => 1,
+            Some(starts) => starts.is_valid(row).then(|| starts.value(row))?,
+        };
+        let Some(skipped) = start.checked_sub(1).and_then(|skipped| usize::try_from(skipped).ok())
+        else {
+            return Some(0);
+        };
+        let from = match text.char_indices().nth(skipped) {
+            Some((from, _)) => from,
+            None if skipped == 0 => 0,
+            None => return Some(0),
+        };
+        let place = text[from..].find(part).map(|at| text[..from + at].chars().count() + 1);
+        i32::try_from(place.unwrap_or(0)).ok()
+    });
+    Ok(Arc::new(places.collect::<Int32Array>()))
+}
+
+/// The character of the last byte of a number; none for a negative one.
+fn chr(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let numbers = columns[0].as_primitive::<Int64Type>();
+    let letters = numbers.iter().map(|number| {
+        number.map(|number| match number {
+            ..0 => String::new(),
+            _ => char::from(number.to_le_bytes()[0]).to_string(),
+        })
+    });
+    Ok(Arc::new(letters.collect::<StringViewArray>()))
+}
+
+/// The text at an index, counted from 1; NULL if there is none.
+fn elt(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let indexes = columns[0].as_primitive::<Int64Type>();
+    let texts: Vec<&StringViewArray> = columns[1..].iter().map(|c| c.as_string_view()).collect();
+    let chosen = (0..indexes.len()).map(|row| {
+        let index = indexes.is_valid(row).then(|| indexes.value(row))?;
+        let index = usize::try_from(index).ok()?.checked_sub(1)?;
+        text_at(texts.get(index)?, row)
+    });
+    Ok(Arc::new(chosen.collect::<StringViewArray>()))
+}
+
+/// Most characters that a text is padded to.
+const PADDED_MAX: i64 = 1 << 24;
+
+/// A text of so many characters, cut or filled up; NULL for a negative length and nothing to
+/// fill with.
+fn pad(columns: &[ArrayRef], is_left: bool) -> Result<ArrayRef> {
+    let (texts, fills) = (columns[0].as_string_view(), columns[2].as_string_view());
+    let lengths = columns[1].as_primitive::<Int64Type>();
+    let mut padded = StringViewBuilder::with_capacity(texts.len());
+    let mut fill = String::new();
+    for row in 0..texts.len() {
+        let length = lengths.is_valid(row).then(|| lengths.value(row));
+        let given = text_at(texts, row).zip(text_at(fills, row)).zip(length);
+        let Some(((text, with), length)) = given.filter(|((_, w), n)| *n >= 0 && !w.is_empty())
+        else {
+            padded.append_null();
+            continue;
+        };
+        if length > PADDED_MAX {
+            return Err(wrap(Error::data(format!("a text cannot be padded to {length} letters"))));
+        }
+        let length = usize::try_from(length).unwrap_or(0);
+        let missing = length.saturating_sub(text.chars().count());
+        fill.clear();
+        fill.extend(with.chars().cycle().take(missing));
+        let kept = text.char_indices().nth(length).map_or(text, |(end, _)| &text[..end]);
+        match is_left {
+            true => fill.push_str(kept),
+            false => fill.insert_str(0, kept),
+        }
+        padded.append_value(&fill);
+    }
+    Ok(Arc::new(padded.finish()))
 }
 
 /// The parts of a text, none of an empty one; an empty delimiter gives the whole text.
@@ -71,27 +200,4 @@ fn split_index(columns: &[ArrayRef]) -> Result<ArrayRef> {
         }
     });
     Ok(Arc::new(parts.collect::<StringViewArray>()))
-}
-
-/// What a group of a pattern matched first: group 0, the default, is the whole match.
-fn regexp_extract(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let texts = cast(&columns[0], &DataType::Utf8)?;
-    let patterns = columns[1].as_string_view();
-    // Arrow numbers the groups from 1 and leaves the whole match out, so it is made a group.
-    let patterns: StringArray =
-        patterns.iter().map(|pattern| pattern.map(|pattern| format!("({pattern})"))).collect();
-    let matched = regexp_match(texts.as_ref(), &patterns, None)?;
-    let matched = matched.as_list::<i32>();
-    let groups = columns.get(2).map(|groups| groups.as_primitive::<Int64Type>());
-    let found = (0..matched.len()).map(|row| {
-        let group = match groups {
-            None => 0,
-            Some(groups) => groups.is_valid(row).then(|| groups.value(row))?,
-        };
-        let found = matched.is_valid(row).then(|| matched.value(row))?;
-        let group = usize::try_from(group).ok().filter(|group| *group < found.len())?;
-        let found = found.as_string::<i32>();
-        found.is_valid(group).then(|| found.value(group).to_owned())
-    });
-    Ok(Arc::new(found.collect::<StringViewArray>()))
 }

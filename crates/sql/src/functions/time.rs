@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDateTime, TimeZone};
+use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, StringViewArray, StringViewBuilder,
     TimestampMillisecondArray,
@@ -17,7 +18,7 @@ use thalweg_types::Error;
 
 use super::clock::UNIX_TIMESTAMP;
 use super::pattern::Pattern;
-use super::{Function, Kind, text_at};
+use super::{Function, Kind, constant_text, text_at};
 use crate::text::wrap;
 
 /// How Flink writes a time unless it is told otherwise.
@@ -37,35 +38,47 @@ pub(super) fn all() -> Vec<Function> {
         Function::new("TO_TIMESTAMP(text[, pattern])", &[Kind::Text, Kind::Text])
             .optional(1)
             .pattern(1)
-            .named("to_timestamp", |_| millis())
+            .named("to_timestamp", |_, _| millis())
             .body(|columns| Ok(Arc::new(read(columns)?))),
         Function::new("TO_DATE(text[, pattern])", &[Kind::Text, Kind::Text])
             .optional(1)
             .pattern(1)
-            .named("to_date", |_| DataType::Date32)
+            .named("to_date", |_, _| DataType::Date32)
             .body(to_date),
-        Function::new("TO_TIMESTAMP_LTZ(number[, precision])", &[Kind::Whole, Kind::Whole])
-            .optional(1)
-            .named("to_timestamp_ltz", |_| local_millis())
-            .body(to_timestamp_ltz),
+        Function::new(
+            "TO_TIMESTAMP_LTZ(number[, precision]) or TO_TIMESTAMP_LTZ(text[, pattern[, zone]])",
+            &[Kind::WholeOrText, Kind::WholeOrText, Kind::Text],
+        )
+        .optional(2)
+        .pattern(1)
+        .checked(|constants| constant_text(constants, 2).map_or(Ok(()), |z| zone(z).map(|_| ())))
+        .named("to_timestamp_ltz", |_, _| local_millis())
+        .body(to_timestamp_ltz),
         Function::new("UNIX_TIMESTAMP([text[, pattern]])", &[Kind::Text, Kind::Text])
             .optional(2)
             .pattern(1)
-            .named(UNIX_TIMESTAMP, |_| DataType::Int64)
+            .named(UNIX_TIMESTAMP, |_, _| DataType::Int64)
             .volatile()
             .body(unix_timestamp),
         Function::new("FROM_UNIXTIME(seconds[, pattern])", &[Kind::Whole, Kind::Text])
             .optional(1)
             .pattern(1)
-            .named("from_unixtime", |_| DataType::Utf8View)
+            .named("from_unixtime", |_, _| DataType::Utf8View)
             .body(from_unixtime),
+        Function::new("CONVERT_TZ(text, zone, zone)", &[Kind::Text, Kind::Text, Kind::Text])
+            .checked(|constants| {
+                let zones = [1, 2].into_iter().filter_map(|at| constant_text(constants, at));
+                zones.map(zone).try_for_each(|zone| zone.map(|_| ()))
+            })
+            .named("convert_tz", |_, _| DataType::Utf8View)
+            .body(convert_tz),
     ]
 }
 
 fn date_format_function() -> Function {
     Function::new("DATE_FORMAT(time, pattern)", &[Kind::Time, Kind::Text])
         .pattern(1)
-        .named("date_format", |_| DataType::Utf8View)
+        .named("date_format", |_, _| DataType::Utf8View)
         .body(format_times)
 }
 
@@ -174,8 +187,12 @@ fn unix_timestamp(columns: &[ArrayRef]) -> Result<ArrayRef> {
 
 /// A count of seconds (precision 0) or milliseconds (3, the default) as a time.
 fn to_timestamp_ltz(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    if *columns[0].data_type() == DataType::Utf8View {
+        return read_local(columns);
+    }
     let numbers = columns[0].as_primitive::<Int64Type>();
-    let precisions = columns.get(1).map(|column| column.as_primitive::<Int64Type>());
+    let precisions = columns.get(1).map(|column| cast(column, &DataType::Int64)).transpose()?;
+    let precisions = precisions.as_ref().map(|column| column.as_primitive::<Int64Type>());
     let mut times = Vec::with_capacity(numbers.len());
     for row in 0..numbers.len() {
         let factor = match precisions.map(|p| p.is_valid(row).then(|| p.value(row))) {
@@ -191,4 +208,66 @@ fn to_timestamp_ltz(columns: &[ArrayRef]) -> Result<ArrayRef> {
         times.push(number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor)));
     }
     Ok(Arc::new(TimestampMillisecondArray::from(times).with_timezone("UTC")))
+}
+
+/// A text, by its pattern and in its zone, as a time.
+fn read_local(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let times = match columns {
+        [texts, patterns, ..] => read(&[texts.clone(), cast(patterns, &DataType::Utf8View)?])?,
+        _ => read(columns)?,
+    };
+    let Some(zones) = columns.get(2).map(|column| column.as_string_view()) else {
+        return Ok(Arc::new(times.with_timezone("UTC")));
+    };
+    let mut moved = Vec::with_capacity(times.len());
+    for row in 0..times.len() {
+        let local = times.is_valid(row).then(|| times.value(row));
+        let Some((local, name)) = local.zip(text_at(zones, row)) else {
+            moved.push(None);
+            continue;
+        };
+        let local = DateTime::from_timestamp_millis(local).map(|time| time.naive_utc());
+        let utc = local.and_then(|local| zone(name).map(|zone| to_utc(local, zone)).transpose());
+        moved.push(utc.transpose().map_err(wrap)?.map(|time| time.and_utc().timestamp_millis()));
+    }
+    Ok(Arc::new(TimestampMillisecondArray::from(moved).with_timezone("UTC")))
+}
+
+/// Returns the zone that Java calls `name`: a place, an offset, or `GMT` and an offset.
+fn zone(name: &str) -> thalweg_types::Result<Tz> {
+    let offset = name.strip_prefix("GMT").or_else(|| name.strip_prefix("UTC"));
+    let offset = offset.filter(|offset| offset.starts_with(['+', '-'])).unwrap_or(name);
+    offset.parse().map_err(|_| {
+        Error::invalid(format!("there is no time zone '{name}'"))
+            .remedy("write 'UTC', 'Europe/Berlin' or '+02:00'")
+    })
+}
+
+/// Returns what clocks in `zone` show as `local`, as UTC: the earlier of two such times; a time
+/// that the clocks skip is moved on by an hour.
+fn to_utc(local: NaiveDateTime, zone: Tz) -> Option<NaiveDateTime> {
+    let earliest = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest();
+    let hour = chrono::TimeDelta::hours(1);
+    let found = earliest(local).or_else(|| earliest(local.checked_add_signed(hour)?));
+    found.map(|time| time.naive_utc())
+}
+
+/// A text as clocks show it in one zone, as they show it in another.
+fn convert_tz(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let times = read(&columns[..1])?;
+    let (sources, targets) = (columns[1].as_string_view(), columns[2].as_string_view());
+    let mut moved = Vec::with_capacity(times.len());
+    for row in 0..times.len() {
+        let local = times.is_valid(row).then(|| times.value(row));
+        let zones = text_at(sources, row).zip(text_at(targets, row));
+        let Some((local, (source, target))) = local.zip(zones) else {
+            moved.push(None);
+            continue;
+        };
+        let (source, target) = (zone(source).map_err(wrap)?, zone(target).map_err(wrap)?);
+        let local = DateTime::from_timestamp_millis(local).map(|time| time.naive_utc());
+        let utc = local.and_then(|local| to_utc(local, source));
+        moved.push(utc.map(|utc| target.from_utc_datetime(&utc).naive_local()));
+    }
+    written(moved.len(), Patterns::new(None), |row| moved[row])
 }
