@@ -53,7 +53,12 @@ pub(super) fn all() -> Vec<Function> {
 }
 
 fn check(constants: &[Constant]) -> thalweg_types::Result<()> {
-    match constant_text(constants, 1).map(Regex::new) {
+    check_pattern(constants, 1)
+}
+
+/// Refuses the argument `at` if it is constant and no regular expression.
+pub(super) fn check_pattern(constants: &[Constant], at: usize) -> thalweg_types::Result<()> {
+    match constant_text(constants, at).map(Regex::new) {
         Some(Err(error)) => Err(Error::invalid(reason(&error))
             .remedy("look-around and back-references are not supported")),
         _ => Ok(()),
