@@ -8,12 +8,15 @@ mod pattern;
 
 mod clock;
 mod encoding;
+mod json;
 mod kind;
 mod number;
 mod regexp;
 mod text;
 mod time;
 mod url;
+
+mod collection;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -43,7 +46,9 @@ pub(crate) fn all() -> Vec<ScalarUDF> {
     let functions = [
         calendar::all(),
         clock::all(),
+        collection::all(),
         encoding::all(),
+        json::all(),
         kind::all(),
         number::all(),
         regexp::all(),
@@ -81,6 +86,8 @@ enum Kind {
     Scalar,
     /// A whole number or a text, given to the body as BIGINT or as a string view.
     WholeOrText,
+    /// An array, given to the body as it is.
+    Array,
     /// Bytes, given to the body as BYTES.
     Bytes,
     /// Anything, given to the body as it is.
@@ -101,6 +108,7 @@ impl Kind {
                 Kind::Scalar => kind.is_numeric() || is_moment(kind),
                 Kind::WholeOrText => is_text || kind.is_integer(),
                 Kind::Bytes => kind.is_binary(),
+                Kind::Array => matches!(kind, DataType::List(_)),
                 Kind::Any => true,
                 Kind::Time => {
                     is_text || matches!(kind, DataType::Timestamp(_, _) | DataType::Date32)
@@ -120,7 +128,7 @@ impl Kind {
             Kind::Moment if is_null => {
                 cast(&column, &DataType::Timestamp(TimeUnit::Millisecond, None))?
             }
-            Kind::Number | Kind::Scalar | Kind::Moment | Kind::Any => column,
+            Kind::Number | Kind::Scalar | Kind::Moment | Kind::Array | Kind::Any => column,
             Kind::Bytes => cast(&column, &DataType::Binary)?,
             Kind::Time => cast(&column, &DataType::Timestamp(TimeUnit::Microsecond, None))?,
         })

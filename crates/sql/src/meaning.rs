@@ -12,6 +12,7 @@
 //! | `ARRAY_CONCAT(a, NULL)`, `ARRAY_APPEND(NULL, e)`, `ARRAY_PREPEND` | NULL | NULL is left out |
 //! | `EXTRACT(CENTURY FROM t)`, `DECADE`, `MILLENNIUM` | known | unknown |
 //! | `ARRAY_REMOVE` | all that match | the first |
+//! | `ARRAY_CONTAINS(a, NULL)` | whether there is a NULL | NULL |
 //! | `ARRAY_POSITION` of what is not there | 0 | NULL |
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
 //! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
@@ -30,7 +31,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions::expr_fn::{character_length, coalesce, ln, substr, substring};
-use datafusion::functions_nested::expr_fn::array_remove_all;
+use datafusion::functions_nested::expr_fn::{array_position, array_remove_all};
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
@@ -86,6 +87,7 @@ pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
             let rounded = decimal::rounding(call, schema)?;
             return Ok(rounded.map_or(Transformed::no(expr), Transformed::yes));
         }
+        Expr::ScalarFunction(call) if call.func.name() == "get_field" => entry(call, schema)?,
         Expr::ScalarFunction(call) => function(call)?,
         Expr::BinaryExpr(binary) => decimal::arithmetic(binary, schema)?,
         Expr::Literal(ScalarValue::Int64(Some(number)), about) => {
@@ -137,6 +139,16 @@ pub(crate) fn as_text(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
     Ok(Transformed::yes(cast(text, kind)))
 }
 
+/// Gives the key of a map its type: DataFusion compares only what is of one type.
+fn entry(call: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> {
+    let [map, Expr::Literal(key, _)] = call.args.as_slice() else { return Ok(None) };
+    let DataType::Map(entries, _) = map.get_type(schema)? else { return Ok(None) };
+    let DataType::Struct(sides) = entries.data_type() else { return Ok(None) };
+    let kind = sides.first().map(|key| key.data_type()).filter(|kind| **kind != key.data_type());
+    let Some(key) = kind.map(|kind| key.cast_to(kind)).transpose()? else { return Ok(None) };
+    Ok(Some(call.func.call(vec![map.clone(), lit(key)])))
+}
+
 fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
     let arguments = call.args.as_slice();
     Ok(match (call.func.name(), arguments) {
@@ -175,6 +187,13 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             let none = call.func.call(vec![text.clone(), lit(0_i64)]);
             let all = Expr::ScalarFunction(call.clone());
             Some(when(count.clone().lt(lit(0_i64)), none).otherwise(all)?)
+        }
+        ("array_has", [array, element]) => {
+            let place = array_position(array.clone(), element.clone(), lit(1_i64));
+            let found = when(array.clone().is_null(), lit(ScalarValue::Null))
+                .when(element.clone().is_null(), place.is_not_null())
+                .otherwise(Expr::ScalarFunction(call.clone()))?;
+            Some(found)
         }
         ("array_concat", arrays) => null_if_any(arrays, call)?,
         ("array_append", [array, _]) => null_if_any(std::slice::from_ref(array), call)?,

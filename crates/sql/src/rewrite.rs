@@ -5,6 +5,7 @@
 //! result that would have the same name get others, as Flink gives them.
 
 mod calls;
+mod clauses;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,8 @@ use crate::text;
 /// Rewrites the tokens of a query or an expression: `TABLE t PARTITION BY k` as an argument
 /// becomes `(SELECT * FROM t CLUSTER BY k)`, where `window_tvf` looks for the keys,
 /// `TIMESTAMP(3) WITH LOCAL TIME ZONE` becomes `TIMESTAMP_LTZ(3)`, and `0.5`, which is no floating
-/// number in SQL, `CAST('0.5' AS DECIMAL(2, 1))`; `TIMESTAMP '…'` becomes a cast, too.
+/// number in SQL, `CAST('0.5' AS DECIMAL(2, 1))`; `TIMESTAMP '…'` becomes a cast, too. For
+/// calls see `clauses`.
 pub(crate) fn tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut at = 0;
@@ -31,7 +33,8 @@ pub(crate) fn tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
         let after = table_argument(tokens, at, &mut out)
             .or_else(|| local_time(tokens, at, &mut out))
             .or_else(|| decimal(tokens, at, &mut out))
-            .or_else(|| timestamp(tokens, at, &mut out));
+            .or_else(|| timestamp(tokens, at, &mut out))
+            .or_else(|| clauses::rewrite(tokens, at, &mut out, self::tokens));
         at = after.unwrap_or_else(|| {
             out.push(token.clone());
             at + 1

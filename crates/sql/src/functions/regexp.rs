@@ -12,7 +12,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::error::Result;
-use regex::Regex;
+use regex::{NoExpand, Regex};
 use thalweg_types::Error;
 
 use super::{Constant, Function, Kind, constant_text, text_at};
@@ -53,7 +53,12 @@ pub(super) fn all() -> Vec<Function> {
 }
 
 fn check(constants: &[Constant]) -> thalweg_types::Result<()> {
-    match constant_text(constants, 1).map(Regex::new) {
+    check_pattern(constants, 1)
+}
+
+/// Refuses the argument `at` if it is constant and no regular expression.
+pub(super) fn check_pattern(constants: &[Constant], at: usize) -> thalweg_types::Result<()> {
+    match constant_text(constants, at).map(Regex::new) {
         Some(Err(error)) => Err(Error::invalid(reason(&error))
             .remedy("look-around and back-references are not supported")),
         _ => Ok(()),
@@ -175,56 +180,16 @@ fn regexp_extract_all(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(lists.finish()))
 }
 
+/// What takes the place of a match is taken as it is: `$1` is a dollar and a one.
 fn regexp_replace(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let replacements = columns[2].as_string_view();
-    let mut last: Option<(String, String)> = None;
     let mut texts = StringViewBuilder::with_capacity(columns[0].len());
     each_row(columns, |row, given| {
         let Some(((text, regex), by)) = given.zip(text_at(replacements, row)) else {
             texts.append_null();
             return;
         };
-        if last.as_ref().is_none_or(|(java, _)| java != by) {
-            last = Some((by.to_owned(), replacement(by, regex.captures_len())));
-        }
-        let by = last.as_ref().map_or("", |(_, by)| by.as_str());
-        texts.append_value(regex.replace_all(text, by));
+        texts.append_value(regex.replace_all(text, NoExpand(by)));
     })?;
     Ok(Arc::new(texts.finish()))
-}
-
-/// Returns Java's replacement in the words of the library: `$1` is a group even before letters,
-/// and a backslash lets the next character stand for itself.
-fn replacement(java: &str, groups: usize) -> String {
-    let mut out = String::new();
-    let mut letters = java.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => match letters.next() {
-                Some('$') => out.push_str("$$"),
-                Some(escaped) => out.push(escaped),
-                None => out.push('\\'),
-            },
-            '$' => match letters.peek().and_then(|letter| letter.to_digit(10)) {
-                Some(first) => {
-                    letters.next();
-                    let mut group = first as usize;
-                    // As many digits as there are groups to name.
-                    while let Some(digit) = letters.peek().and_then(|letter| letter.to_digit(10)) {
-                        let longer = group * 10 + digit as usize;
-                        if longer >= groups {
-                            break;
-                        }
-                        group = longer;
-                        letters.next();
-                    }
-                    out.push_str(&format!("${{{group}}}"));
-                }
-                None if letters.peek() == Some(&'{') => out.push('$'),
-                None => out.push_str("$$"),
-            },
-            letter => out.push(letter),
-        }
-    }
-    out
 }

@@ -7,7 +7,7 @@
 //! | `FLOOR(t TO DAY)`, `CEIL(t TO DAY)` | `floor(t, 'DAY')`, `ceil(t, 'DAY')` |
 //! | `YEAR(t)`, `DAYOFWEEK(t)` … | `EXTRACT(YEAR FROM t)`, `EXTRACT(DOW FROM t)` … |
 //! | `v IS JSON OBJECT`, by `tokens` an `IS … NORMALIZED` | `is_json(v, 'OBJECT')` |
-//! | `JSON_OBJECT('a' VALUE v NULL ON NULL)` | `json_object('NULL', 'a', v)` |
+//! | `JSON_OBJECT('a' VALUE v NULL ON NULL)` | `json_object('NULL:0', 'a', v)` |
 //! | `ARRAY_SORT(a, FALSE)`, `ARRAY_PREPEND(a, e)`, `ARRAY_SLICE(a, n)` | DataFusion's arguments |
 //!
 //! Functions whose answer would change when a job is computed again are refused here.
@@ -117,7 +117,7 @@ fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
             Some(call(&name, sorting(array, order, span)?, span))
         }
         ("map_from_arrays", [keys, values]) => {
-            Some(call("map", vec![keys.clone(), values.clone()], span))
+            Some(call("MAP", vec![keys.clone(), values.clone()], span))
         }
         _ => None,
     })
@@ -185,21 +185,30 @@ fn construct(name: &str, list: &FunctionArgumentList, span: Span) -> Result<Expr
             other => return Err(refuse(&format!("`{other}` is not supported here"))),
         };
     }
-    let mut arguments = vec![string(nulls)];
+    // What is JSON already is not quoted again: a mark for each value says so.
+    let (mut arguments, mut marks) = (Vec::new(), format!("{nulls}:"));
     for argument in &list.args {
         match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if name == "json_array" => {
+                marks.push(mark(value));
                 arguments.push(value.clone());
             }
             FunctionArg::ExprNamed { name: key, arg: FunctionArgExpr::Expr(value), .. }
                 if name == "json_object" =>
             {
+                marks.push(mark(value));
                 arguments.extend([key.clone(), value.clone()]);
             }
             FunctionArg::Named { name: key, arg: FunctionArgExpr::Expr(value), .. }
                 if name == "json_object" =>
             {
-                arguments.extend([Expr::Identifier(key.clone()), value.clone()]);
+                marks.push(mark(value));
+                // The parser takes a text for a name in quotes.
+                let key = match key.quote_style {
+                    Some('\'') => string(&key.value),
+                    _ => Expr::Identifier(key.clone()),
+                };
+                arguments.extend([key, value.clone()]);
             }
             _ => {
                 let error = refuse(&format!("{} takes other arguments", name.to_ascii_uppercase()));
@@ -207,7 +216,19 @@ fn construct(name: &str, list: &FunctionArgumentList, span: Span) -> Result<Expr
             }
         }
     }
+    arguments.insert(0, string(&marks));
     Ok(call(name, arguments, span))
+}
+
+/// Returns `1` for a call that makes JSON.
+fn mark(value: &Expr) -> char {
+    match value {
+        Expr::Function(function) => {
+            let name = function.name.to_string().to_ascii_lowercase();
+            if ["json_object", "json_array"].contains(&name.as_str()) { '1' } else { '0' }
+        }
+        _ => '0',
+    }
 }
 
 fn string(text: &str) -> Expr {

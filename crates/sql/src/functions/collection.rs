@@ -1,0 +1,101 @@
+//! Functions over arrays and maps.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, MapBuilder, MapFieldNames, StringViewBuilder, UInt32Array,
+};
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::error::Result;
+use regex::Regex;
+use thalweg_types::Error;
+
+use super::regexp::{Expressions, check_pattern};
+use super::{Function, Kind, text_at};
+use crate::text::wrap;
+
+pub(super) fn all() -> Vec<Function> {
+    vec![
+        Function::new("ELEMENT(array)", &[Kind::Array])
+            .named("element", |kinds, _| match &kinds[0] {
+                DataType::List(field) => field.data_type().clone(),
+                _ => DataType::Null,
+            })
+            .body(element),
+        Function::new(
+            "STR_TO_MAP(text[, pair delimiter, value delimiter])",
+            &[Kind::Text, Kind::Text, Kind::Text],
+        )
+        .optional(2)
+        .checked(|constants| [1, 2].into_iter().try_for_each(|at| check_pattern(constants, at)))
+        .named("str_to_map", |_, _| text_map())
+        .body(str_to_map),
+    ]
+}
+
+/// The only element of each array; NULL if there is none.
+fn element(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let Some(lists) = columns[0].as_list_opt::<i32>() else { return Ok(columns[0].clone()) };
+    let mut places = Vec::with_capacity(lists.len());
+    for row in 0..lists.len() {
+        let length = if lists.is_valid(row) { lists.value_length(row) } else { 0 };
+        if length > 1 {
+            let error = format!("ELEMENT takes an array of one element, and this one has {length}");
+            return Err(wrap(Error::data(error)));
+        }
+        let start = u32::try_from(lists.value_offsets()[row]).ok();
+        places.push(start.filter(|_| length == 1));
+    }
+    Ok(take(lists.values(), &UInt32Array::from(places), None)?)
+}
+
+/// Returns `MAP<STRING, STRING>` as `types` lays maps out.
+fn text_map() -> DataType {
+    let key = Field::new("key", DataType::Utf8View, false);
+    let value = Field::new("value", DataType::Utf8View, true);
+    let entries = DataType::Struct(Fields::from(vec![key, value]));
+    DataType::Map(Arc::new(Field::new("entries", entries, false)), false)
+}
+
+/// The pairs of a text, by regular expressions; a key that comes again counts last, as does an
+/// absent value as NULL.
+fn str_to_map(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let texts = columns[0].as_string_view();
+    let known =
+        |text: &str| Regex::new(text).map_err(|error| wrap(Error::internal(error.to_string())));
+    let (comma, equals) = (known(",")?, known("=")?);
+    let mut given = columns[1..].iter().map(Expressions::new);
+    let (mut pairs, mut values) = (given.next(), given.next());
+    let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
+    let (keys, held) = (StringViewBuilder::new(), StringViewBuilder::new());
+    let mut maps = MapBuilder::new(Some(names), keys, held);
+    for row in 0..texts.len() {
+        let pairs = pairs.as_mut().map_or(Ok(Some(&comma)), |pairs| pairs.at(row))?;
+        let values = values.as_mut().map_or(Ok(Some(&equals)), |values| values.at(row))?;
+        let Some(((text, pairs), values)) = text_at(texts, row).zip(pairs).zip(values) else {
+            maps.append(false)?;
+            continue;
+        };
+        for (key, value) in entries(text, pairs, values) {
+            maps.keys().append_value(key);
+            maps.values().append_option(value);
+        }
+        maps.append(true)?;
+    }
+    Ok(Arc::new(maps.finish()))
+}
+
+/// Returns the pairs of a text, each key once.
+fn entries<'a>(text: &'a str, pairs: &Regex, values: &Regex) -> Vec<(&'a str, Option<&'a str>)> {
+    let mut entries: Vec<(&str, Option<&str>)> = Vec::new();
+    for pair in pairs.split(text) {
+        let mut sides = values.splitn(pair, 2);
+        let (key, value) = (sides.next().unwrap_or(""), sides.next());
+        match entries.iter_mut().find(|(known, _)| *known == key) {
+            Some(entry) => entry.1 = value,
+            None => entries.push((key, value)),
+        }
+    }
+    entries
+}
