@@ -83,7 +83,7 @@ pub(super) fn arithmetic(binary: &BinaryExpr, schema: &DFSchema) -> Result<Optio
         [(&mut given.left, (&kinds.0, first)), (&mut given.right, (&kinds.1, second))]
     {
         if *before != decimal(after) {
-            *side = Box::new(cast(side.as_ref().clone(), decimal(after)));
+            **side = cast(side.as_ref().clone(), decimal(after));
         }
     }
     Ok(Some(cast(Expr::BinaryExpr(given), decimal(wanted))))
