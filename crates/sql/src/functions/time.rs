@@ -181,8 +181,13 @@ fn unix_timestamp(columns: &[ArrayRef]) -> Result<ArrayRef> {
         return Err(wrap(Error::internal("the clock was asked outside of a stream")));
     }
     let times = read(columns)?;
-    let seconds: Int64Array = times.unary(|millis| millis.div_euclid(1_000));
-    Ok(Arc::new(seconds))
+    let is_given = |row: usize| columns.iter().all(|column| column.is_valid(row));
+    let seconds = times.iter().enumerate().map(|(row, millis)| match millis {
+        Some(millis) => Some(millis.div_euclid(1_000)),
+        // What Flink gives for a text that does not fit its pattern.
+        None => is_given(row).then_some(i64::MIN),
+    });
+    Ok(Arc::new(seconds.collect::<Int64Array>()))
 }
 
 /// A count of seconds (precision 0) or milliseconds (3, the default) as a time.
