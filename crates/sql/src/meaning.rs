@@ -31,7 +31,9 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions::expr_fn::{character_length, coalesce, ln, substr, substring};
-use datafusion::functions_nested::expr_fn::{array_position, array_remove_all};
+use datafusion::functions_nested::expr_fn::{
+    array_element, array_position, array_remove_all, map_extract,
+};
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
@@ -139,14 +141,21 @@ pub(crate) fn as_text(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
     Ok(Transformed::yes(cast(text, kind)))
 }
 
-/// Gives the key of a map its type: DataFusion compares only what is of one type.
+/// Gives the key of a map its type, since DataFusion compares only what is of one type, and looks
+/// up a key that differs from row to row.
 fn entry(call: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> {
-    let [map, Expr::Literal(key, _)] = call.args.as_slice() else { return Ok(None) };
+    let [map, key] = call.args.as_slice() else { return Ok(None) };
     let DataType::Map(entries, _) = map.get_type(schema)? else { return Ok(None) };
     let DataType::Struct(sides) = entries.data_type() else { return Ok(None) };
-    let kind = sides.first().map(|key| key.data_type()).filter(|kind| **kind != key.data_type());
-    let Some(key) = kind.map(|kind| key.cast_to(kind)).transpose()? else { return Ok(None) };
-    Ok(Some(call.func.call(vec![map.clone(), lit(key)])))
+    let Some(kind) = sides.first().map(|key| key.data_type()) else { return Ok(None) };
+    Ok(match key {
+        Expr::Literal(key, _) if key.data_type() == *kind => None,
+        Expr::Literal(key, _) => Some(call.func.call(vec![map.clone(), lit(key.cast_to(kind)?)])),
+        key => {
+            let found = map_extract(map.clone(), cast(key.clone(), kind.clone()));
+            Some(array_element(found, lit(1_i64)))
+        }
+    })
 }
 
 fn function(call: &ScalarFunction) -> Result<Option<Expr>> {

@@ -189,10 +189,11 @@ pub(crate) fn wrap(error: Error) -> DataFusionError {
 
 /// Turns what failed while an expression was evaluated into an error about data.
 pub(crate) fn data_error(error: DataFusionError, expression: &str) -> Error {
-    let message = match error.find_root() {
-        DataFusionError::ArrowError(error, _) => error.to_string(),
-        DataFusionError::Execution(text) => text.clone(),
-        other => other.strip_backtrace(),
+    let message = match (own_error(&error), error.find_root()) {
+        (Some(own), _) => own.message().to_owned(),
+        (None, DataFusionError::ArrowError(error, _)) => error.to_string(),
+        (None, DataFusionError::Execution(text)) => text.clone(),
+        (None, other) => other.strip_backtrace(),
     };
     Error::new(ErrorKind::Data, format!("cannot compute `{expression}`: {}", lower_first(&message)))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::Result;
 use thalweg_types::Error;
@@ -121,7 +121,10 @@ fn counts(column: &ArrayRef) -> Result<Int64Array> {
 fn moments(numbers: Int64Array, kind: &DataType) -> Result<ArrayRef> {
     let numbers: ArrayRef = Arc::new(numbers);
     let numbers = match kind {
-        DataType::Date32 | DataType::Time32(_) => cast(&numbers, &DataType::Int32)?,
+        DataType::Date32 | DataType::Time32(_) => {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(&numbers, &DataType::Int32, &options)?
+        }
         _ => numbers,
     };
     Ok(cast(&numbers, kind)?)

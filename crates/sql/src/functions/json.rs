@@ -284,10 +284,8 @@ fn is_json(columns: &[ArrayRef]) -> Result<ArrayRef> {
 }
 
 fn json_string(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let column = &columns[0];
-    let values = value::values(column)?;
-    let texts = values.iter().enumerate();
-    let texts = texts.map(|(row, value)| column.is_valid(row).then(|| value.to_string()));
+    let values = value::values(&columns[0])?;
+    let texts = values.iter().map(|value| (!value.is_null()).then(|| value.to_string()));
     Ok(Arc::new(texts.collect::<StringViewArray>()))
 }
 

@@ -1,6 +1,7 @@
 use chrono::NaiveDate;
 
 use super::pattern::Pattern;
+use crate::test_support::plan;
 
 /// Would fail if a letter of Java's were read as another part of the time.
 #[test]
@@ -51,4 +52,37 @@ fn unknown_letters_are_refused() {
         let error = Pattern::new(pattern).unwrap_err();
         assert!(error.message().contains("is not understood"), "{pattern}: {error:?}");
     }
+}
+
+/// Would fail if the page of functions promised one that is not here, or left one out.
+#[test]
+fn the_page_of_functions_does_not_lie() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/functions.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (mut here, mut wrong) = (0, Vec::new());
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let row = row.replace("\\|", "\u{0}");
+        let cells: Vec<String> =
+            row.split('|').map(|cell| cell.trim().replace('\u{0}', "|")).collect();
+        let example = match cells[3].strip_prefix("`` ") {
+            Some(rest) => rest.trim_end_matches("``").trim(),
+            None => cells[3].trim_matches('`'),
+        };
+        let planned = plan(&format!("SELECT {example} AS v FROM bid"));
+        here += usize::from(cells[2] == "yes");
+        match (cells[2].as_str(), planned) {
+            ("yes", Err(error)) => wrong.push(format!("{example}: {error:?}")),
+            ("no", Ok(_)) => wrong.push(format!("{example} is here")),
+            ("yes" | "no", _) => {}
+            _ => wrong.push(format!("neither yes nor no: {row}")),
+        }
+    }
+    for function in super::all() {
+        let name = function.name().to_uppercase().replace("IS_JSON", "IS JSON");
+        if !page.contains(&name) {
+            wrong.push(format!("{name} is not on the page"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(here > 150, "only {here} functions are on the page");
 }

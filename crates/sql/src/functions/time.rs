@@ -181,8 +181,13 @@ fn unix_timestamp(columns: &[ArrayRef]) -> Result<ArrayRef> {
         return Err(wrap(Error::internal("the clock was asked outside of a stream")));
     }
     let times = read(columns)?;
-    let seconds: Int64Array = times.unary(|millis| millis.div_euclid(1_000));
-    Ok(Arc::new(seconds))
+    let is_given = |row: usize| columns.iter().all(|column| column.is_valid(row));
+    let seconds = times.iter().enumerate().map(|(row, millis)| match millis {
+        Some(millis) => Some(millis.div_euclid(1_000)),
+        // What Flink gives for a text that does not fit its pattern.
+        None => is_given(row).then_some(i64::MIN),
+    });
+    Ok(Arc::new(seconds.collect::<Int64Array>()))
 }
 
 /// A count of seconds (precision 0) or milliseconds (3, the default) as a time.
@@ -227,7 +232,8 @@ fn read_local(columns: &[ArrayRef]) -> Result<ArrayRef> {
             continue;
         };
         let local = DateTime::from_timestamp_millis(local).map(|time| time.naive_utc());
-        let utc = local.and_then(|local| zone(name).map(|zone| to_utc(local, zone)).transpose());
+        let utc = local
+            .and_then(|local| zone(name).map(|zone| to_utc(local, zone, Twice::First)).transpose());
         moved.push(utc.transpose().map_err(wrap)?.map(|time| time.and_utc().timestamp_millis()));
     }
     Ok(Arc::new(TimestampMillisecondArray::from(moved).with_timezone("UTC")))
@@ -243,13 +249,28 @@ fn zone(name: &str) -> thalweg_types::Result<Tz> {
     })
 }
 
-/// Returns what clocks in `zone` show as `local`, as UTC: the earlier of two such times; a time
-/// that the clocks skip is moved on by an hour.
-fn to_utc(local: NaiveDateTime, zone: Tz) -> Option<NaiveDateTime> {
-    let earliest = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest();
+/// Which of two times is meant where clocks were set back and show one twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Twice {
+    /// The one in summer time, as Java's `ZonedDateTime` has it.
+    First,
+    /// The one in winter time, as Java's `SimpleDateFormat` has it.
+    Second,
+}
+
+/// Returns what clocks in `zone` show as `local`, as UTC; a time that the clocks skip is moved on
+/// by an hour.
+fn to_utc(local: NaiveDateTime, zone: Tz, twice: Twice) -> Option<NaiveDateTime> {
+    let found = |local: NaiveDateTime| match (zone.from_local_datetime(&local), twice) {
+        (times, Twice::First) => times.earliest(),
+        (times, Twice::Second) => times.latest(),
+    };
     let hour = chrono::TimeDelta::hours(1);
-    let found = earliest(local).or_else(|| earliest(local.checked_add_signed(hour)?));
-    found.map(|time| time.naive_utc())
+    let time = match found(local) {
+        Some(time) => time,
+        None => found(local.checked_add_signed(hour)?)?,
+    };
+    Some(time.naive_utc())
 }
 
 /// A text as clocks show it in one zone, as they show it in another.
@@ -266,7 +287,7 @@ fn convert_tz(columns: &[ArrayRef]) -> Result<ArrayRef> {
         };
         let (source, target) = (zone(source).map_err(wrap)?, zone(target).map_err(wrap)?);
         let local = DateTime::from_timestamp_millis(local).map(|time| time.naive_utc());
-        let utc = local.and_then(|local| to_utc(local, source));
+        let utc = local.and_then(|local| to_utc(local, source, Twice::Second));
         moved.push(utc.map(|utc| target.from_utc_datetime(&utc).naive_local()));
     }
     written(moved.len(), Patterns::new(None), |row| moved[row])

@@ -71,9 +71,13 @@ impl Writer {
         self.token(Token::SingleQuotedString(text.to_owned()));
     }
 
-    /// Writes `, NULL` or `, CAST(value AS STRING)`.
+    /// Writes `, NULL` or `, CAST(value AS STRING)`; a truth value as JSON writes it.
     fn value(&mut self, value: Option<&[TokenWithSpan]>) {
-        self.token(Token::Comma);
+        match value {
+            Some([truth]) if is_word(truth, "TRUE") => return self.text("true"),
+            Some([truth]) if is_word(truth, "FALSE") => return self.text("false"),
+            _ => self.token(Token::Comma),
+        }
         let Some(value) = value else { return self.word("NULL") };
         self.word("CAST");
         self.token(Token::LParen);

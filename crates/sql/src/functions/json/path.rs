@@ -133,3 +133,6 @@ fn follow<'a>(value: &'a Value, step: &Step) -> Vec<&'a Value> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

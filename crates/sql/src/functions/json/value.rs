@@ -66,8 +66,10 @@ pub(super) fn values(column: &ArrayRef) -> Result<Vec<Value>> {
         }
         _ => display(column)?.into_iter().map(Value::String).collect(),
     };
+    // A column of type NULL has no nulls of its own.
+    let nulls = column.logical_nulls();
     for (row, value) in values.iter_mut().enumerate() {
-        if column.is_null(row) {
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             *value = Value::Null;
         }
     }
