@@ -20,6 +20,8 @@ pub mod node;
 pub mod graph;
 
 pub mod explain;
+pub mod outline;
+
 pub mod fingerprint;
 
 pub use graph::{Plan, PlanBuilder};

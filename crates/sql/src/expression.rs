@@ -32,6 +32,10 @@ use crate::text::{data_error, plan_error};
 pub(crate) struct Expression {
     physical: Arc<dyn PhysicalExpr>,
     text: String,
+    /// The same for `EXPLAIN`.
+    shown: String,
+    /// Is it a column as it is?
+    is_column: bool,
     /// Does it read the wall clock, from the hidden column?
     reads_clock: bool,
 }
@@ -52,7 +56,9 @@ impl Expression {
         let context = PhysicalPlanningContext::default();
         let physical = create_physical_expr(&replaced, &schema, &ExecutionProps::new(), &context);
         let physical = physical.map_err(plan_error)?;
-        Ok(Expression { physical, text: flink::text(expr), reads_clock })
+        let (text, shown) = (flink::text(expr), flink::shown(expr));
+        let is_column = matches!(expr.clone().unalias_nested().data, Expr::Column(_));
+        Ok(Expression { physical, text, shown, is_column, reads_clock })
     }
 
     /// Computes the expression for each row.
@@ -132,6 +138,17 @@ impl Transform for Projection {
         format!("project {}", texts.join(", "))
     }
 
+    fn describe(&self) -> Option<String> {
+        let columns = self.expressions.iter().zip(self.schema.fields());
+        let computed = columns.filter(|(expression, _)| !expression.is_column);
+        let computed = computed.map(|(expression, field)| {
+            let (shown, name) = (&expression.shown, flink::name_shown(field.name()));
+            if *shown == name { name } else { format!("{shown} AS {name}") }
+        });
+        let computed: Vec<String> = computed.collect();
+        (!computed.is_empty()).then(|| format!("computes {}", computed.join(", ")))
+    }
+
     fn is_processing_time(&self) -> bool {
         self.expressions.iter().any(|expression| expression.reads_clock)
     }
@@ -191,6 +208,10 @@ impl Transform for Filter {
         format!("filter {}", self.condition.text)
     }
 
+    fn describe(&self) -> Option<String> {
+        Some(format!("keeps rows where {}", self.condition.shown))
+    }
+
     fn is_processing_time(&self) -> bool {
         self.condition.reads_clock
     }
@@ -239,7 +260,7 @@ impl Watermarker for GreatestWatermark {
     }
 
     fn explain(&self) -> String {
-        self.expression.text.clone()
+        self.expression.shown.clone()
     }
 }
 

@@ -40,6 +40,30 @@ pub(super) fn text(expr: &Expr) -> String {
     replaced.map_or_else(|_| expr.to_string(), |replaced| replaced.data.to_string())
 }
 
+/// Returns the text of an expression as a user knows it: without the tables of its columns, and
+/// without the names that were given on the way.
+pub(super) fn shown(expr: &Expr) -> String {
+    let replaced = expr.clone().transform_up(|node| {
+        Ok(match node {
+            Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            Expr::Column(column) => {
+                let name = name_shown(&column.name);
+                Transformed::yes(Expr::Column(Column::new_unqualified(name)))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    replaced.map_or_else(|_| text(expr), |replaced| text(&replaced.data))
+}
+
+/// Returns the name of a column as a user would write it, also where the planner made it.
+pub(super) fn name_shown(name: &str) -> String {
+    match name.split_once("() PARTITION BY [").or_else(|| name.split_once("() ORDER BY [")) {
+        Some((function, _)) => format!("{function}()"),
+        None => name.replace("(Int64(1))", "(*)"),
+    }
+}
+
 fn constant(value: &ScalarValue) -> String {
     if value.is_null() {
         return "NULL".to_owned();
