@@ -7,6 +7,7 @@ mod api;
 mod command_line;
 mod crash;
 mod examples;
+mod explain;
 mod full_disk;
 mod generators;
 mod object_store;

@@ -6,6 +6,8 @@
 mod clock;
 mod flink;
 
+pub(crate) use flink::column_name;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;

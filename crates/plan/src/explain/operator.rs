@@ -119,7 +119,8 @@ fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
     let arguments = columns(schema, &call.arguments);
     let is_of_rows = call.arguments.is_empty() && function == "count";
     let arguments = if is_of_rows { "*" } else { &arguments };
-    let filter = call.filter.map(|column| format!(" FILTER ({})", schema.field(column).name()));
+    let filter =
+        call.filter.map(|column| format!(" FILTER (WHERE {})", schema.field(column).name()));
     format!("{}({distinct}{arguments}){}", function.to_uppercase(), filter.unwrap_or_default())
 }
 

@@ -3,6 +3,7 @@
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::{Alias, Cast};
 use thalweg_types::{Error, Result};
 
 use crate::meaning::as_text;
@@ -54,6 +55,15 @@ pub(super) fn shown(expr: &Expr) -> String {
         })
     });
     replaced.map_or_else(|_| text(expr), |replaced| text(&replaced.data))
+}
+
+/// Names a column after the expression that it holds; one that is only cast keeps its name.
+pub(crate) fn column_name(expr: &Expr) -> String {
+    let mut bare = expr;
+    while let Expr::Alias(Alias { expr, .. }) | Expr::Cast(Cast { expr, .. }) = bare {
+        bare = expr;
+    }
+    shown(if matches!(bare, Expr::Column(_)) { bare } else { expr })
 }
 
 /// Returns the name of a column as a user would write it, also where the planner made it.
