@@ -12,6 +12,8 @@ mod arguments;
 mod report;
 mod signals;
 
+mod analyze;
+
 mod wire;
 
 mod bench;

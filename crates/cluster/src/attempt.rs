@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use thalweg_dataflow::job::{Command, Commands, Event, Job, Listener, Seat, Start, Stop};
 use thalweg_dataflow::port::{Port, SinkPort, SourcePort};
-use thalweg_dataflow::stats::Counters;
+use thalweg_dataflow::stats::{Counters, Counts};
 use thalweg_dataflow::worker::{Fabric, run};
 use thalweg_plan::node::NodeKind;
 use thalweg_plan::sink::{WriterContext, WriterState};
@@ -32,7 +32,6 @@ use crate::group::Group;
 use crate::mesh::Mesh;
 use crate::message::{Message, Tell};
 use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
-use crate::orders::Counts;
 use crate::reader::{Pace, Reader};
 use crate::splits::Answer;
 use crate::writer::Writer;

@@ -50,6 +50,8 @@ pub struct Script {
     pub settings: BTreeMap<String, String>,
     /// How many statements there are.
     pub statements: usize,
+    /// Is the job run for `EXPLAIN ANALYZE`?
+    pub analyzes: bool,
     /// What the user should know: guarantees, settings without meaning here.
     pub notices: Vec<String>,
 }
@@ -134,6 +136,13 @@ impl Work<'_> {
                 Ok(())
             }
             Kind::Explain(statements) => self.explain(statements),
+            Kind::Analyze(_) if !self.jobs.is_empty() => Err(not_alone(&first)),
+            Kind::Analyze(statements) => {
+                self.script.analyzes = true;
+                self.jobs = self.jobs_of(statements)?;
+                Ok(())
+            }
+            Kind::Insert { .. } | Kind::Query(_) if self.script.analyzes => Err(not_alone(&first)),
             kind @ (Kind::Insert { .. } | Kind::Query(_)) => {
                 let job = self.job(kind, first, &self.jobs)?;
                 self.jobs.push(job);
@@ -247,14 +256,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+    /// Plans statements that are explained together.
+    fn jobs_of(&self, statements: Vec<Statement>) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for statement in statements {
             let first = statement.first.clone();
             let job = self.job(statement.kind, statement.first, &jobs);
             jobs.push(job.map_err(|error| located(error, &first))?);
         }
-        let plan = self.lower(jobs)?;
+        Ok(jobs)
+    }
+
+    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+        let plan = self.lower(self.jobs_of(statements)?)?;
         self.script.outputs.push(explain::explain(&plan).trim_end().to_owned());
         Ok(())
     }
@@ -307,6 +321,11 @@ impl Work<'_> {
         self.script.plan = Some(plan);
         Ok(self.script)
     }
+}
+
+fn not_alone(first: &TokenWithSpan) -> Error {
+    text::at(first, "EXPLAIN ANALYZE runs what it explains, and nothing else of its script")
+        .remedy("put all INSERTs into one: EXPLAIN ANALYZE STATEMENT SET BEGIN … END")
 }
 
 /// Names a statement by what it writes, so that its state is found again.
