@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::group::TOKEN;
+use thalweg_cluster::memory::MemoryLimit;
 use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_connectors::print::{Facts, Shown};
@@ -140,6 +141,9 @@ fn options(order: &Order<'_>, text: &ScriptText, script: &Script) -> Result<RunO
         ))
         .remedy("give --workers a multiple of --processes"));
     }
+    let (limit, _) = config.get(Key::MemoryLimit);
+    let limit = limit.unwrap_or_default();
+    let memory_limit = MemoryLimit::parse(limit).ok_or_else(|| wrong("the memory limit", limit))?;
     let launch = || -> Result<Launch> {
         let program = std::env::current_exe()
             .map_err(|error| Error::failed(format!("cannot find this program: {error}")))?;
@@ -155,6 +159,7 @@ fn options(order: &Order<'_>, text: &ScriptText, script: &Script) -> Result<RunO
         continues: arguments.continues,
         stats: arguments.stats.clone(),
         watcher: None,
+        memory_limit: memory_limit.of_process(processes),
         holder: format!("process {} running `{}`", std::process::id(), text.name),
     })
 }

@@ -66,6 +66,8 @@ pub struct RunOptions {
     pub stats: Option<PathBuf>,
     /// Who is told each second how far the run has come.
     pub watcher: Option<Watcher>,
+    /// Bytes that each process may use.
+    pub memory_limit: Option<u64>,
     /// Who runs it, for whoever finds the state directory locked.
     pub holder: String,
 }
@@ -87,6 +89,7 @@ impl RunOptions {
             continues: false,
             stats: None,
             watcher: None,
+            memory_limit: None,
             holder: format!("process {} running `{job}`", std::process::id()),
         }
     }

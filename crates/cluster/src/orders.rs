@@ -41,6 +41,8 @@ pub struct Invitation {
     pub start: Start,
     /// What it goes on from.
     pub manifest: Manifest,
+    /// Bytes that the process may use.
+    pub memory_limit: Option<u64>,
     /// Directory or `s3://…` prefix of the checkpoints.
     pub state: String,
 }

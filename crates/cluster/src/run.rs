@@ -254,6 +254,7 @@ impl Run<'_> {
             attempt: begin.attempt,
             start: begin.start.clone(),
             manifest: coordinator.manifest.clone(),
+            memory_limit: self.options.memory_limit,
             state: self.place.clone(),
         };
         let mesh = group.invite(invitation, own, &tell)?;
@@ -287,6 +288,7 @@ impl Run<'_> {
             state,
             writers: manifest.writers.clone(),
             log: self.log.clone(),
+            memory_limit: self.options.memory_limit,
             tell,
             runtime: self.runtime.clone(),
         })

@@ -33,6 +33,8 @@ use crate::stats::Counters;
 
 /// Snapshots after which a full one is taken, so that restores stay short.
 const DELTAS_MAX: usize = 32;
+/// Stands for the snapshots since a full one before there was any.
+const NO_FULL: usize = usize::MAX;
 /// How often the state is measured; some of it is counted group by group.
 const SIZE_EVERY: Duration = Duration::from_millis(200);
 
@@ -206,7 +208,7 @@ impl Driver {
             stashed_rows: 0,
             unfinished: None,
             wake: None,
-            deltas: DELTAS_MAX,
+            deltas: NO_FULL,
             sized: Instant::now(),
             is_over: false,
             around,
@@ -342,8 +344,12 @@ impl Driver {
     }
 
     fn snapshot(&mut self, info: &EpochInfo) -> Result<()> {
-        let full = self.deltas >= DELTAS_MAX;
-        self.deltas = if full { 0 } else { self.deltas + 1 };
+        let full = match info.ending {
+            None => self.deltas >= DELTAS_MAX,
+            // The last one is kept small: memory may be what ended the attempt.
+            Some(_) => self.deltas == NO_FULL,
+        };
+        self.deltas = if full { 0 } else { self.deltas.saturating_add(1) };
         let mut state = StateWriter::new(full, self.around.job.groups);
         self.operator.snapshot(&mut state)?;
         self.measure();
