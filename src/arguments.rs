@@ -159,11 +159,34 @@ pub(crate) enum StateCommand {
         /// State directory or `s3://…` prefix.
         state_dir: String,
     },
-    /// Shows the newest checkpoint: offsets by split, rows and bytes by operator.
-    Show {
-        /// State directory or `s3://…` prefix.
-        state_dir: String,
-    },
+    /// Shows a checkpoint: offsets by split, rows and bytes by operator; or what it holds of a key.
+    Show(ShowArguments),
+}
+
+/// Flags of `state show`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// State directory or `s3://…` prefix.
+    pub(crate) state_dir: String,
+    /// Number of the checkpoint; the newest unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) checkpoint: Option<u64>,
+    #[command(flatten)]
+    pub(crate) key: KeyArguments,
+}
+
+/// Flags of `state show` that ask for one key.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeyArguments {
+    /// A column of the key and its value, as user=alice; again for each further column.
+    #[arg(long, value_name = "COLUMN=VALUE")]
+    pub(crate) key: Vec<String>,
+    /// Shows the state of this operator only.
+    #[arg(long, value_name = "ID", requires = "key")]
+    pub(crate) operator: Option<String>,
+    /// How values are shown.
+    #[arg(long, value_enum, default_value_t, requires = "key")]
+    pub(crate) output: OutputFormat,
 }
 
 /// Where the script is.

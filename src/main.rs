@@ -16,6 +16,8 @@ mod analyze;
 
 mod wire;
 
+mod lookup;
+
 mod bench;
 mod schema;
 mod state;
@@ -100,9 +102,7 @@ fn obey(command: Command, config: &Config, is_quiet: bool) -> Result<ExitCode, F
         Command::State { command: StateCommand::List { state_dir } } => {
             Ok(state::list(&state_dir)?)
         }
-        Command::State { command: StateCommand::Show { state_dir } } => {
-            Ok(state::show(&state_dir)?)
-        }
+        Command::State { command: StateCommand::Show(arguments) } => Ok(state::show(&arguments)?),
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use thalweg_dataflow::job::{Command, hold_of_sequence, hold_of_split};
 use thalweg_plan::fingerprint::signature;
+use thalweg_plan::layout::layout;
 use thalweg_plan::node::{BadRecords, NodeKind};
 use thalweg_plan::sink::{Committable, Committer};
 use thalweg_plan::{Node, Plan};
@@ -288,7 +289,7 @@ impl Coordinator {
     /// Writes the manifest of a complete checkpoint and publishes what it covers.
     fn complete(&mut self, checkpoint: Checkpoint) -> Result<Option<End>> {
         let ending = checkpoint.info.ending;
-        let mut manifest = self.manifest_of(checkpoint);
+        let mut manifest = self.manifest_of(checkpoint)?;
         if is_planted("early-publish") && !manifest.committables.is_empty() && ending.is_none() {
             self.manifest.committables = manifest.committables.clone();
             self.publish()?;
@@ -346,7 +347,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn manifest_of(&mut self, checkpoint: Checkpoint) -> Manifest {
+    fn manifest_of(&mut self, checkpoint: Checkpoint) -> Result<Manifest> {
         let info = &checkpoint.info;
         for (node, progress) in &checkpoint.cuts {
             if let Some(desk) = self.sources.get_mut(node) {
@@ -364,7 +365,9 @@ impl Coordinator {
             let old = self.manifest.operators.get(&operator(node));
             let old = old.map_or(&[][..], |state| state.chains.as_slice());
             let chains = chains(old, saves, self.groups);
-            operators.insert(operator(node), OperatorState { signature, chains });
+            let layout = layout(&self.plan, self.plan.node(*node));
+            let layout = layout.map(|layout| layout.write()).transpose()?;
+            operators.insert(operator(node), OperatorState { signature, layout, chains });
         }
         let mut writers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut committables = self.manifest.committables.clone();
@@ -382,7 +385,7 @@ impl Coordinator {
             *counters.entry(name).or_default() += count;
         }
         let sources = self.sources.iter().map(|(node, desk)| (operator(node), desk.splits.state()));
-        Manifest {
+        Ok(Manifest {
             number: self.manifest.number + 1,
             kind: Kind::Checkpoint,
             epoch: info.epoch.0,
@@ -395,7 +398,7 @@ impl Coordinator {
             committables,
             counters,
             ..self.manifest.clone()
-        }
+        })
     }
 }
 

@@ -23,6 +23,7 @@ pub mod explain;
 pub mod outline;
 
 pub mod fingerprint;
+pub mod layout;
 
 pub use graph::{Plan, PlanBuilder};
 pub use node::{Exchange, Input, Node, NodeKind};
