@@ -43,3 +43,71 @@ fn plans_are_explained_as_they_were() {
         assert_eq!(found.trim_end(), text.trim_end());
     }
 }
+
+/// Returns the first figure of an operator under a label.
+fn figure(tree: &str, operator: &str, label: &str) -> String {
+    let mut lines = tree.lines().skip_while(|line| !line.contains(&format!("{operator} (")));
+    lines.next().unwrap_or_else(|| panic!("no {operator}: {tree}"));
+    let bare = |line: &str| line.trim_start_matches([' ', '│']).to_owned();
+    let mut own = lines.map(bare).take_while(|line| !line.starts_with(['└', '├']));
+    let line = own.find(|line| line.starts_with(label));
+    line.unwrap_or_else(|| panic!("no {label} of {operator}: {tree}"))[label.len()..]
+        .trim_start()
+        .to_owned()
+}
+
+const NUMBERS: &str = "CREATE TABLE t (k BIGINT) WITH ('connector'='datagen',
+    'rows-per-second'='1000000', 'number-of-rows'='5000', 'fields.k.kind'='sequence',
+    'fields.k.start'='1', 'fields.k.end'='5000');
+    CREATE TABLE done (m BIGINT, n BIGINT)
+    WITH ('connector'='filesystem','path'='done','format'='debezium-json');";
+
+/// Would fail if an analysis counted wrong, showed the rows, or touched the state of the job.
+#[test]
+fn an_analysis_says_what_each_operator_did() {
+    let place = Place::new();
+    let query = "EXPLAIN ANALYZE SELECT k % 100 AS m, COUNT(*) AS n FROM t GROUP BY k % 100";
+    let script = format!("{NUMBERS} {query}");
+    let fixed = ["run", "-e", &script, "--state-dir", "state"];
+    for workers in [&["--workers", "1"][..], &["--workers", "4", "--processes", "2"][..]] {
+        let tree = place.succeed(&[&fixed[..], workers].concat());
+        let is = |operator: &str, label: &str, expected: &str| {
+            let found = figure(&tree, operator, label);
+            assert!(found.starts_with(expected), "{operator} {label}: {found}\n{tree}");
+        };
+        is("t/Source-1", "rows", "5,000 out (");
+        is("result/PreAggregate-1", "rows", "5,000 in (");
+        is("result/Aggregate-1", "state", "COUNT(*) per (k % 100) until the input ends");
+        is("result/Aggregate-1", "kept", "100 rows (");
+        is("result/Sink-1", "does", "writes `result` (blackhole)");
+        is("result/Aggregate-1", "busy", "0.");
+        if workers.len() > 2 {
+            is("result/Aggregate-1", "skew", "worker ");
+            assert_ne!(figure(&tree, "result/Aggregate-1", "moved").chars().next(), Some('0'));
+        }
+        assert!(tree.contains(": 5,000 rows in, "), "{tree}");
+    }
+    assert!(!place.path("state").exists(), "the state of a job is not that of an analysis");
+}
+
+/// Would fail if an INSERT were not carried out, or an unbounded query never ended.
+#[test]
+fn an_analysis_runs_what_it_explains() {
+    let place = Place::new();
+    let insert = "EXPLAIN ANALYZE INSERT INTO done SELECT MAX(k), COUNT(*) FROM t";
+    let tree = place.succeed(&["run", "-e", &format!("{NUMBERS} {insert}")]);
+    assert!(tree.contains("done/Sink-1"), "{tree}");
+    let last = place.published("done").into_keys().find(|line| line.contains("\"m\":5000"));
+    assert!(last.is_some());
+
+    let endless = "CREATE TABLE e (k BIGINT) WITH ('connector'='datagen');
+        EXPLAIN ANALYZE SELECT k FROM e";
+    let tree = place.succeed(&["run", "-e", endless, "--limit", "20"]);
+    assert!(figure(&tree, "e/Source-1", "does").contains("unbounded"), "{tree}");
+
+    let both = format!("{NUMBERS} {insert}; SELECT k FROM t");
+    let output = place.run(&["run", "-e", &both]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("EXPLAIN ANALYZE runs what it explains, and nothing else"), "{error}");
+}
