@@ -6,6 +6,7 @@
 
 mod calls;
 mod clauses;
+mod group_windows;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -333,14 +334,19 @@ fn mention(relation: &TableFactor) -> Option<Expr> {
 /// Returns the call that stands for the unnested relation `number`.
 fn call(number: usize, mention: Option<Expr>) -> Expr {
     let number = Expr::Value(Value::Number(number.to_string(), false).into());
+    function(UNNEST, [number].into_iter().chain(mention))
+}
+
+/// Returns a plain call.
+fn function(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
     let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
     Expr::Function(Function {
-        name: ObjectName::from(Ident::new(UNNEST)),
+        name: ObjectName::from(Ident::new(name)),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: [number].into_iter().chain(mention).map(argument).collect(),
+            args: arguments.into_iter().map(argument).collect(),
             clauses: Vec::new(),
         }),
         filter: None,
@@ -363,7 +369,8 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        match rewrite_body(self.0, &mut query.body) {
+        let rewritten = rewrite_body(self.0, &mut query.body);
+        match rewritten.and_then(|()| group_windows::rewrite(query)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
