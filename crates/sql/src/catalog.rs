@@ -24,7 +24,12 @@ pub(crate) fn hinted_name(table: &str, options: &str) -> String {
 
 /// Returns the name under which a table was declared, also if it is used with other options.
 pub(crate) fn declared_name(name: &str) -> &str {
-    name.split_once(HINT).map_or(name, |(table, _)| table)
+    hint_of(name).map_or(name, |(table, _)| table)
+}
+
+/// Returns the table and the options of a name that [`hinted_name`] made.
+pub(crate) fn hint_of(name: &str) -> Option<(&str, &str)> {
+    name.strip_suffix("*/")?.split_once(HINT)
 }
 
 /// A column of a table.

@@ -71,6 +71,7 @@ impl Planner {
             script: Script::default(),
             jobs: Vec::new(),
             declared: BTreeMap::new(),
+            views: BTreeMap::new(),
             dropped: BTreeSet::new(),
         };
         for statement in statement::parse(text)? {
@@ -100,6 +101,8 @@ struct Work<'a> {
     jobs: Vec<Job>,
     /// Tables as they were declared, for those that are made like them.
     declared: BTreeMap<String, CreateTable>,
+    /// Views as they were declared.
+    views: BTreeMap<String, CreateView>,
     /// What was dropped after a statement was planned. Sources are told apart by the names of
     /// their tables, so none of these may come to mean another table.
     dropped: BTreeSet<String>,
@@ -118,7 +121,20 @@ impl Work<'_> {
                     Shown::Tables => self.session.names().join("\n"),
                     Shown::Views => self.session.views().join("\n"),
                     Shown::Functions => self.session.functions().join("\n"),
+                    Shown::Only(name) => name.to_owned(),
                 });
+                Ok(())
+            }
+            Kind::ShowCreate(name) => {
+                let text = match self.views.get(&name.text) {
+                    Some(view) => describe::create_view(view),
+                    None => describe::create_table(self.declaration(&name)?),
+                };
+                self.script.outputs.push(text);
+                Ok(())
+            }
+            Kind::Ignored(why) => {
+                add_once(&mut self.script.notices, why);
                 Ok(())
             }
             Kind::Describe(name) => {
@@ -265,7 +281,9 @@ impl Work<'_> {
         }
         self.check_free(name)?;
         let plan = define::view(&create, &self.session)?;
-        self.session.add_view(&name.text, plan).map_err(|error| located(error, &name.at))
+        self.session.add_view(&name.text, plan).map_err(|error| located(error, &name.at))?;
+        self.views.insert(name.text.clone(), create);
+        Ok(())
     }
 
     fn drop(&mut self, name: &Name, is_view: bool, if_exists: bool) -> Result<()> {
@@ -279,6 +297,7 @@ impl Work<'_> {
         }
         self.session.remove(&name.text)?;
         self.declared.remove(&name.text);
+        self.views.remove(&name.text);
         if !self.jobs.is_empty() {
             self.dropped.insert(name.text.clone());
         }

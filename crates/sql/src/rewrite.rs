@@ -176,13 +176,18 @@ fn timestamp(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) 
     Some(at + 2)
 }
 
-/// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`.
+/// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`, and `FOR
+/// SYSTEM_TIME AS OF`, which it does not know.
 ///
 /// # Errors
-/// `Invalid`, at the word `FROM`.
-pub(crate) fn check_operands(tokens: &[TokenWithSpan]) -> Result<()> {
+/// `Invalid`, at the word.
+pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
     for pair in tokens.windows(2) {
         let [before, token] = pair else { continue };
+        if is_word(before, "FOR") && is_word(token, "SYSTEM_TIME") {
+            let error = text::to_come(text::RELATIONAL, "FOR SYSTEM_TIME AS OF is", "");
+            return Err(text::located(error, before));
+        }
         let wants_operand = matches!(
             before.token,
             Token::Comma
@@ -291,6 +296,9 @@ impl Unnests {
 fn array_of(join: Join) -> Result<(Expr, Option<TableAlias>)> {
     let place = text::place(join.relation.span());
     let refuse = |message: &str| Error::invalid(message).at(place.clone());
+    let to_come = |what: &str, meanwhile: &str| {
+        text::to_come(text::RELATIONAL, what, meanwhile).at(place.clone())
+    };
     let is_cross = match &join.join_operator {
         JoinOperator::CrossJoin(_) => true,
         JoinOperator::Inner(on) | JoinOperator::Join(on) => {
@@ -299,8 +307,8 @@ fn array_of(join: Join) -> Result<(Expr, Option<TableAlias>)> {
         _ => false,
     };
     if !is_cross {
-        return Err(refuse("UNNEST with this kind of join is not supported yet")
-            .remedy("use CROSS JOIN UNNEST, which leaves out rows without elements"));
+        let meanwhile = "use CROSS JOIN UNNEST, which leaves out rows without elements";
+        return Err(to_come("UNNEST with this kind of join is", meanwhile));
     }
     let TableFactor::UNNEST { alias, array_exprs, with_offset, with_ordinality, .. } =
         join.relation
@@ -308,11 +316,10 @@ fn array_of(join: Join) -> Result<(Expr, Option<TableAlias>)> {
         return Err(refuse("only an array can be unnested"));
     };
     if with_offset || with_ordinality {
-        return Err(refuse("WITH ORDINALITY is not supported yet"));
+        return Err(to_come("WITH ORDINALITY is", ""));
     }
     let [array] = <[Expr; 1]>::try_from(array_exprs).map_err(|_| {
-        refuse("UNNEST of more than one array is not supported yet")
-            .remedy("unnest them one after the other")
+        to_come("UNNEST of more than one array is", "unnest them one after the other")
     })?;
     Ok((array, alias))
 }

@@ -217,7 +217,7 @@ impl Session {
 
     /// Plans a query, without optimising it.
     pub(crate) fn query(&self, tokens: &[TokenWithSpan]) -> Result<LogicalPlan> {
-        rewrite::check_operands(tokens)?;
+        rewrite::check(tokens)?;
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
         let mut query: Box<Query> =

@@ -4,6 +4,7 @@
 //! at it; a statement set is opened and closed, and holds `INSERT`s only. It does *not* know
 //! which tables, columns or settings exist.
 
+mod foreign;
 mod hint;
 mod like;
 
@@ -16,6 +17,11 @@ pub(crate) use self::like::Like;
 use crate::text;
 use crate::tokens::{Tokens, tokenize};
 use crate::types;
+
+/// The one catalog, called as Flink calls the one that is always there.
+const CATALOG: &str = "default_catalog";
+/// The one database.
+const DATABASE: &str = "default_database";
 
 /// A name and where it stands.
 #[derive(Clone, Debug)]
@@ -88,6 +94,8 @@ pub(crate) enum Shown {
     Tables,
     Views,
     Functions,
+    /// What there is one of here, and what it is called.
+    Only(&'static str),
 }
 
 /// What a statement asks for.
@@ -95,14 +103,26 @@ pub(crate) enum Shown {
 pub(crate) enum Kind {
     CreateTable(Box<CreateTable>),
     CreateView(CreateView),
-    Insert { table: Name, columns: Vec<Name>, query: Vec<TokenWithSpan> },
+    Insert {
+        table: Name,
+        columns: Vec<Name>,
+        query: Vec<TokenWithSpan>,
+    },
     Query(Vec<TokenWithSpan>),
     Set(Pair),
     Reset(Option<Name>),
     Show(Shown),
+    /// `SHOW CREATE TABLE`.
+    ShowCreate(Name),
     Describe(Name),
-    Drop { table: Name, is_view: bool, if_exists: bool },
+    Drop {
+        table: Name,
+        is_view: bool,
+        if_exists: bool,
+    },
     Explain(Vec<Statement>),
+    /// A statement of Flink's that changes nothing here; why.
+    Ignored(String),
 }
 
 /// Reads the statements of a script.
@@ -233,16 +253,14 @@ fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
         let kind = runs(tokens)?.ok_or_else(|| tokens.expected("a query or an INSERT"))?;
         Kind::Explain(vec![Statement { first, kind, hints: Hints::default() }])
     } else {
-        return Err(tokens.expected("a statement").remedy(
-            "statements are CREATE TABLE, CREATE VIEW, INSERT INTO, SELECT, SET, RESET, SHOW \
-             TABLES, DESCRIBE, DROP, EXPLAIN and EXECUTE STATEMENT SET",
-        ));
+        foreign::read(tokens)?
     };
     Ok(Statement { first, kind, hints })
 }
 
 /// Reads a statement that runs: a query or an `INSERT`.
 fn runs(tokens: &mut Tokens<'_>) -> Result<Option<Kind>> {
+    tokens.take_word("EXECUTE");
     if tokens.take_word("INSERT") {
         if tokens.take_word("OVERWRITE") {
             return Err(tokens.expected("INTO").remedy("a stream cannot overwrite a table"));
@@ -262,6 +280,9 @@ fn begins_query(tokens: &Tokens<'_>) -> bool {
 }
 
 fn create(tokens: &mut Tokens<'_>) -> Result<Kind> {
+    if let Some(kind) = foreign::create(tokens)? {
+        return Ok(kind);
+    }
     tokens.take_word("TEMPORARY");
     if tokens.take_word("VIEW") {
         return create_view(tokens).map(Kind::CreateView);
@@ -271,10 +292,25 @@ fn create(tokens: &mut Tokens<'_>) -> Result<Kind> {
 }
 
 fn show(tokens: &mut Tokens<'_>) -> Result<Kind> {
-    let known =
-        [("TABLES", Shown::Tables), ("VIEWS", Shown::Views), ("FUNCTIONS", Shown::Functions)];
-    let found = known.into_iter().find(|(word, _)| tokens.take_word(word));
-    let (_, shown) = found.ok_or_else(|| tokens.expected("TABLES, VIEWS or FUNCTIONS"))?;
+    if tokens.take_words(&["CREATE", "TABLE"]) || tokens.take_words(&["CREATE", "VIEW"]) {
+        let table = table_name(tokens)?;
+        tokens.finish()?;
+        return Ok(Kind::ShowCreate(table));
+    }
+    let known = [
+        ("TABLES", Shown::Tables),
+        ("VIEWS", Shown::Views),
+        ("FUNCTIONS", Shown::Functions),
+        ("CATALOGS", Shown::Only(CATALOG)),
+        ("DATABASES", Shown::Only(DATABASE)),
+    ];
+    tokens.take_word("CURRENT");
+    let singular = [("CATALOG", Shown::Only(CATALOG)), ("DATABASE", Shown::Only(DATABASE))];
+    let mut known = known.into_iter().chain(singular);
+    let found = known.find(|(word, _)| tokens.take_word(word));
+    let (_, shown) = found.ok_or_else(|| {
+        tokens.expected("TABLES, VIEWS, FUNCTIONS, CATALOGS, DATABASES or CREATE TABLE")
+    })?;
     tokens.finish()?;
     Ok(Kind::Show(shown))
 }

@@ -21,7 +21,7 @@ use thalweg_plan::window::Assigner;
 use thalweg_types::Error;
 
 use crate::rewrite::{UNNEST, Unnests};
-use crate::text::wrap;
+use crate::text::{PATTERNS, to_come, wrap};
 
 /// Names of the columns that a window table function adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -154,6 +154,9 @@ impl RelationPlanner for Relations {
         let (function, alias) = match &relation {
             TableFactor::TableFunction { expr: ast::Expr::Function(function), alias } => {
                 (function.clone(), alias.clone())
+            }
+            TableFactor::MatchRecognize { .. } => {
+                return Err(wrap(to_come(PATTERNS, "MATCH_RECOGNIZE is", "")));
             }
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };

@@ -14,6 +14,7 @@ use super::{Name, Pair, options};
 use crate::catalog::hinted_name;
 use crate::text::{self, suggest};
 use crate::tokens::{Tokens, tokenize};
+use crate::write::literal;
 
 /// A table that a statement uses with other options.
 #[derive(Clone, Debug)]
@@ -99,8 +100,8 @@ fn options_of(tokens: &mut Tokens<'_>, ignored: &mut Vec<String>) -> Result<Vec<
             skip_arguments(tokens)?;
             ignored.push(name);
         } else if TO_COME.contains(&name.as_str()) {
-            let error = text::at(&at, format!("hint {name} is not supported yet"));
-            return Err(error.remedy("it belongs to \"Relational streaming\" on the roadmap"));
+            let error = text::to_come(text::RELATIONAL, &format!("hint {name} is"), "");
+            return Err(text::located(error, &at));
         } else {
             let known: Vec<&str> = ["OPTIONS"].into_iter().chain(IGNORED).collect();
             let error = text::at(&at, format!("there is no hint {name}"));
@@ -136,9 +137,11 @@ fn rename(out: &mut Vec<TokenWithSpan>, comment: &TokenWithSpan, found: Vec<Pair
         out.pop_if(|token| is_name(token));
     }
     let table = Name { text: Tokens::new(std::slice::from_ref(&at)).identifier()?, at };
-    let written: Vec<String> =
-        found.iter().map(|pair| format!("'{}'='{}'", pair.key.text, pair.value.text)).collect();
-    let name = hinted_name(&table.text, &written.join(","));
+    let written: Vec<String> = found
+        .iter()
+        .map(|pair| format!("{} = {}", literal(&pair.key.text), literal(&pair.value.text)))
+        .collect();
+    let name = hinted_name(&table.text, &written.join(", "));
     out.push(named(&name, table.at.span));
     Ok(Hint { table, name, options: found })
 }
