@@ -7,13 +7,14 @@
 mod calls;
 mod clauses;
 mod group_windows;
+mod unheard;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    Join, JoinConstraint, JoinOperator, ObjectName, Query, SelectItem, SetExpr, Spanned,
+    Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, Spanned,
     TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -365,22 +366,36 @@ fn function(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
 
 struct Rewriter<'a>(&'a Unnests);
 
+/// Goes on with the visit, or ends it by the error.
+fn flow(outcome: Result<()>) -> ControlFlow<Error> {
+    match outcome {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
 impl VisitorMut for Rewriter<'_> {
     type Break = Error;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        flow(unheard::in_query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        flow(unheard::in_select(select))
+    }
+
+    fn pre_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<Error> {
+        flow(unheard::in_relation(relation))
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match calls::rewrite(expr) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        flow(calls::rewrite(expr))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         let rewritten = rewrite_body(self.0, &mut query.body);
-        match rewritten.and_then(|()| group_windows::rewrite(query)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        flow(rewritten.and_then(|()| group_windows::rewrite(query)))
     }
 }
 
@@ -424,8 +439,8 @@ fn name_of(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Gives columns without an alias another name where an earlier one has theirs: `price0` for a
-/// column, `EXPR$1` for an expression. DataFusion names a cast like what it casts.
+/// Names what has no name, as Flink does: `EXPR$1` for an expression, `price0` for a column whose
+/// name is taken.
 fn name_apart(items: &mut [SelectItem]) {
     let mut taken: Vec<String> = items
         .iter()
@@ -436,48 +451,18 @@ fn name_apart(items: &mut [SelectItem]) {
         .collect();
     for (index, item) in items.iter_mut().enumerate() {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
-        let name = result_name(expr);
-        if !taken.contains(&name) {
-            taken.push(name);
-            continue;
-        }
-        let base = name_of(expr);
-        let candidates = (0..).map(|n| match &base {
-            Some(column) => format!("{column}{n}"),
-            None if n == 0 => format!("EXPR${index}"),
-            None => format!("EXPR${index}_{n}"),
-        });
-        // Finite: only so many names are taken.
-        let free = candidates.take(taken.len() + 1).find(|name| !taken.contains(name));
-        let Some(alias) = free else { continue };
-        taken.push(alias.clone());
-        *item =
-            SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', alias) };
-    }
-}
-
-/// Returns the name that DataFusion gives a result, less the tables.
-fn result_name(expr: &Expr) -> String {
-    struct Strip;
-    impl VisitorMut for Strip {
-        type Break = ();
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            let stripped = match &*expr {
-                Expr::Cast { expr: inner, .. } | Expr::Nested(inner) => {
-                    Some(inner.as_ref().clone())
-                }
-                other => name_of(other).map(|name| Expr::Identifier(Ident::new(name))),
-            };
-            if let Some(stripped) = stripped {
-                *expr = stripped;
-            }
-            ControlFlow::Continue(())
+        let column = name_of(expr);
+        let base = column.clone().unwrap_or_else(|| format!("EXPR${index}"));
+        let numbered = (0..=taken.len()).map(|number| format!("{base}{number}"));
+        // One more name than there are taken ones: one is free.
+        let names = [base.clone()].into_iter().chain(numbered);
+        let Some(name) = names.into_iter().find(|name| !taken.contains(name)) else { continue };
+        taken.push(name.clone());
+        if column.as_ref() != Some(&name) {
+            let alias = Ident::with_quote('"', name);
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
     }
-    let mut expr = expr.clone();
-    let _ = expr.visit(&mut Strip);
-    expr.to_string()
 }
 
 #[cfg(test)]

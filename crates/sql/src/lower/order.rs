@@ -81,8 +81,8 @@ impl Lowering<'_> {
                  ORDER BY …)",
             ));
         }
-        if self.builder.plan().node(stream.node).is_updating {
-            let error = "ORDER BY and LIMIT over an updating result are";
+        if self.builder.plan().node(stream.node).is_updating && !stream.is_bounded {
+            let error = "ORDER BY and LIMIT over an updating result that never ends are";
             return Err(to_come(RELATIONAL, error, "aggregate over windows first"));
         }
         let schema = self.schema(&stream);
