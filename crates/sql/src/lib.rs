@@ -18,6 +18,7 @@ mod catalog;
 
 mod functions;
 
+mod local_time;
 mod meaning;
 mod sums;
 

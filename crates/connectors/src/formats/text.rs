@@ -16,7 +16,13 @@ pub fn write_value(array: &ArrayRef, row: usize, out: &mut String) {
         DataType::Int32 => push(out, array.as_primitive::<Int32Type>().value(row)),
         DataType::Float64 => push_float(out, array.as_primitive::<Float64Type>().value(row)),
         DataType::Float32 => push_float(out, array.as_primitive::<Float32Type>().value(row)),
-        DataType::Timestamp(unit, _) => write_timestamp(array, *unit, row, out),
+        DataType::Timestamp(unit, zone) => {
+            write_timestamp(array, *unit, row, out);
+            // An instant, in UTC.
+            if zone.is_some() {
+                out.push('Z');
+            }
+        }
         DataType::Binary => push_base64(array.as_binary::<i32>().value(row), out),
         _ => out.push_str(&array_value_to_string(array, row).unwrap_or_default()),
     }

@@ -263,8 +263,8 @@ fn settings_are_obeyed_named_or_refused() {
             "['0 s'] 'execution.checkpointing.interval' is not a time span such as '1s': '0 s'",
         ),
         (
-            "SET 'table.local-time-zone' = 'Europe/Rome'",
-            "['Europe/Rome'] 'table.local-time-zone' is not 'UTC', the one zone in which times are kept and shown here: 'Europe/Rome'",
+            "SET 'table.local-time-zone' = 'Europe/Rom'",
+            "['Europe/Rom'] 'table.local-time-zone' is not a time zone: 'Europe/Rom' (did you mean 'Europe/Rome'?)",
         ),
         (
             "SET 'table.exec.source.idle-timeout' = 'soon'",

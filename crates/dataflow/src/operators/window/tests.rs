@@ -22,7 +22,7 @@ fn tumble(size: i64, offset: i64) -> Assigner {
 fn node(assigner: Assigner, basis: TimeBasis, stage: Stage) -> AggregateNode {
     let (start, end) = if stage == Stage::Final { (0, 1) } else { (2, 3) };
     let keys = if stage == Stage::Final { vec![2] } else { vec![0] };
-    let window = Some(WindowSpec { assigner, basis, start, end });
+    let window = Some(WindowSpec { assigner, basis, start, end, zone: None });
     AggregateNode { window, keys, calls: calls().0, stage, divert_late: false }
 }
 
