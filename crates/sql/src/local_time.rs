@@ -131,6 +131,11 @@ fn function(call: &ScalarFunction, schema: &DFSchema, zone: Zone) -> Result<Opti
     let arguments = call.args.as_slice();
     Ok(match (call.func.name(), arguments) {
         ("date_format" | "date_part", _) => local_arguments(call, schema, zone)?,
+        ("timestampdiff", [_, start, end])
+            if is_instant(&start.get_type(schema)?) != is_instant(&end.get_type(schema)?) =>
+        {
+            local_arguments(call, schema, zone)?
+        }
         ("floor" | "ceil", [time, unit]) if is_instant(&time.get_type(schema)?) => {
             // As in Flink, by the offset that clocks have at the time itself.
             let local = to_local(time.clone(), zone);

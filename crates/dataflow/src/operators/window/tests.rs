@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::EventTime;
+use thalweg_types::{EventTime, Zone};
 
 use super::*;
 use crate::operators::pre_aggregate::PreAggregate;
@@ -241,4 +241,104 @@ fn rows_of_a_slice_that_fired_count_in_its_later_windows() {
     let found: Vec<_> = sent.iter().map(|sent| (sent.sorted(), sent.late)).collect();
     assert_eq!(found, expected);
     assert_eq!(found[3].1, 1);
+}
+
+/// The two changes of 2024 in Berlin, in milliseconds: 01:00 UTC on 2024-03-31 and on 2024-10-27.
+const CHANGES: [i64; 2] = [1_711_846_800_000, 1_729_990_800_000];
+const HOUR: i64 = 3_600_000;
+
+/// An operator whose windows lie in the local time of Berlin.
+fn in_berlin(assigner: Assigner, basis: TimeBasis) -> Box<dyn Operator> {
+    let mut node = node(assigner, basis, Stage::Whole);
+    let zone = Some(Zone::named("Europe/Berlin").unwrap());
+    let spec = WindowSpec { zone, ..node.window.unwrap() };
+    node.window = Some(spec);
+    make(&node, spec, &row_schema(), result_schema(true)).unwrap()
+}
+
+/// What clocks in Berlin show around the changes, told from the dates alone.
+fn berlin(instant: i64) -> i64 {
+    let is_summer = (CHANGES[0]..CHANGES[1]).contains(&instant);
+    instant + if is_summer { 2 * HOUR } else { HOUR }
+}
+
+/// Would fail if a day of 23 or 25 hours ended an hour early or late by the clock, or an hour that
+/// comes twice fired after the first time.
+#[test]
+fn windows_of_the_wall_clock_end_with_the_local_day() {
+    let check = |size: i64, row_at: i64, ends_at: i64| {
+        let assigner = tumble(size, 0);
+        let mut operator = in_berlin(assigner, TimeBasis::Processing);
+        let turn =
+            |clock: i64, batches| Turn { watermark: EventTime::MAX, ..Turn::at(clock, batches) };
+        let rows = change(&[row(assigner, (1, Some(1)), berlin(row_at))]);
+        let first = run_one(operator.as_mut(), &[turn(row_at, vec![rows])]);
+        assert!(first[0].results.is_empty());
+        assert_eq!(operator.wake(), Some(EventTime(ends_at * 1_000_000)));
+        let sent = run_one(operator.as_mut(), &[turn(ends_at - 1, vec![]), turn(ends_at, vec![])]);
+        let fired: Vec<usize> = sent.iter().map(|sent| sent.results.len()).collect();
+        assert_eq!(fired, [0, 1], "{size} {row_at}");
+    };
+    let [spring, autumn] = CHANGES;
+    let day = 24 * HOUR;
+    // Midnight is at 23:00 UTC in winter, at 22:00 in summer.
+    check(day, spring - 2 * HOUR, spring + 21 * HOUR);
+    check(day, autumn - 3 * HOUR, autumn + 22 * HOUR);
+    // From 02:00 to 03:00, and to 02:30, twice; to 02:00 once.
+    check(HOUR, autumn - HOUR, autumn + HOUR);
+    check(HOUR / 2, autumn - HOUR, autumn + HOUR / 2);
+    check(HOUR, autumn - 2 * HOUR, autumn - HOUR);
+    // To 02:00, behind which the clocks show 03:00.
+    check(HOUR, spring - HOUR, spring);
+}
+
+/// Would fail if across a change of clocks a row were late while its window could still grow, went
+/// into a window that fired, or a window fired other than when it is complete.
+#[test]
+fn rows_are_late_by_the_local_time_of_their_window() {
+    const STEP: i64 = HOUR / 4;
+    for (change_at, seed) in CHANGES.into_iter().flat_map(|at| (0..6).map(move |seed| (at, seed))) {
+        let assigner = tumble([HOUR / 2, HOUR, 3 * HOUR][seed % 3], 0);
+        let mut random = Random::new(seed as u64);
+        let begin = change_at - 6 * HOUR;
+        let mut turns = Vec::new();
+        for step in 0..48 {
+            let watermark = begin + step * STEP;
+            let rows = (0..6).map(|_| {
+                let at = watermark + (random.below(24) - 16) * STEP + 1;
+                row(assigner, (random.below(3), Some(1)), berlin(at))
+            });
+            turns.push(Turn::at(watermark, vec![change(&rows.collect::<Vec<_>>())]));
+        }
+        // The least that clocks show from an instant on, looked up.
+        let least = |from: i64| (0..200).map(|n| berlin(from + n * STEP)).min().unwrap();
+        let mut open: BTreeMap<(i64, i64, String), Naive> = BTreeMap::new();
+        let (mut complete, mut expected) = (i64::MIN, Vec::new());
+        for turn in &turns {
+            let mut late = 0;
+            for line in turn.batches.iter().flat_map(texts) {
+                let values: Vec<&str> = line.split('|').collect();
+                let [start, end] = [2, 3].map(|at: usize| values[at].parse::<i64>().unwrap());
+                match end <= complete {
+                    true => late += 1,
+                    false => {
+                        open.entry((end, start, values[0].to_owned())).or_default().add(Some(1))
+                    }
+                }
+            }
+            complete = least(turn.watermark.to_unit(arrow::datatypes::TimeUnit::Millisecond) + 1);
+            let later = open.split_off(&(complete + 1, i64::MIN, String::new()));
+            let mut due: Vec<String> = std::mem::replace(&mut open, later)
+                .iter()
+                .map(|((end, start, key), v)| format!("+1 {start}|{end}|{key}|{}", v.text()))
+                .collect();
+            due.sort();
+            expected.push((due, late));
+        }
+        let mut operator = in_berlin(assigner, TimeBasis::Event);
+        let sent = run_one(operator.as_mut(), &turns);
+        let found: Vec<_> = sent.iter().map(|sent| (sent.sorted(), sent.late)).collect();
+        assert_eq!(found, expected, "{assigner:?} {change_at} {seed}");
+        assert!(expected.iter().any(|(_, late)| *late > 0), "the rows test lateness");
+    }
 }
