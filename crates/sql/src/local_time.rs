@@ -67,7 +67,7 @@ pub(crate) fn expression(expr: Expr, schema: &DFSchema, zone: Zone) -> Result<Ex
 
 /// Returns what clocks in `zone` show at the instants that `expr` gives.
 pub(crate) fn to_local(expr: Expr, zone: Zone) -> Expr {
-    Move::ToLocal.call(expr, zone)
+    Move::Local.call(expr, zone)
 }
 
 /// Returns the zone that `expr` depends on, if it depends on one.
@@ -120,7 +120,7 @@ fn moved(
             Utf8 | LargeUtf8 | Utf8View | Date32 | Time32(_) | Timestamp(_, None),
         ) => Some(to(to_local(value, zone), kind.clone())),
         (Utf8 | LargeUtf8 | Utf8View | Date32 | Timestamp(_, None), Timestamp(unit, Some(_))) => {
-            Some(Move::ToInstant.call(to(value, Timestamp(*unit, None)), zone))
+            Some(Move::Instant.call(to(value, Timestamp(*unit, None)), zone))
         }
         _ => None,
     })
@@ -149,7 +149,7 @@ fn function(call: &ScalarFunction, schema: &DFSchema, zone: Zone) -> Result<Opti
             Some(date_format().call(vec![to_local(instant, zone), pattern]))
         }
         ("unix_timestamp", [_, ..]) => {
-            Some(Move::ToEpoch.call(Expr::ScalarFunction(call.clone()), zone))
+            Some(Move::Epoch.call(Expr::ScalarFunction(call.clone()), zone))
         }
         (name, []) => match clock_types(name).as_deref() {
             Some([.., kind]) if kind.is_temporal() && !is_instant(kind) => {
@@ -174,15 +174,15 @@ fn local_arguments(call: &ScalarFunction, schema: &DFSchema, zone: Zone) -> Resu
     Ok(is_changed.then(|| call.func.call(arguments)))
 }
 
-/// Between which two ways to count a function moves times.
+/// What a function makes of times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Move {
     /// `TIMESTAMP_LTZ` to `TIMESTAMP`.
-    ToLocal,
+    Local,
     /// `TIMESTAMP` to `TIMESTAMP_LTZ`.
-    ToInstant,
+    Instant,
     /// Seconds of a local time to seconds of the instant, as Java's `SimpleDateFormat` does it.
-    ToEpoch,
+    Epoch,
 }
 
 impl Move {
@@ -204,9 +204,9 @@ struct InZone {
 impl InZone {
     fn new(does: Move, zone: Zone) -> InZone {
         let name = match does {
-            Move::ToLocal => "to_local",
-            Move::ToInstant => "to_instant",
-            Move::ToEpoch => "to_epoch",
+            Move::Local => "to_local",
+            Move::Instant => "to_instant",
+            Move::Epoch => "to_epoch",
         };
         let signature = Signature::any(1, Volatility::Immutable);
         InZone { name: format!("{name}[{zone}]"), zone, does, signature }
@@ -222,9 +222,9 @@ impl InZone {
         let times = times.as_primitive::<Int64Type>();
         let values = times.values().iter().copied();
         let values: Vec<i64> = match self.does {
-            Move::ToLocal => values.map(zoned.locals()).collect(),
-            Move::ToInstant => values.map(|t| zoned.instant(t, Overlap::Earlier)).collect(),
-            Move::ToEpoch => {
+            Move::Local => values.map(zoned.locals()).collect(),
+            Move::Instant => values.map(|t| zoned.instant(t, Overlap::Earlier)).collect(),
+            Move::Epoch => {
                 // A text that is no time keeps the number that says so.
                 let moved = |t| if t == i64::MIN { t } else { zoned.instant(t, Overlap::Later) };
                 values.map(moved).collect()
@@ -246,8 +246,8 @@ impl ScalarUDFImpl for InZone {
 
     fn return_type(&self, kinds: &[DataType]) -> Result<DataType> {
         Ok(match (self.does, kinds) {
-            (Move::ToLocal, [DataType::Timestamp(unit, _)]) => DataType::Timestamp(*unit, None),
-            (Move::ToInstant, [DataType::Timestamp(unit, _)]) => {
+            (Move::Local, [DataType::Timestamp(unit, _)]) => DataType::Timestamp(*unit, None),
+            (Move::Instant, [DataType::Timestamp(unit, _)]) => {
                 DataType::Timestamp(*unit, Some("UTC".into()))
             }
             _ => DataType::Int64,
