@@ -69,6 +69,11 @@ impl Expression {
         }
     }
 
+    /// Returns the time zone that it depends on, if it depends on one.
+    pub(crate) fn zone(&self) -> Option<Zone> {
+        self.zone
+    }
+
     fn evaluate_plain(&self, rows: &RecordBatch) -> Result<ArrayRef> {
         let value = self.physical.evaluate(rows);
         let value = value.and_then(|value| value.into_array(rows.num_rows()));

@@ -12,6 +12,8 @@ mod tokens;
 
 mod types;
 
+pub mod write;
+
 mod rewrite;
 
 mod catalog;
@@ -37,8 +39,6 @@ mod lower;
 mod statement;
 
 pub mod planner;
-
-pub mod write;
 
 #[cfg(test)]
 mod test_support;
