@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::TimeUnit;
 use jiff::Timestamp;
@@ -74,6 +74,10 @@ const OFFSET_MAX: i64 = 18 * 3_600;
 /// Bounded by the number of zones.
 static KNOWN: Mutex<BTreeMap<String, &'static Rules>> = Mutex::new(BTreeMap::new());
 
+fn known() -> MutexGuard<'static, BTreeMap<String, &'static Rules>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Zone {
     /// Returns the zone without an offset.
     pub fn utc() -> Zone {
@@ -85,6 +89,9 @@ impl Zone {
     pub fn named(name: &str) -> Option<Zone> {
         if let Some(offset) = offset_of(name) {
             return Some(Zone::fixed(offset));
+        }
+        if let Some(rules) = known().get(name) {
+            return Some(Zone(rules));
         }
         let zone = TimeZoneDatabase::bundled().get(name).ok()?;
         // Java minds the case.
@@ -113,7 +120,7 @@ impl Zone {
     }
 
     fn interned(name: String, spans: impl FnOnce() -> Vec<Span>) -> Zone {
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = known();
         let rules = known.entry(name.clone());
         Zone(rules.or_insert_with(|| Box::leak(Box::new(Rules { name, spans: spans() }))))
     }

@@ -27,12 +27,15 @@ fn node(assigner: Assigner, basis: TimeBasis, stage: Stage) -> AggregateNode {
 }
 
 fn operator(assigner: Assigner, basis: TimeBasis, stage: Stage) -> Box<dyn Operator> {
-    let node = node(assigner, basis, stage);
+    made(&node(assigner, basis, stage), stage)
+}
+
+fn made(node: &AggregateNode, stage: Stage) -> Box<dyn Operator> {
     let output = result_schema(true);
     let input = if stage == Stage::Final { output.clone() } else { row_schema() };
     match stage {
-        Stage::Partial => Box::new(PreAggregate::new(&node, &input, output).unwrap()),
-        _ => make(&node, node.window.unwrap(), &input, output).unwrap(),
+        Stage::Partial => Box::new(PreAggregate::new(node, &input, output).unwrap()),
+        _ => make(node, node.window.unwrap(), &input, output).unwrap(),
     }
 }
 
@@ -71,8 +74,13 @@ fn turns(assigner: Assigner, size: i64, seed: u64) -> Vec<Turn> {
     turns
 }
 
-/// Results and late rows of each epoch, window by window.
-fn naive(assigner: Assigner, turns: &[Turn]) -> Vec<(Vec<String>, u64)> {
+/// Results and late rows of each epoch, window by window; `least` tells below which time no window
+/// grows, given the first time that is still to come.
+fn naive(
+    assigner: Assigner,
+    turns: &[Turn],
+    least: impl Fn(i64) -> i64,
+) -> Vec<(Vec<String>, u64)> {
     let mut open: BTreeMap<(i64, i64, String), Naive> = BTreeMap::new();
     let (mut all, mut complete) = (Vec::new(), i64::MIN);
     for turn in turns {
@@ -89,7 +97,7 @@ fn naive(assigner: Assigner, turns: &[Turn]) -> Vec<(Vec<String>, u64)> {
         }
         complete = match turn.is_last {
             true => i64::MAX,
-            false => turn.watermark.to_unit(arrow::datatypes::TimeUnit::Millisecond) + 1,
+            false => least(turn.watermark.to_unit(arrow::datatypes::TimeUnit::Millisecond) + 1),
         };
         let later = open.split_off(&(complete.saturating_add(1), i64::MIN, String::new()));
         let due = std::mem::replace(&mut open, later);
@@ -113,7 +121,7 @@ fn check(assigner: Assigner, size: i64) {
     ];
     for seed in 0..4 {
         let turns = turns(assigner, size, seed);
-        let expected = naive(assigner, &turns);
+        let expected = naive(assigner, &turns, |next| next);
         assert!(expected.iter().any(|(_, late)| *late > 0), "the rows test lateness");
         for stand in &stands {
             let found: Vec<_> = stand.run(&turns).iter().map(|s| (s.sorted(), s.late)).collect();
@@ -237,7 +245,7 @@ fn rows_of_a_slice_that_fired_count_in_its_later_windows() {
     ];
     let mut operator = operator(assigner, TimeBasis::Event, Stage::Whole);
     let sent = run_one(operator.as_mut(), &turns);
-    let expected: Vec<_> = naive(assigner, &turns);
+    let expected = naive(assigner, &turns, |next| next);
     let found: Vec<_> = sent.iter().map(|sent| (sent.sorted(), sent.late)).collect();
     assert_eq!(found, expected);
     assert_eq!(found[3].1, 1);
@@ -248,12 +256,11 @@ const CHANGES: [i64; 2] = [1_711_846_800_000, 1_729_990_800_000];
 const HOUR: i64 = 3_600_000;
 
 /// An operator whose windows lie in the local time of Berlin.
-fn in_berlin(assigner: Assigner, basis: TimeBasis) -> Box<dyn Operator> {
-    let mut node = node(assigner, basis, Stage::Whole);
+fn in_berlin(assigner: Assigner, basis: TimeBasis, stage: Stage) -> Box<dyn Operator> {
+    let mut node = node(assigner, basis, stage);
     let zone = Some(Zone::named("Europe/Berlin").unwrap());
-    let spec = WindowSpec { zone, ..node.window.unwrap() };
-    node.window = Some(spec);
-    make(&node, spec, &row_schema(), result_schema(true)).unwrap()
+    node.window = node.window.map(|spec| WindowSpec { zone, ..spec });
+    made(&node, stage)
 }
 
 /// What clocks in Berlin show around the changes, told from the dates alone.
@@ -268,7 +275,7 @@ fn berlin(instant: i64) -> i64 {
 fn windows_of_the_wall_clock_end_with_the_local_day() {
     let check = |size: i64, row_at: i64, ends_at: i64| {
         let assigner = tumble(size, 0);
-        let mut operator = in_berlin(assigner, TimeBasis::Processing);
+        let mut operator = in_berlin(assigner, TimeBasis::Processing, Stage::Whole);
         let turn =
             |clock: i64, batches| Turn { watermark: EventTime::MAX, ..Turn::at(clock, batches) };
         let rows = change(&[row(assigner, (1, Some(1)), berlin(row_at))]);
@@ -297,48 +304,32 @@ fn windows_of_the_wall_clock_end_with_the_local_day() {
 #[test]
 fn rows_are_late_by_the_local_time_of_their_window() {
     const STEP: i64 = HOUR / 4;
-    for (change_at, seed) in CHANGES.into_iter().flat_map(|at| (0..6).map(move |seed| (at, seed))) {
-        let assigner = tumble([HOUR / 2, HOUR, 3 * HOUR][seed % 3], 0);
-        let mut random = Random::new(seed as u64);
-        let begin = change_at - 6 * HOUR;
-        let mut turns = Vec::new();
-        for step in 0..48 {
-            let watermark = begin + step * STEP;
+    let assigners = [tumble(HOUR, 0), hop(2 * HOUR, HOUR / 2, 0), cumulate(3 * HOUR, HOUR, 0)];
+    for (change_at, assigner) in CHANGES.into_iter().flat_map(|at| assigners.map(|a| (at, a))) {
+        let mut random = Random::new(change_at as u64);
+        let turns = (0..48).map(|step| {
+            let watermark = change_at - 6 * HOUR + step * STEP;
             let rows = (0..6).map(|_| {
-                let at = watermark + (random.below(24) - 16) * STEP + 1;
-                row(assigner, (random.below(3), Some(1)), berlin(at))
+                let time = watermark + (random.below(32) - 24) * STEP + 1;
+                row(assigner, (random.below(3), Some(1)), berlin(time))
             });
-            turns.push(Turn::at(watermark, vec![change(&rows.collect::<Vec<_>>())]));
-        }
-        // The least that clocks show from an instant on, looked up.
-        let least = |from: i64| (0..200).map(|n| berlin(from + n * STEP)).min().unwrap();
-        let mut open: BTreeMap<(i64, i64, String), Naive> = BTreeMap::new();
-        let (mut complete, mut expected) = (i64::MIN, Vec::new());
-        for turn in &turns {
-            let mut late = 0;
-            for line in turn.batches.iter().flat_map(texts) {
-                let values: Vec<&str> = line.split('|').collect();
-                let [start, end] = [2, 3].map(|at: usize| values[at].parse::<i64>().unwrap());
-                match end <= complete {
-                    true => late += 1,
-                    false => {
-                        open.entry((end, start, values[0].to_owned())).or_default().add(Some(1))
-                    }
-                }
-            }
-            complete = least(turn.watermark.to_unit(arrow::datatypes::TimeUnit::Millisecond) + 1);
-            let later = open.split_off(&(complete + 1, i64::MIN, String::new()));
-            let mut due: Vec<String> = std::mem::replace(&mut open, later)
-                .iter()
-                .map(|((end, start, key), v)| format!("+1 {start}|{end}|{key}|{}", v.text()))
-                .collect();
-            due.sort();
-            expected.push((due, late));
-        }
-        let mut operator = in_berlin(assigner, TimeBasis::Event);
-        let sent = run_one(operator.as_mut(), &turns);
-        let found: Vec<_> = sent.iter().map(|sent| (sent.sorted(), sent.late)).collect();
-        assert_eq!(found, expected, "{assigner:?} {change_at} {seed}");
+            Turn::at(watermark, vec![change(&rows.collect::<Vec<_>>())])
+        });
+        let turns: Vec<Turn> = turns.collect();
+        // What clocks show in the next hours is looked up.
+        let least = |from| (0..16).map(|step| berlin(from + step * STEP)).min().unwrap();
+        let expected = naive(assigner, &turns, least);
         assert!(expected.iter().any(|(_, late)| *late > 0), "the rows test lateness");
+        let make = |stage| move || in_berlin(assigner, TimeBasis::Event, stage);
+        let (pre, last, whole) = (make(Stage::Partial), make(Stage::Final), make(Stage::Whole));
+        let stands = [
+            Stand { pre: None, make: &whole, keys: vec![0] },
+            Stand { pre: Some(&pre), make: &last, keys: vec![2] },
+        ];
+        for stand in &stands {
+            let found: Vec<_> = stand.run(&turns).iter().map(|s| (s.sorted(), s.late)).collect();
+            assert_eq!(found, expected, "{assigner:?} {change_at}");
+            stand.check_crashes(&turns, change_at as u64);
+        }
     }
 }
