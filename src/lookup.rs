@@ -230,11 +230,13 @@ impl Lookup<'_> {
         }
         let watermark = |name: &String| self.manifest.watermarks.get(name).copied();
         let least = self.layout.domains.iter().filter_map(watermark).min();
-        match (window.basis, EventTime(least.unwrap_or(i64::MIN))) {
+        // No instant before this one is still to come.
+        let next = match (window.basis, EventTime(least.unwrap_or(i64::MIN))) {
             (TimeBasis::Processing, _) => EventTime(self.manifest.clock).to_unit(*unit),
-            (TimeBasis::Event, EventTime::MIN) => i64::MIN,
+            (TimeBasis::Event, EventTime::MIN) => return i64::MIN,
             (TimeBasis::Event, watermark) => watermark.to_unit(*unit).saturating_add(1),
-        }
+        };
+        window.zone.map_or(next, |zone| zone.in_unit(*unit).least_from(next))
     }
 
     /// Returns the columns of window and key, with their names.

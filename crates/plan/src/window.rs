@@ -7,6 +7,7 @@ use std::fmt;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
+use thalweg_types::Zone;
 use thalweg_types::time::nanos_per;
 
 /// How rows are assigned to windows. Sizes are positive, in the unit of the time column.
@@ -171,4 +172,8 @@ pub struct WindowSpec {
     pub start: usize,
     /// Column of its end, in the same unit.
     pub end: usize,
+    /// The zone in whose local time windows lie, where they were assigned to instants
+    /// (`TIMESTAMP_LTZ`); `None` if they lie in the time that watermarks count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
 }

@@ -25,8 +25,9 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use thalweg_plan::function::{Transform, Watermarker};
-use thalweg_types::{Change, Error, EventTime, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Moment, Result, Zone};
 
+use crate::local_time::zone_of;
 use crate::text::{data_error, plan_error};
 
 /// An expression and its text, for errors.
@@ -40,6 +41,8 @@ pub(crate) struct Expression {
     is_column: bool,
     /// Does it read the wall clock, from the hidden column?
     reads_clock: bool,
+    /// The time zone that it depends on.
+    zone: Option<Zone>,
 }
 
 impl Expression {
@@ -60,7 +63,8 @@ impl Expression {
         let physical = physical.map_err(plan_error)?;
         let (text, shown) = (flink::text(expr), flink::shown(expr));
         let is_column = matches!(expr.clone().unalias_nested().data, Expr::Column(_));
-        Ok(Expression { physical, text, shown, is_column, reads_clock })
+        let zone = zone_of(expr);
+        Ok(Expression { physical, text, shown, is_column, reads_clock, zone })
     }
 
     /// Computes the expression for each row.
@@ -72,6 +76,11 @@ impl Expression {
             true => self.evaluate_plain(&clock::append(rows, moment)?),
             false => self.evaluate_plain(rows),
         }
+    }
+
+    /// Returns the time zone that it depends on, if it depends on one.
+    pub(crate) fn zone(&self) -> Option<Zone> {
+        self.zone
     }
 
     fn evaluate_plain(&self, rows: &RecordBatch) -> Result<ArrayRef> {
@@ -154,6 +163,10 @@ impl Transform for Projection {
     fn is_processing_time(&self) -> bool {
         self.expressions.iter().any(|expression| expression.reads_clock)
     }
+
+    fn zone(&self) -> Option<Zone> {
+        self.expressions.iter().find_map(|expression| expression.zone)
+    }
 }
 
 /// Keeps the rows for which a condition is true, and the columns that are read behind it.
@@ -216,6 +229,10 @@ impl Transform for Filter {
 
     fn is_processing_time(&self) -> bool {
         self.condition.reads_clock
+    }
+
+    fn zone(&self) -> Option<Zone> {
+        self.condition.zone
     }
 }
 

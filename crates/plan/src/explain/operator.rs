@@ -94,9 +94,13 @@ fn windows(spec: &WindowSpec, schema: &SchemaRef) -> String {
         TimeBasis::Event => "event time",
         TimeBasis::Processing => "processing time",
     };
+    let zone = spec.zone.map(|zone| format!(" in {zone}")).unwrap_or_default();
     match spec.assigner {
-        Assigner::Attached => format!("window of {time}"),
-        assigner => format!("{} of {time}", assigner.describe(schema.field(spec.end).data_type())),
+        Assigner::Attached => format!("window of {time}{zone}"),
+        assigner => {
+            let window = assigner.describe(schema.field(spec.end).data_type());
+            format!("{window} of {time}{zone}")
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             let until = until_due(&top.window);
             format!("the rows of each window that can still be among the first, {until}: bounded")
         }
-        NodeKind::Sort(sort) => sorted(sort),
+        NodeKind::Sort(sort) => sorted(sort, plan.node(node.inputs[0].from).is_updating),
     };
     vec![("state", text)]
 }
@@ -65,8 +65,9 @@ fn until_due(spec: &WindowSpec) -> &'static str {
     }
 }
 
-fn sorted(sort: &SortNode) -> String {
+fn sorted(sort: &SortNode, is_updating: bool) -> String {
     match (sort.order.is_empty(), sort.limit) {
+        _ if is_updating => "all rows until the input ends: grows with the result".to_owned(),
         (true, _) => "how many rows passed: bounded".to_owned(),
         (false, Some(limit)) => {
             let rows = limit.saturating_add(sort.skip);

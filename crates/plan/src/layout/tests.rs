@@ -14,7 +14,13 @@ fn the_fixture_of_version_1_opens() {
         table: "panes".to_owned(),
         key: vec![KeyColumn { name: "user".to_owned(), kind: "Utf8View".to_owned() }],
         key_at: 2,
-        window: Some(WindowSpec { assigner, basis: TimeBasis::Event, start: 0, end: 1 }),
+        window: Some(WindowSpec {
+            assigner,
+            basis: TimeBasis::Event,
+            start: 0,
+            end: 1,
+            zone: None,
+        }),
         domains: vec!["views".to_owned()],
         values_at: 3,
         calls: vec![KeptCall {
