@@ -17,6 +17,8 @@ mod time;
 mod url;
 
 mod collection;
+mod digest;
+mod printf;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -47,10 +49,12 @@ pub(crate) fn all() -> Vec<ScalarUDF> {
         calendar::all(),
         clock::all(),
         collection::all(),
+        digest::all(),
         encoding::all(),
         json::all(),
         kind::all(),
         number::all(),
+        printf::all(),
         regexp::all(),
         text::all(),
         time::all(),

@@ -12,6 +12,7 @@ mod tokens;
 
 mod types;
 
+mod casting;
 mod rewrite;
 
 mod catalog;

@@ -22,8 +22,7 @@
 //! | `EXTRACT(…)`; `REGEXP_COUNT`, `REGEXP_INSTR` | BIGINT; INT | INT or DOUBLE; BIGINT |
 //! | `REGEXP_REPLACE(s, p, '$1')` | a dollar and a one | what the first group matched |
 //! | `LOG(x)` | the natural logarithm | that to the base 10 |
-//! | `CAST(b AS STRING)` | `TRUE` | `true` |
-//! | `CAST(t AS STRING)` | `2020-04-15 08:05:00.000` | `2020-04-15T08:05:00` |
+//! | `CAST(a AS type)` | see [`casting`] | other values, and other failures |
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
@@ -37,10 +36,11 @@ use datafusion::functions_nested::expr_fn::{
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, binary_expr, cast, lit, not, when,
+    BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, binary_expr, cast, lit, when,
 };
 use thalweg_types::Error;
 
+use crate::casting;
 use crate::functions::{TYPEOF, date_format};
 use crate::text::wrap;
 use crate::types::name;
@@ -76,7 +76,10 @@ pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
     let replaced = match &expr {
         Expr::ScalarFunction(call) if call.func.name() == TYPEOF => {
             let [value] = call.args.as_slice() else { return Ok(Transformed::no(expr)) };
-            Some(lit(name(&value.get_type(schema)?)))
+            Some(lit(match casting::written_type(value) {
+                Some(written) => written,
+                None => name(&value.get_type(schema)?),
+            }))
         }
         Expr::ScalarFunction(call) if call.func.name() == "mod" => {
             let [left, right] = call.args.as_slice() else { return Ok(Transformed::no(expr)) };
@@ -100,7 +103,7 @@ pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
         }
         Expr::Like(like) => escaped(like).map(Expr::Like),
         Expr::SimilarTo(like) => Some(similar(like)?),
-        _ => return as_text(expr, schema),
+        _ => return replaced_cast(expr, schema),
     };
     let Some(replaced) = replaced else { return Ok(Transformed::no(expr)) };
     let keeps_type = match &expr {
@@ -114,23 +117,33 @@ pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
     }))
 }
 
-/// Replaces a cast of a time or a truth value to a text.
-pub(crate) fn as_text(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+/// Replaces a cast to a text.
+pub(crate) fn casts_to_text(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match &expr {
+        Expr::Cast(Cast { field, .. }) | Expr::TryCast(TryCast { field, .. })
+            if casting::is_text(field.data_type()) =>
+        {
+            replaced_cast(expr, schema)
+        }
+        _ => Ok(Transformed::no(expr)),
+    }
+}
+
+/// Replaces a cast.
+fn replaced_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Some(replaced) = casting::replace(&expr, schema)? {
+        return Ok(Transformed::yes(replaced));
+    }
     let (Expr::Cast(Cast { expr: value, field }) | Expr::TryCast(TryCast { expr: value, field })) =
         &expr
     else {
         return Ok(Transformed::no(expr));
     };
     let kind = field.data_type().clone();
-    if !matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+    if !casting::is_text(&kind) {
         return Ok(Transformed::no(expr));
     }
     let pattern = match value.get_type(schema)? {
-        DataType::Boolean => {
-            let value = value.as_ref().clone();
-            let text = when(value.clone(), lit("TRUE")).when(not(value), lit("FALSE")).end()?;
-            return Ok(Transformed::yes(cast(text, kind)));
-        }
         DataType::Timestamp(TimeUnit::Second, _) => "yyyy-MM-dd HH:mm:ss",
         DataType::Timestamp(TimeUnit::Millisecond, _) => "yyyy-MM-dd HH:mm:ss.SSS",
         DataType::Timestamp(TimeUnit::Microsecond, _) => "yyyy-MM-dd HH:mm:ss.SSSSSS",

@@ -5,7 +5,8 @@ use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
 use thalweg_types::{Error, Result};
 
-use crate::meaning::as_text;
+use crate::casting;
+use crate::meaning::casts_to_text;
 use crate::text::plan_error;
 
 /// Refuses what cannot be computed from one row.
@@ -22,22 +23,33 @@ pub(super) fn check(expr: &Expr) -> Result<()> {
 
 /// Writes what becomes a text only when types are coerced as Flink does.
 pub(super) fn casts(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    let replaced = expr.transform_up(|node| as_text(node, schema));
+    let replaced = expr.transform_up(|node| casts_to_text(node, schema));
     Ok(replaced.map_err(plan_error)?.data)
 }
 
 /// Returns the text of an expression with its constants as a user writes them.
 pub(super) fn text(expr: &Expr) -> String {
     let replaced = expr.clone().transform(|node| {
+        if let Expr::Alias(alias) = node {
+            return Ok(Transformed::yes(plain(text(&alias.expr))));
+        }
+        if let Some((name, value, kind)) = casting::parts(&node) {
+            return Ok(Transformed::yes(plain(format!("{name}({} AS {kind})", text(value)))));
+        }
         Ok(match &node {
             // A name is printed as it is, and nothing but the text is used.
             Expr::Literal(value, _) => {
-                Transformed::yes(Expr::Column(Column::new_unqualified(constant(value))))
+                Transformed::yes(plain(constant(value)))
             }
             _ => Transformed::no(node),
         })
     });
     replaced.map_or_else(|_| expr.to_string(), |replaced| replaced.data.to_string())
+}
+
+/// Returns what is printed as it stands here.
+fn plain(text: String) -> Expr {
+    Expr::Column(Column::new_unqualified(text))
 }
 
 fn constant(value: &ScalarValue) -> String {

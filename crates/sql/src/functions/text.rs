@@ -54,6 +54,12 @@ pub(super) fn all() -> Vec<Function> {
         Function::new("RPAD(text, length, with)", &[Kind::Text, Kind::Whole, Kind::Text])
             .named("rpad", |_, _| DataType::Utf8View)
             .body(|columns| pad(columns, false)),
+        Function::new("REPEAT(text, count)", &[Kind::Text, Kind::Whole])
+            .named("repeat", |_, _| DataType::Utf8View)
+            .body(repeat),
+        Function::new("REPLACE(text, part, by)", &[Kind::Text, Kind::Text, Kind::Text])
+            .named("replace", |_, _| DataType::Utf8View)
+            .body(replace),
         test("IS_ALPHA(text)", "is_alpha", |columns| {
             all_letters(columns, |text| text.chars().all(char::is_alphabetic))
         }),
@@ -132,8 +138,45 @@ fn elt(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(chosen.collect::<StringViewArray>()))
 }
 
-/// Most characters that a text is padded to.
-const PADDED_MAX: i64 = 1 << 24;
+/// Most characters that a text is padded to, and most bytes of one that is repeated or replaced: a row
+/// that asks for more fails.
+pub(super) const PADDED_MAX: i64 = 1 << 24;
+
+fn too_long() -> datafusion::error::DataFusionError {
+    wrap(Error::data(format!("the text would have more than {PADDED_MAX} bytes")))
+}
+
+/// A text so many times; empty for a negative count.
+fn repeat(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let texts = columns[0].as_string_view();
+    let counts = columns[1].as_primitive::<Int64Type>();
+    let repeated = texts.iter().zip(counts).map(|(text, count)| {
+        let Some((text, count)) = text.zip(count) else { return Ok(None) };
+        let count = count.max(0);
+        let bytes = (text.len() as i64).checked_mul(count);
+        if bytes.is_none_or(|bytes| bytes > PADDED_MAX) {
+            return Err(too_long());
+        }
+        let count = if text.is_empty() { 0 } else { count as usize };
+        Ok(Some(text.repeat(count)))
+    });
+    Ok(Arc::new(repeated.collect::<Result<StringViewArray>>()?))
+}
+
+/// A text with another one in the place of each part.
+fn replace(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let [texts, parts, others] = [0, 1, 2].map(|at| columns[at].as_string_view());
+    let replaced = (0..texts.len()).map(|row| {
+        let all = (text_at(texts, row), text_at(parts, row), text_at(others, row));
+        let (Some(text), Some(part), Some(other)) = all else { return Ok(None) };
+        let bytes = text.matches(part).count().checked_mul(other.len());
+        if bytes.is_none_or(|bytes| bytes + text.len() > PADDED_MAX as usize) {
+            return Err(too_long());
+        }
+        Ok(Some(text.replace(part, other)))
+    });
+    Ok(Arc::new(replaced.collect::<Result<StringViewArray>>()?))
+}
 
 /// A text of so many characters, cut or filled up; NULL for a negative length and nothing to
 /// fill with.
