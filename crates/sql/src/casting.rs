@@ -34,6 +34,7 @@ use thalweg_types::Error;
 use crate::text::wrap;
 use crate::types::{self, Limit};
 
+pub(crate) use number::typed as wrapped;
 pub(crate) use write::{column as text_of, java as double};
 
 /// What a value becomes.

@@ -39,7 +39,8 @@ use self::pattern::Pattern;
 use crate::text::wrap;
 
 pub(crate) use clock::{clock_types, is_processing_time};
-pub(crate) use kind::TYPEOF;
+pub(crate) use json::json_values;
+pub(crate) use kind::{OVERLAPS, TYPEOF};
 pub(crate) use text::SPLIT;
 pub(crate) use time::date_format;
 

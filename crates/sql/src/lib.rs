@@ -20,6 +20,7 @@ mod catalog;
 mod functions;
 
 mod meaning;
+mod planned;
 mod sums;
 
 mod window_tvf;

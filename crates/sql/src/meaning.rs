@@ -14,6 +14,8 @@
 //! | `ARRAY_REMOVE` | all that match | the first |
 //! | `ARRAY_CONTAINS(a, NULL)` | whether there is a NULL | NULL |
 //! | `ARRAY_POSITION` of what is not there | 0 | NULL |
+//! | `-i`, `ABS(i)` of the least INT | the least INT | an error |
+//! | `NaN > 1` | false | true |
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
 //! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
 //! | `EXTRACT(DOW FROM t)` | Sunday is 1 | Sunday is 0 |
@@ -28,7 +30,8 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::functions::math::isnan;
 use datafusion::functions::expr_fn::{character_length, coalesce, ln, substr, substring};
 use datafusion::functions_nested::expr_fn::{
     array_element, array_position, array_remove_all, map_extract,
@@ -36,12 +39,12 @@ use datafusion::functions_nested::expr_fn::{
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, binary_expr, cast, lit, when,
+    BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, binary_expr, cast, lit, not, when,
 };
 use thalweg_types::Error;
 
 use crate::casting;
-use crate::functions::{TYPEOF, date_format};
+use crate::functions::{OVERLAPS, TYPEOF, date_format};
 use crate::text::wrap;
 use crate::types::name;
 
@@ -69,7 +72,7 @@ impl FunctionRewrite for Meaning {
 /// Functions whose result has another type in Flink.
 const ROUNDING: [&str; 3] = ["ceil", "floor", "round"];
 /// More of them.
-const RETYPED: [&str; 2] = ["mod", "date_part"];
+const RETYPED: [&str; 3] = ["mod", "date_part", OVERLAPS];
 
 /// Replaces `expr`, and not what stands in it, by what it means.
 pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -92,9 +95,26 @@ pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
             let rounded = decimal::rounding(call, schema)?;
             return Ok(rounded.map_or(Transformed::no(expr), Transformed::yes));
         }
+        Expr::ScalarFunction(call) if call.func.name() == "abs" => absolute(call, schema)?,
+        Expr::ScalarFunction(call) if call.func.name() == OVERLAPS => overlaps(call, schema)?,
         Expr::ScalarFunction(call) if call.func.name() == "get_field" => entry(call, schema)?,
         Expr::ScalarFunction(call) => function(call)?,
-        Expr::BinaryExpr(binary) => decimal::arithmetic(binary, schema)?,
+        Expr::BinaryExpr(binary) => match ordered(binary, schema)? {
+            None => decimal::arithmetic(binary, schema)?,
+            some => some,
+        },
+        Expr::Between(between) if between.expr.get_type(schema)?.is_floating() => {
+            let is_number = not(isnan().call(vec![between.expr.as_ref().clone()]));
+            Some(match between.negated {
+                true => expr.clone().or(not(is_number)),
+                false => expr.clone().and(is_number),
+            })
+        }
+        Expr::Negative(value) => {
+            let kind = value.get_type(schema)?;
+            let zero = kind.is_integer().then(|| ScalarValue::new_zero(&kind)).transpose()?;
+            zero.map(|zero| lit(zero) - value.as_ref().clone())
+        }
         Expr::Literal(ScalarValue::Int64(Some(number)), about) => {
             let small = i32::try_from(*number).ok();
             let small =
@@ -152,6 +172,48 @@ fn replaced_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     };
     let text = date_format().call(vec![value.as_ref().clone(), lit(pattern)]);
     Ok(Transformed::yes(cast(text, kind)))
+}
+
+/// Lets no number be greater or less than NaN: DataFusion sorts it behind all others.
+fn ordered(binary: &BinaryExpr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let greater = match binary.op {
+        Operator::Gt | Operator::GtEq => &binary.left,
+        Operator::Lt | Operator::LtEq => &binary.right,
+        _ => return Ok(None),
+    };
+    let may_be_nan = greater.get_type(schema)?.is_floating()
+        && !matches!(greater.as_ref(), Expr::Literal(..));
+    let is_number = || not(isnan().call(vec![greater.as_ref().clone()]));
+    Ok(may_be_nan.then(|| Expr::BinaryExpr(binary.clone()).and(is_number())))
+}
+
+/// Returns `ABS` of whole numbers, where that of the least one is itself, as in Java.
+fn absolute(call: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> {
+    let [value] = call.args.as_slice() else { return Ok(None) };
+    let kind = value.get_type(schema)?;
+    if !kind.is_integer() {
+        return Ok(None);
+    }
+    let zero = lit(ScalarValue::new_zero(&kind)?);
+    let is_negative = value.clone().lt(zero.clone());
+    Ok(Some(when(is_negative, zero - value.clone()).otherwise(value.clone())?))
+}
+
+/// Returns whether two periods have a moment in common; either end may come first, and a second end
+/// may be said by how far off it is (SQL:2016 8.15).
+fn overlaps(call: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> {
+    let [first, second, third, fourth] = call.args.as_slice() else { return Ok(None) };
+    let period = |start: &Expr, end: &Expr| {
+        let end = match end.get_type(schema)? {
+            DataType::Interval(_) => start.clone() + end.clone(),
+            _ => end.clone(),
+        };
+        let is_turned = end.clone().lt(start.clone());
+        let least = when(is_turned.clone(), end.clone()).otherwise(start.clone())?;
+        Ok::<_, DataFusionError>((least, when(is_turned, start.clone()).otherwise(end)?))
+    };
+    let (one, other) = (period(first, second)?, period(third, fourth)?);
+    Ok(Some(one.1.gt_eq(other.0).and(other.1.gt_eq(one.0))))
 }
 
 /// Gives the key of a map its type, since DataFusion compares only what is of one type, and looks

@@ -33,6 +33,7 @@ use crate::catalog::{Planned, Table};
 use crate::functions;
 use crate::meaning::{Meaning, meant};
 use crate::rewrite::{self, Unnests};
+use crate::planned;
 use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
@@ -95,6 +96,7 @@ impl Session {
         context.register_function_rewrite(Arc::new(Meaning)).map_err(plan_error)?;
         UNSUITED.iter().for_each(|name| context.deregister_udf(name));
         functions::all().into_iter().for_each(|function| context.register_udf(function));
+        planned::all().into_iter().for_each(|function| context.register_udaf(function));
         sums::all().into_iter().for_each(|function| context.register_udaf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

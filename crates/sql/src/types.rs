@@ -148,7 +148,8 @@ fn list(kind: DataType, is_nullable: bool) -> DataType {
     DataType::List(Arc::new(Field::new("item", kind, is_nullable)))
 }
 
-fn map(key: DataType, value: DataType, is_nullable: bool) -> DataType {
+/// Returns the type of maps; may a value be NULL?
+pub(crate) fn map(key: DataType, value: DataType, is_nullable: bool) -> DataType {
     let entry = vec![Field::new("key", key, false), Field::new("value", value, is_nullable)];
     let entries = Field::new("entries", DataType::Struct(entry.into()), false);
     DataType::Map(Arc::new(entries), false)

@@ -76,7 +76,7 @@ fn whole(column: &ArrayRef, kind: &DataType) -> Result<Int64Array> {
 }
 
 /// Returns numbers as `kind`, a whole number or a time: what is too large wraps.
-pub(super) fn typed(numbers: Int64Array, kind: &DataType) -> Result<ArrayRef> {
+pub(crate) fn typed(numbers: Int64Array, kind: &DataType) -> Result<ArrayRef> {
     Ok(match kind {
         DataType::Int8 => Arc::new(numbers.unary::<_, Int8Type>(|number| number as i8)),
         DataType::Int16 => Arc::new(numbers.unary::<_, Int16Type>(|number| number as i16)),
