@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `CONCAT(a, NULL)`, `GREATEST(a, NULL)`, `LEAST` | NULL | NULL is left out |
 //! | `LOG(x)` | the natural logarithm | the one to base 10 |
+//! | `OVERLAY(s PLACING p FROM 99)` | `s` | with `p` behind it |
 //! | `LEFT(s, -1)`, `RIGHT(s, -1)` | empty | all but one |
 //! | `ARRAY_CONCAT(a, NULL)`, `ARRAY_APPEND(NULL, e)`, `ARRAY_PREPEND` | NULL | NULL is left out |
 //! | `EXTRACT(CENTURY FROM t)`, `DECADE`, `MILLENNIUM` | known | unknown |
@@ -18,6 +19,7 @@
 //! | `NaN > 1` | false | true |
 //! | `SUBSTRING(s, -2)` | counted from the end | before the start |
 //! | `s SIMILAR TO p` | the whole of `s` matches | a part of it |
+//! | `EXTRACT(MILLISECOND FROM t)` | less than 1,000 | with the seconds |
 //! | `EXTRACT(DOW FROM t)` | Sunday is 1 | Sunday is 0 |
 //! | `a / b`, `a * b`, … of DECIMAL | as many digits as SQL Server gives | other ones |
 //! | `7` | INT, if it is one | BIGINT |
@@ -28,7 +30,7 @@
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::math::isnan;
@@ -41,10 +43,11 @@ use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
     BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, binary_expr, cast, lit, not, when,
 };
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use thalweg_types::Error;
 
 use crate::casting;
-use crate::functions::{OVERLAPS, TYPEOF, date_format};
+use crate::functions::{OVERLAPS, TYPEOF, date_format, overlay};
 use crate::text::wrap;
 use crate::types::name;
 
@@ -79,10 +82,7 @@ pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
     let replaced = match &expr {
         Expr::ScalarFunction(call) if call.func.name() == TYPEOF => {
             let [value] = call.args.as_slice() else { return Ok(Transformed::no(expr)) };
-            Some(lit(match casting::written_type(value) {
-                Some(written) => written,
-                None => name(&value.get_type(schema)?),
-            }))
+            Some(lit(type_of(value, schema)?))
         }
         Expr::ScalarFunction(call) if call.func.name() == "mod" => {
             let [left, right] = call.args.as_slice() else { return Ok(Transformed::no(expr)) };
@@ -135,6 +135,18 @@ pub(crate) fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
         (Ok(before), Ok(after)) if before != after && keeps_type => cast(replaced, before),
         _ => replaced,
     }))
+}
+
+/// Returns the type of an expression, as it is when its branches have one type.
+fn type_of(value: &Expr, schema: &DFSchema) -> Result<String> {
+    if let Some(written) = casting::written_type(value) {
+        return Ok(written);
+    }
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = value {
+        return Ok(format!("CHAR({})", text.chars().count()));
+    }
+    let coerced = value.clone().rewrite(&mut TypeCoercionRewriter::new(schema))?.data;
+    Ok(name(&coerced.get_type(schema)?))
 }
 
 /// Replaces a cast to a text.
@@ -263,6 +275,7 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             let from_monday = call.func.call(vec![lit("isodow"), time.clone()]);
             Some(cast(from_monday % lit(7) + lit(1), DataType::Int64))
         }
+        ("overlay", arguments) => Some(overlay().call(arguments.to_vec())),
         ("log", [number]) => Some(ln(number.clone())),
         ("left" | "right", [text, count]) => {
             if let Expr::Literal(ScalarValue::Int32(Some(0..)), _) = count {
@@ -286,6 +299,7 @@ fn function(call: &ScalarFunction) -> Result<Option<Expr>> {
             let part = part.try_as_str().flatten().unwrap_or_default().to_ascii_lowercase();
             let year = || call.func.call(vec![lit("year"), time.clone()]);
             let part = match part.as_str() {
+                "millisecond" => Expr::ScalarFunction(call.clone()) % lit(1000),
                 "decade" => year() / lit(10),
                 "century" => (year() + lit(99)) / lit(100),
                 "millennium" => (year() + lit(999)) / lit(1000),
@@ -308,18 +322,27 @@ fn null_if_any(arguments: &[Expr], call: &ScalarFunction) -> Result<Option<Expr>
 /// Returns `SUBSTRING(text, from, length)` for a place that may be counted from the end, or be 0,
 /// which is the start.
 fn from_the_end(text: &Expr, from: &Expr, length: Option<&Expr>) -> Result<Option<Expr>> {
-    if let Expr::Literal(ScalarValue::Int64(Some(1..)), _) = from {
+    let is_counted = |number: &Expr, least: i32| {
+        matches!(number, Expr::Literal(ScalarValue::Int32(Some(number)), _) if *number >= least)
+    };
+    let is_plain = length.is_none_or(|length| is_counted(length, 0));
+    if is_counted(from, 1) && is_plain {
         return Ok(None);
     }
     let part = |from: Expr| match length {
-        None => substr(text.clone(), from),
-        Some(length) => substring(text.clone(), from, length.clone()),
+        None => Ok(substr(text.clone(), from)),
+        Some(length) if is_plain => Ok(substring(text.clone(), from, length.clone())),
+        // A negative length gives NULL.
+        Some(length) => {
+            let part = substring(text.clone(), from, length.clone());
+            when(length.clone().gt_eq(lit(0)), part).end()
+        }
     };
     let from = cast(from.clone(), DataType::Int64);
     let counted = cast(character_length(text.clone()), DataType::Int64) + from.clone() + lit(1_i64);
-    let replaced = when(from.clone().gt(lit(0_i64)), part(from.clone()))
-        .when(from.clone().eq(lit(0_i64)), part(lit(1_i64)))
-        .when(counted.clone().gt(lit(0_i64)), part(counted.clone()))
+    let replaced = when(from.clone().gt(lit(0_i64)), part(from.clone())?)
+        .when(from.clone().eq(lit(0_i64)), part(lit(1_i64))?)
+        .when(counted.clone().gt(lit(0_i64)), part(counted.clone())?)
         .when(counted.lt_eq(lit(0_i64)), lit(""))
         .end()?;
     Ok(Some(replaced))
@@ -347,16 +370,20 @@ fn escaped(like: &Like) -> Option<Like> {
 /// Returns `SIMILAR TO` as a match of the whole text (SQL:2016 8.6).
 fn similar(like: &Like) -> Result<Expr> {
     let text = match like.pattern.as_ref() {
-        Expr::Literal(value, _) if like.escape_char.is_none() => value.try_as_str().flatten(),
+        Expr::Literal(value, _) => value.try_as_str().flatten(),
         _ => None,
     };
     let Some(text) = text else {
-        let error = Error::invalid("SIMILAR TO takes a constant pattern without ESCAPE");
-        return Err(wrap(error.remedy("use REGEXP_LIKE, or a constant")));
+        let error = Error::invalid("SIMILAR TO takes a constant pattern");
+        return Err(wrap(error.remedy("use REGEXP, or a constant")));
     };
     let mut pattern = "(?s)^(?:".to_owned();
-    for letter in text.chars() {
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
         match letter {
+            letter if like.escape_char == Some(letter) => {
+                pattern.push_str(&regex::escape(&letters.by_ref().take(1).collect::<String>()));
+            }
             '%' => pattern.push_str(".*"),
             '_' => pattern.push('.'),
             '.' | '^' | '$' | '\\' => pattern.extend(['\\', letter]),

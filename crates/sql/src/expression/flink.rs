@@ -30,10 +30,12 @@ pub(super) fn casts(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 /// Returns the text of an expression with its constants as a user writes them.
 pub(super) fn text(expr: &Expr) -> String {
     let replaced = expr.clone().transform(|node| {
-        if let Expr::Alias(alias) = node {
-            return Ok(Transformed::yes(plain(text(&alias.expr))));
-        }
-        if let Some((name, value, kind)) = casting::parts(&node) {
+        // A cast that was replaced has the name of what it casts; the query may give it another one.
+        let value = match &node {
+            Expr::Alias(alias) => alias.expr.as_ref(),
+            node => node,
+        };
+        if let Some((name, value, kind)) = casting::parts(value) {
             return Ok(Transformed::yes(plain(format!("{name}({} AS {kind})", text(value)))));
         }
         Ok(match &node {

@@ -1,13 +1,13 @@
 //! Functions that ask for the time: `PROCTIME()`, `NOW()` and the like.
 //!
-//! They are never called: an expression that holds one reads the wall clock of its epoch from a
-//! hidden column instead. They are volatile so that no optimiser folds them to the time of
+//! They are never called: an expression that holds one reads the wall clock of its epoch, or the
+//! watermark that the epoch's rows met, from a hidden column instead. They are volatile so that no optimiser folds them to the time of
 //! planning. The session's time zone is UTC.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use thalweg_types::Error;
 
-use super::Function;
+use super::{Function, Kind};
 use crate::text::wrap;
 
 const PROCTIME: &str = "proctime";
@@ -15,6 +15,8 @@ const NOW: &str = "now";
 const LOCALTIMESTAMP: &str = "localtimestamp";
 const CURRENT_DATE: &str = "current_date";
 const CURRENT_TIME: &str = "current_time";
+/// `CURRENT_WATERMARK(time)`.
+pub(crate) const CURRENT_WATERMARK: &str = "current_watermark";
 /// Without arguments this one asks for the time; with some it does not.
 pub(super) const UNIX_TIMESTAMP: &str = "unix_timestamp";
 
@@ -56,5 +58,14 @@ pub(super) fn all() -> Vec<Function> {
         clock!(LOCALTIMESTAMP, "LOCALTIMESTAMP"),
         clock!(CURRENT_DATE, "CURRENT_DATE").alias("today"),
         clock!(CURRENT_TIME, "CURRENT_TIME").alias("localtime"),
+        Function::new("CURRENT_WATERMARK(time)", &[Kind::Moment])
+            .named(CURRENT_WATERMARK, |kinds, _| match &kinds[0] {
+                DataType::Timestamp(_, zone) => {
+                    DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
+                }
+                _ => DataType::Timestamp(TimeUnit::Millisecond, None),
+            })
+            .volatile()
+            .body(|_| Err(wrap(Error::internal("the watermark was asked outside of a stream")))),
     ]
 }

@@ -1,7 +1,7 @@
 //! `PRINTF`: values written by a format of Java's, as far as the values of SQL need it.
 //!
 //! `%[number$][flags][width][.precision]` and one of `d x o f e s c b n %`, in capitals where that makes a
-//! difference. A format that Java refuses is an error of the row.
+//! difference. A format that Java refuses gives NULL.
 
 use std::sync::Arc;
 
@@ -54,10 +54,6 @@ impl Place {
     }
 }
 
-fn failed(what: String) -> Error {
-    Error::data(format!("PRINTF: {what}"))
-}
-
 fn printf(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let formats = columns[0].as_string_view();
     let texts = columns[1..].iter().map(text_of).collect::<Result<Vec<_>>>()?;
@@ -72,7 +68,7 @@ fn printf(columns: &[ArrayRef]) -> Result<ArrayRef> {
             value(column, row, || text_at(texts, row).unwrap_or_default().to_owned())
         });
         let values = values.collect::<Result<Vec<_>>>()?;
-        out.append_value(written(format, &values).map_err(wrap)?);
+        out.append_option(written(format, &values)?);
     }
     Ok(Arc::new(out.finish()))
 }
@@ -99,14 +95,14 @@ fn value(column: &ArrayRef, row: usize, text: impl Fn() -> String) -> Result<Val
     })
 }
 
-/// Writes values by a format.
-fn written(format: &str, values: &[Value]) -> thalweg_types::Result<String> {
+/// Writes values by a format; `None` if it does not fit them.
+fn written(format: &str, values: &[Value]) -> Result<Option<String>> {
     let mut out = String::new();
     let mut next = 0;
     let mut rest = format;
     while let Some((before, behind)) = rest.split_once('%') {
         out.push_str(before);
-        let (place, left) = place(behind)?;
+        let Some((place, left)) = place(behind) else { return Ok(None) };
         rest = left;
         match place.conversion {
             'n' => out.push('\n'),
@@ -117,13 +113,15 @@ fn written(format: &str, values: &[Value]) -> thalweg_types::Result<String> {
                     next
                 });
                 let value = number.checked_sub(1).and_then(|at| values.get(at));
-                let value = value.ok_or_else(|| failed(format!("there is no value {number}")))?;
-                pad(converted(value, &place)?, &place, &mut out)?;
+                let Some(text) = value.and_then(|value| converted(value, &place)) else {
+                    return Ok(None);
+                };
+                pad(text, &place, &mut out)?;
             }
         }
     }
     out.push_str(rest);
-    Ok(out)
+    Ok(Some(out))
 }
 
 /// Takes digits from the front of a text.
@@ -132,7 +130,7 @@ fn digits(text: &str) -> (&str, &str) {
 }
 
 /// Reads what stands behind a `%`.
-fn place(text: &str) -> thalweg_types::Result<(Place, &str)> {
+fn place(text: &str) -> Option<(Place, &str)> {
     let mut place = Place::default();
     let mut rest = text;
     let (number, behind) = digits(rest);
@@ -150,18 +148,12 @@ fn place(text: &str) -> thalweg_types::Result<(Place, &str)> {
         (place.precision, rest) = (precision.parse().ok(), behind);
     }
     let mut letters = rest.chars();
-    match letters.next() {
-        Some(letter) if "dxXofeEsScCbBn%".contains(letter) => {
-            place.conversion = letter;
-            Ok((place, letters.as_str()))
-        }
-        Some(other) => Err(failed(format!("there is no conversion `%{other}`"))),
-        None => Err(failed("the format ends behind a `%`".to_owned())),
-    }
+    place.conversion = letters.next().filter(|letter| "dxXofeEsScCbBn%".contains(*letter))?;
+    Some((place, letters.as_str()))
 }
 
-/// Writes one value, without the width.
-fn converted(value: &Value, place: &Place) -> thalweg_types::Result<String> {
+/// Writes one value, without the width; `None` if the conversion is not for it.
+fn converted(value: &Value, place: &Place) -> Option<String> {
     let conversion = place.conversion.to_ascii_lowercase();
     let precision = place.precision.unwrap_or(6).min(PADDED_MAX as usize);
     let text = match (conversion, value) {
@@ -184,15 +176,11 @@ fn converted(value: &Value, place: &Place) -> thalweg_types::Result<String> {
         ('f' | 'e', Value::Floating(_)) => plain(value),
         ('c', Value::Text(text)) if text.chars().count() == 1 => text.clone(),
         ('c', Value::Whole(number)) => {
-            let letter = u32::try_from(*number).ok().and_then(char::from_u32);
-            letter.ok_or_else(|| failed(format!("{number} is no character")))?.to_string()
+            u32::try_from(*number).ok().and_then(char::from_u32)?.to_string()
         }
-        (conversion, value) => {
-            let value = plain(value);
-            return Err(failed(format!("`%{conversion}` does not write `{value}`")));
-        }
+        _ => return None,
     };
-    Ok(if place.conversion.is_ascii_uppercase() { text.to_uppercase() } else { text })
+    Some(if place.conversion.is_ascii_uppercase() { text.to_uppercase() } else { text })
 }
 
 /// Writes a value as Java's `toString`.
@@ -276,10 +264,11 @@ fn grouped(digits: &str) -> String {
 }
 
 /// Appends a text in its width.
-fn pad(text: String, place: &Place, out: &mut String) -> thalweg_types::Result<()> {
+fn pad(text: String, place: &Place, out: &mut String) -> Result<()> {
     let width = place.width;
     if width > PADDED_MAX as usize {
-        return Err(failed(format!("a width of {width} is too much")));
+        let error = format!("PRINTF: a width of more than {PADDED_MAX} is too much");
+        return Err(wrap(Error::data(error)));
     }
     match place.has('-') {
         true => out.push_str(&format!("{text:<width$}")),

@@ -3,6 +3,7 @@
 //! | SQL | becomes |
 //! |---|---|
 //! | `IF(c, a, b)` | `CASE WHEN c THEN a ELSE b END` |
+//! | `IFNULL(a, b)`, `NULLIF(a, b)` | `COALESCE(a, b)`, `CASE WHEN a = b THEN NULL ELSE a END` |
 //! | `TIMESTAMPADD(DAY, n, t)`, `TIMESTAMPDIFF(DAY, a, b)` | the same with `'DAY'` |
 //! | `FLOOR(t TO DAY)`, `CEIL(t TO DAY)` | `floor(t, 'DAY')`, `ceil(t, 'DAY')` |
 //! | `YEAR(t)`, `DAYOFWEEK(t)` … | `EXTRACT(YEAR FROM t)`, `EXTRACT(DOW FROM t)` … |
@@ -134,6 +135,14 @@ fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
     Ok(match (name.as_str(), arguments.as_slice()) {
         ("if", [condition, result, otherwise]) => {
             Some(choice(condition.clone(), result.clone(), otherwise.clone()))
+        }
+        ("ifnull", [value, otherwise]) => {
+            Some(call("coalesce", vec![value.clone(), otherwise.clone()], span))
+        }
+        ("nullif", [value, other]) => {
+            let (left, right) = (Box::new(value.clone()), Box::new(other.clone()));
+            let is_equal = Expr::BinaryOp { left, op: BinaryOperator::Eq, right };
+            Some(choice(is_equal, Expr::Value(Value::Null.into()), value.clone()))
         }
         ("timestampadd" | "timestampdiff", [Expr::Identifier(unit), rest @ ..]) => {
             let unit = unit.value.to_ascii_uppercase();

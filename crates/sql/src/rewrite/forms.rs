@@ -3,6 +3,8 @@
 //! | SQL | becomes |
 //! |---|---|
 //! | `INTERVAL '1 2:30' DAY TO MINUTE` | `INTERVAL '1 DAY 2 HOUR 30 MINUTE'` |
+//! | `INTERVAL '1' QUARTER` | `INTERVAL '3' MONTH` |
+//! | `TRIM(BOTH FROM s)` | `TRIM(BOTH ' ' FROM s)` |
 //! | `CAST(v AS ROW<a INT>)`, `MAP<…>`, `ARRAY<…>` | `CAST(v AS "ROW<a INT>")`, which `types` reads |
 //! | `(a, b) OVERLAPS (c, d)` | `overlaps(a, b, c, d)` |
 //! | `v BETWEEN SYMMETRIC a AND b` | `v BETWEEN symmetric(a) AND b`, which `calls` knows |
@@ -27,6 +29,7 @@ pub(super) fn rewrite(
     let end = match &first.token {
         Token::LParen => overlaps(tokens, at, &mut writer, again),
         _ if is_word(first, "INTERVAL") => interval(tokens, at, &mut writer),
+        _ if is_word(first, "FROM") => trim(tokens, at, &mut writer),
         _ if is_word(first, "AS") => nested_type(tokens, at, &mut writer),
         _ if is_word(first, "BETWEEN") => between(tokens, at, &mut writer, again),
         _ => None,
@@ -125,6 +128,13 @@ fn unit(rest: &mut Tokens<'_>) -> Option<usize> {
 fn interval(tokens: &[TokenWithSpan], at: usize, writer: &mut Writer) -> Option<usize> {
     let Token::SingleQuotedString(text) = &tokens.get(at + 1)?.token else { return None };
     let mut rest = Tokens::new(tokens.get(at + 2..)?);
+    if rest.take_word("QUARTER") {
+        let quarters = text.trim().parse::<i32>().ok()?.checked_mul(3)?;
+        writer.word("INTERVAL");
+        writer.token(Token::SingleQuotedString(quarters.to_string()));
+        writer.word("MONTH");
+        return Some(tokens.len() - rest.rest().len());
+    }
     let first = unit(&mut rest)?;
     if !rest.take_word("TO") {
         return None;
@@ -146,6 +156,18 @@ fn interval(tokens: &[TokenWithSpan], at: usize, writer: &mut Writer) -> Option<
     writer.word("INTERVAL");
     writer.token(Token::SingleQuotedString(parts.join(" ")));
     Some(tokens.len() - rest.rest().len())
+}
+
+fn trim(tokens: &[TokenWithSpan], at: usize, writer: &mut Writer) -> Option<usize> {
+    let side = tokens.get(at.checked_sub(1)?)?;
+    let open = tokens.get(at.checked_sub(2)?)?;
+    let is_side = ["BOTH", "LEADING", "TRAILING"].iter().any(|name| is_word(side, name));
+    if !is_side || open.token != Token::LParen {
+        return None;
+    }
+    writer.token(Token::SingleQuotedString(" ".to_owned()));
+    writer.word("FROM");
+    Some(at + 1)
 }
 
 /// Lets a type that nests others pass through the parser as a name in quotes.
