@@ -14,7 +14,9 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use thalweg_plan::aggregate::{average, count, first_value, last_value, max, min, sum, wrapping_sum};
+use thalweg_plan::aggregate::{
+    average, count, first_value, last_value, max, min, sum, wrapping_sum,
+};
 use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
 use thalweg_types::{Error, Groups, Result};
 

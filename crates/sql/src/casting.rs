@@ -143,9 +143,7 @@ fn is_known(from: &DataType, to: &DataType) -> bool {
             let mut known = pairs.map(|(from, to)| is_known(from.data_type(), to.data_type()));
             from.len() == to.len() && known.all(|known| known)
         }
-        (from, to) => {
-            from.is_numeric() && to.is_numeric() || from.is_binary() && to.is_binary()
-        }
+        (from, to) => from.is_numeric() && to.is_numeric() || from.is_binary() && to.is_binary(),
     }
 }
 
@@ -271,7 +269,11 @@ fn times(column: &ArrayRef, to: &Target) -> Result<ArrayRef> {
     let (before, after) = (tick(from), tick(&to.kind));
     let converted = counts.iter().map(|count| {
         let nanos = i128::from(count?) * before;
-        let nanos = if matches!(to.kind, DataType::Time32(_)) { nanos.rem_euclid(DAY_NANOS) } else { nanos };
+        let nanos = if matches!(to.kind, DataType::Time32(_)) {
+            nanos.rem_euclid(DAY_NANOS)
+        } else {
+            nanos
+        };
         i64::try_from(nanos.div_euclid(kept) * kept / after).ok()
     });
     number::typed(converted.collect(), &to.kind)

@@ -13,6 +13,9 @@ mod tokens;
 mod types;
 
 mod casting;
+
+pub mod write;
+
 mod rewrite;
 
 mod catalog;
@@ -38,8 +41,6 @@ mod lower;
 mod statement;
 
 pub mod planner;
-
-pub mod write;
 
 #[cfg(test)]
 mod test_support;

@@ -33,8 +33,8 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::functions::math::isnan;
 use datafusion::functions::expr_fn::{character_length, coalesce, ln, substr, substring};
+use datafusion::functions::math::isnan;
 use datafusion::functions_nested::expr_fn::{
     array_element, array_position, array_remove_all, map_extract,
 };
@@ -193,8 +193,8 @@ fn ordered(binary: &BinaryExpr, schema: &DFSchema) -> Result<Option<Expr>> {
         Operator::Lt | Operator::LtEq => &binary.right,
         _ => return Ok(None),
     };
-    let may_be_nan = greater.get_type(schema)?.is_floating()
-        && !matches!(greater.as_ref(), Expr::Literal(..));
+    let may_be_nan =
+        greater.get_type(schema)?.is_floating() && !matches!(greater.as_ref(), Expr::Literal(..));
     let is_number = || not(isnan().call(vec![greater.as_ref().clone()]));
     Ok(may_be_nan.then(|| Expr::BinaryExpr(binary.clone()).and(is_number())))
 }
@@ -322,9 +322,7 @@ fn null_if_any(arguments: &[Expr], call: &ScalarFunction) -> Result<Option<Expr>
 /// Returns `SUBSTRING(text, from, length)` for a place that may be counted from the end, or be 0,
 /// which is the start.
 fn from_the_end(text: &Expr, from: &Expr, length: Option<&Expr>) -> Result<Option<Expr>> {
-    let is_counted = |number: &Expr, least: i32| {
-        matches!(number, Expr::Literal(ScalarValue::Int32(Some(number)), _) if *number >= least)
-    };
+    let is_counted = |number: &Expr, least: i32| matches!(number, Expr::Literal(ScalarValue::Int32(Some(number)), _) if *number >= least);
     let is_plain = length.is_none_or(|length| is_counted(length, 0));
     if is_counted(from, 1) && is_plain {
         return Ok(None);

@@ -29,11 +29,11 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_types::{Error, Result};
 use tokio::runtime::Runtime;
 
-use crate::catalog::{Planned, Table};
+use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
 use crate::meaning::{Meaning, meant};
-use crate::rewrite::{self, Unnests};
 use crate::planned;
+use crate::rewrite::{self, Unnests};
 use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
@@ -125,6 +125,7 @@ impl Session {
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> =
             self.tables.keys().chain(self.views.keys()).map(String::as_str).collect();
+        names.retain(|name| declared_name(name) == *name);
         names.sort_unstable();
         names
     }
@@ -181,12 +182,17 @@ impl Session {
         registered.map(|_| ()).map_err(plan_error)
     }
 
-    /// Forgets a table or view; returns whether it was there.
+    /// Forgets a table or view, also with other options; returns whether it was there.
     pub(crate) fn remove(&mut self, name: &str) -> Result<bool> {
-        self.tables.remove(name);
         self.views.remove(name);
-        let removed = self.context.deregister_table(TableReference::bare(name));
-        Ok(removed.map_err(plan_error)?.is_some())
+        let context = &self.context;
+        let forget = |name: &str| context.deregister_table(TableReference::bare(name));
+        let mut removed = forget(name).map_err(plan_error)?.is_some();
+        for hinted in self.tables.keys().filter(|known| declared_name(known) == name) {
+            removed |= forget(hinted).map_err(plan_error)?.is_some();
+        }
+        self.tables.retain(|known, _| declared_name(known) != name);
+        Ok(removed)
     }
 
     /// Plans an expression over the columns of `schema`.
@@ -213,7 +219,7 @@ impl Session {
 
     /// Plans a query, without optimising it.
     pub(crate) fn query(&self, tokens: &[TokenWithSpan]) -> Result<LogicalPlan> {
-        rewrite::check_operands(tokens)?;
+        rewrite::check(tokens)?;
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
         let mut query: Box<Query> =

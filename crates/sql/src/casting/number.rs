@@ -96,9 +96,7 @@ fn doubles(column: &ArrayRef) -> Result<Float64Array> {
     };
     let numbers = column.as_primitive::<Decimal128Type>();
     let nearest = |number: i128| match number.checked_abs() {
-        Some(..EXACT) if *scale <= POWER_MAX => {
-            number as f64 / 10_f64.powi(i32::from(*scale))
-        }
+        Some(..EXACT) if *scale <= POWER_MAX => number as f64 / 10_f64.powi(i32::from(*scale)),
         // Two roundings would not be the nearest.
         _ => format!("{number}e-{scale}").parse().unwrap_or(f64::NAN),
     };

@@ -15,8 +15,8 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int64Type,
-    IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::error::Result;
 use thalweg_types::Error;
@@ -38,8 +38,7 @@ pub(super) fn texts(column: &ArrayRef, to: &Target) -> Result<ArrayRef> {
 pub(super) fn decoded(column: &ArrayRef, to: &Target) -> Result<ArrayRef> {
     let bytes = cast(column, &DataType::Binary)?;
     let texts = bytes.as_binary::<i32>().iter();
-    let texts: StringViewArray =
-        texts.map(|bytes| bytes.map(String::from_utf8_lossy)).collect();
+    let texts: StringViewArray = texts.map(|bytes| bytes.map(String::from_utf8_lossy)).collect();
     Ok(cast(&limited(&texts, to.limit), &to.kind)?)
 }
 

@@ -33,7 +33,9 @@ fn fields() -> [Arc<Field>; 2] {
 /// Replaces calls that ask for the time; tells whether there was one.
 pub(super) fn replace(expr: &Expr, schema: &DFSchema) -> Result<(Expr, bool)> {
     let replaced = expr.clone().transform(|node| {
-        let Some((column, steps)) = hidden(&node, schema)? else { return Ok(Transformed::no(node)) };
+        let Some((column, steps)) = hidden(&node, schema)? else {
+            return Ok(Transformed::no(node));
+        };
         let column = Expr::Column(Column::from_name(column));
         let cast = |expr, kind| Expr::Cast(Cast::new(Box::new(expr), kind));
         Ok(Transformed::yes(steps.into_iter().fold(column, cast)))

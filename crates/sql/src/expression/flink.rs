@@ -3,11 +3,11 @@
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
-use thalweg_types::{Error, Result};
+use thalweg_types::Result;
 
 use crate::casting;
 use crate::meaning::casts_to_text;
-use crate::text::plan_error;
+use crate::text::{RELATIONAL, plan_error, to_come};
 
 /// Refuses what cannot be computed from one row.
 pub(super) fn check(expr: &Expr) -> Result<()> {
@@ -16,8 +16,7 @@ pub(super) fn check(expr: &Expr) -> Result<()> {
     };
     match expr.exists(is_query).map_err(plan_error)? {
         false => Ok(()),
-        true => Err(Error::invalid("a sub-query outside FROM is not supported yet")
-            .remedy("name the values, or wait for joins, which are on the roadmap")),
+        true => Err(to_come(RELATIONAL, "a sub-query outside FROM is", "name the values")),
     }
 }
 
@@ -30,23 +29,33 @@ pub(super) fn casts(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 /// Returns the text of an expression with its constants as a user writes them.
 pub(super) fn text(expr: &Expr) -> String {
     let replaced = expr.clone().transform(|node| {
-        // A cast that was replaced has the name of what it casts; the query may give it another one.
-        let value = match &node {
-            Expr::Alias(alias) => alias.expr.as_ref(),
-            node => node,
+        let (cast, alias) = match &node {
+            Expr::Alias(alias) => (alias.expr.as_ref(), Some(alias.name.as_str())),
+            node => (node, None),
         };
-        if let Some((name, value, kind)) = casting::parts(value) {
-            return Ok(Transformed::yes(plain(format!("{name}({} AS {kind})", text(value)))));
+        if let Some((name, value, kind)) = casting::parts(cast) {
+            let mut cast = format!("{name}({} AS {kind})", text(value));
+            // A cast that took the place of another keeps its name, which is that of the value.
+            if let Some(alias) = alias.filter(|alias| !named_like(value, alias)) {
+                cast.push_str(&format!(" AS {alias}"));
+            }
+            return Ok(Transformed::yes(plain(cast)));
         }
         Ok(match &node {
             // A name is printed as it is, and nothing but the text is used.
-            Expr::Literal(value, _) => {
-                Transformed::yes(plain(constant(value)))
-            }
+            Expr::Literal(value, _) => Transformed::yes(plain(constant(value))),
             _ => Transformed::no(node),
         })
     });
     replaced.map_or_else(|_| expr.to_string(), |replaced| replaced.data.to_string())
+}
+
+/// Has a value this name in a result?
+fn named_like(value: &Expr, name: &str) -> bool {
+    match value {
+        Expr::Column(column) => column.name == name,
+        value => value.schema_name().to_string() == name,
+    }
 }
 
 /// Returns what is printed as it stands here.

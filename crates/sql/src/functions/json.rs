@@ -303,7 +303,8 @@ pub(crate) fn json_values(column: &ArrayRef, is_json: bool) -> Result<Vec<Value>
     for value in values.iter_mut().filter(|_| is_json) {
         if let Value::String(text) = value {
             let read = serde_json::from_str(text);
-            *value = read.map_err(|error| wrap(Error::data(format!("this is no JSON: {error}"))))?;
+            *value =
+                read.map_err(|error| wrap(Error::data(format!("this is no JSON: {error}"))))?;
         }
     }
     Ok(values)

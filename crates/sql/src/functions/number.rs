@@ -8,8 +8,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array,
 };
-use datafusion::arrow::compute::{binary, cast};
 use datafusion::arrow::compute::kernels::numeric::rem;
+use datafusion::arrow::compute::{binary, cast};
 use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float64Type, Int64Type,
 };
@@ -52,7 +52,9 @@ pub(super) fn all() -> Vec<Function> {
             .named("sqrt", |_, _| DataType::Float64)
             .body(|columns| {
                 let numbers = cast(&columns[0], &DataType::Float64)?;
-                Ok(Arc::new(numbers.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::sqrt)))
+                Ok(Arc::new(
+                    numbers.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::sqrt),
+                ))
             }),
         Function::new("POWER(number, exponent)", &[Kind::Number, Kind::Number])
             .named("power", |_, _| DataType::Float64)

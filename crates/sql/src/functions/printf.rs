@@ -161,7 +161,9 @@ fn converted(value: &Value, place: &Place) -> Option<String> {
         ('b', value) => cut((!matches!(value, Value::Null)).to_string(), place),
         ('s', value) => cut(plain(value), place),
         (_, Value::Null) => "null".to_owned(),
-        ('d', Value::Whole(number)) => signed(number.unsigned_abs().to_string(), *number < 0, place),
+        ('d', Value::Whole(number)) => {
+            signed(number.unsigned_abs().to_string(), *number < 0, place)
+        }
         ('x', Value::Whole(number)) => format!("{number:x}"),
         ('o', Value::Whole(number)) => format!("{number:o}"),
         ('f', Value::Floating(number)) if number.is_finite() => {
@@ -242,7 +244,8 @@ fn signed(digits: String, is_negative: bool, place: &Place) -> String {
         false => ("", ""),
     };
     let used = sign.len() + end.len() + digits.len();
-    let zeros = if place.has('0') { place.width.min(PADDED_MAX as usize).saturating_sub(used) } else { 0 };
+    let zeros =
+        if place.has('0') { place.width.min(PADDED_MAX as usize).saturating_sub(used) } else { 0 };
     format!("{sign}{}{digits}{end}", "0".repeat(zeros))
 }
 

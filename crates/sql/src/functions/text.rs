@@ -45,13 +45,14 @@ pub(super) fn all() -> Vec<Function> {
         Function::new("CHR(number)", &[Kind::Whole])
             .named("chr", |_, _| DataType::Utf8View)
             .body(chr),
-        Function::new("ASCII(text)", &[Kind::Text])
-            .named("ascii", |_, _| DataType::Int32)
-            .body(|columns| {
-                let first = |text: &str| text.bytes().next().map_or(0, |byte| i32::from(byte as i8));
+        Function::new("ASCII(text)", &[Kind::Text]).named("ascii", |_, _| DataType::Int32).body(
+            |columns| {
+                let first =
+                    |text: &str| text.bytes().next().map_or(0, |byte| i32::from(byte as i8));
                 let codes = columns[0].as_string_view().iter().map(|text| text.map(first));
                 Ok(Arc::new(codes.collect::<Int32Array>()))
-            }),
+            },
+        ),
         overlay_function(),
         Function::new("ELT(index, text[, …])", &[Kind::Whole, Kind::Text])
             .repeated()

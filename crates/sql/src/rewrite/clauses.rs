@@ -31,7 +31,9 @@ pub(super) fn rewrite(
         let is_first = matches!(tokens.get(at - 1)?.token, Token::LParen | Token::Comma);
         let call = at.checked_sub(2).and_then(|call| tokens.get(call));
         let is_key = match call.is_some_and(|call| is_word(call, "JSON_OBJECTAGG")) {
-            true => !matches!(next?.token, Token::Comma | Token::RParen) && !is_word(next?, "VALUE"),
+            true => {
+                !matches!(next?.token, Token::Comma | Token::RParen) && !is_word(next?, "VALUE")
+            }
             false => is_text && is_word(tokens.get(at + 2)?, "VALUE"),
         };
         return (is_key && is_first).then_some(at + 1);
