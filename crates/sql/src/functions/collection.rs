@@ -7,8 +7,8 @@ use datafusion::arrow::array::{
     UInt32Array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
-use datafusion::arrow::compute::{concat, take};
-use datafusion::arrow::datatypes::{DataType, Field, Fields};
+use datafusion::arrow::compute::{cast, concat, take};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 use regex::Regex;
@@ -61,12 +61,16 @@ fn element(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(take(lists.values(), &UInt32Array::from(places), None)?)
 }
 
-/// Returns the types of a map's keys and values.
+/// Returns the types of a map's keys and values; there is one type of texts.
 fn sides(kind: &DataType) -> Option<(DataType, DataType)> {
     let DataType::Map(entries, _) = kind else { return None };
     let DataType::Struct(sides) = entries.data_type() else { return None };
     let [key, value] = &sides[..] else { return None };
-    Some((key.data_type().clone(), value.data_type().clone()))
+    let kind = |side: &FieldRef| match side.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        other => other.clone(),
+    };
+    Some((kind(key), kind(value)))
 }
 
 /// The entries of all maps; of two with one key, the later one stays.
@@ -77,17 +81,19 @@ fn map_union(columns: &[ArrayRef]) -> Result<ArrayRef> {
         return Err(wrap(error.remedy("CAST them to one")));
     }
     let Some((key, value)) = kinds else { return Ok(columns[0].clone()) };
-    let DataType::Map(entries, _) = types::map(key.clone(), value, true) else {
+    let DataType::Map(entries, _) = types::map(key.clone(), value.clone(), true) else {
         return Err(wrap(Error::internal("a map that is none")));
     };
     let DataType::Struct(fields) = entries.data_type() else {
         return Err(wrap(Error::internal("a map without entries")));
     };
     let maps: Vec<&MapArray> = columns.iter().map(|column| column.as_map()).collect();
-    let all = |side: fn(&MapArray) -> &ArrayRef| {
-        concat(&maps.iter().map(|map| side(map).as_ref()).collect::<Vec<_>>())
+    let all = |side: fn(&MapArray) -> &ArrayRef, kind: &DataType| -> Result<ArrayRef> {
+        let sides = maps.iter().map(|map| Ok(cast(side(map), kind)?));
+        let sides = sides.collect::<Result<Vec<_>>>()?;
+        Ok(concat(&sides.iter().map(AsRef::as_ref).collect::<Vec<_>>())?)
     };
-    let (keys, values) = (all(MapArray::keys)?, all(MapArray::values)?);
+    let (keys, values) = (all(MapArray::keys, &key)?, all(MapArray::values, &value)?);
     let (places, lengths) = united(&maps, &keys)?;
     let sides = [keys, values].map(|side| take(&side, &places, None));
     let sides = sides.into_iter().collect::<std::result::Result<Vec<_>, _>>()?;
