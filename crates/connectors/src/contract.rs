@@ -39,12 +39,7 @@ impl Case {
     ) -> Case {
         let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let name = ("connector".to_owned(), connector.name().to_owned());
-        let spec = TableSpec {
-            name: "t".to_owned(),
-            schema,
-            primary_key: Vec::new(),
-            options: Options(options.chain([name]).collect()),
-        };
+        let spec = TableSpec::new("t", schema, Options(options.chain([name]).collect()));
         connector.validate(&spec).unwrap();
         Case { connector: Arc::new(connector), spec }
     }

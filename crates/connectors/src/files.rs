@@ -6,8 +6,12 @@
 
 mod store;
 
+mod partition;
+
 mod input;
 mod listing;
+
+mod constant;
 
 mod growth;
 
@@ -22,16 +26,18 @@ mod source;
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::Source;
 use thalweg_types::Result;
 
-use self::store::Store;
+use self::listing::Listing;
+use self::partition::Partitions;
 use crate::formats;
 use crate::formats::file::Format;
 
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 12] = [
     "connector",
     "path",
     "format",
@@ -42,6 +48,8 @@ const OPTIONS: [&str; 10] = [
     "sink.rolling-policy.rollover-interval",
     "sink.rolling-policy.checkpoint-interval",
     formats::file::PARQUET_COMPRESSION,
+    listing::PATTERN,
+    partition::DEFAULT_NAME,
 ];
 
 /// The connector.
@@ -53,23 +61,30 @@ impl Connector for Filesystem {
         "filesystem"
     }
 
+    fn metadata(&self) -> Vec<(&'static str, DataType)> {
+        constant::metadata()
+    }
+
+    fn has_partitions(&self) -> bool {
+        true
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let options = &table.options;
         options.only(&[&OPTIONS[..], &formats::csv::OPTIONS].concat())?;
-        Store::of(options.required("path")?)?;
-        options.duration("source.monitor-interval")?;
         options.duration("sink.rolling-policy.rollover-interval")?;
         options.bytes("sink.rolling-policy.file-size")?;
         options.bytes("scan.range-size")?;
-        listing::Order::of(options)?;
         options.duration("sink.rolling-policy.checkpoint-interval")?;
-        let written = Format::of(options, &table.schema).map(|_| ());
+        Listing::of(table)?;
+        let schema = in_files(table)?;
+        let written = Format::of(options, &schema).map(|_| ());
         if formats::of(options)? == "parquet" {
             return written;
         }
         // A format that can neither be read nor written is wrong whatever the table is used for.
-        let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
-        let read = formats::decoder(options, &table.schema, &columns).map(|_| ());
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let read = formats::decoder(options, &schema, &columns).map(|_| ());
         if written.is_ok() { Ok(()) } else { read }
     }
 
@@ -83,6 +98,12 @@ impl Connector for Filesystem {
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(sink::FileSink::new(table)?))
     }
+}
+
+/// Returns the columns of a table that stand in its files.
+fn in_files(table: &TableSpec) -> Result<SchemaRef> {
+    let columns = Partitions::of(table)?.in_files(&table.schema);
+    Ok(Arc::new(table.schema.project(&columns)?))
 }
 
 #[cfg(test)]

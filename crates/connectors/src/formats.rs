@@ -21,11 +21,13 @@ mod parquet;
 
 pub mod file;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::Buffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use thalweg_plan::connector::{Options, nearest};
 use thalweg_types::{Change, Error, Result};
+
+use self::column::Column;
 
 /// A record of a block that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,20 @@ pub trait FileEncoder: Send {
     /// # Errors
     /// As `write`.
     fn cut(&mut self) -> Result<Vec<u8>>;
+}
+
+/// Returns a value that is written as a field of CSV is, in an array of its own; NULL for `None`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn value(field: &Field, text: Option<&str>) -> Result<ArrayRef, String> {
+    let mut column = Column::new(field).map_err(|error| error.message().to_owned())?;
+    match text {
+        Some(text) => column.push_field(text)?,
+        None if field.is_nullable() => column.push_null(),
+        None => return Err("NULL in a NOT NULL column".to_owned()),
+    }
+    Ok(column.finish())
 }
 
 /// Formats that can be read line by line.

@@ -72,11 +72,13 @@ fn describe(plan: &Plan, node: &Node) -> String {
                 BadRecords::Skip => ", bad records skipped",
                 BadRecords::Divert => ", bad records diverted",
             };
+            let more = source.source.explain().map(|more| format!(", {more}"));
             format!(
-                "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}",
+                "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}{}",
                 source.table,
                 source.source.connector(),
                 columns.join(", "),
+                more.unwrap_or_default(),
                 watermark.unwrap_or_default()
             )
         }

@@ -19,6 +19,8 @@ use thalweg_types::{Error, Result};
 pub(crate) enum Column {
     /// Comes from outside.
     Physical(Field),
+    /// Says where a row comes from, cast to this type.
+    Metadata { field: Field, key: String, is_virtual: bool },
     /// Is computed from the others; its type is known once it was planned.
     Computed { field: Field, tokens: Vec<TokenWithSpan> },
 }
@@ -26,7 +28,9 @@ pub(crate) enum Column {
 impl Column {
     pub(crate) fn field(&self) -> &Field {
         match self {
-            Column::Physical(field) | Column::Computed { field, .. } => field,
+            Column::Physical(field)
+            | Column::Metadata { field, .. }
+            | Column::Computed { field, .. } => field,
         }
     }
 }
@@ -113,7 +117,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Returns all columns, physical and computed, as queries see them.
+    /// Returns all columns, physical, computed and metadata, as queries see them.
     pub(crate) fn schema(&self) -> SchemaRef {
         let fields: Vec<Field> = self.columns.iter().map(|column| column.field().clone()).collect();
         Arc::new(Schema::new(fields))

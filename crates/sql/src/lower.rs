@@ -7,6 +7,9 @@
 mod aggregate;
 mod order;
 mod rejected;
+
+mod prune;
+
 mod scan;
 mod values;
 mod window_top;
@@ -28,6 +31,7 @@ use thalweg_plan::sink::{Accepts, Sink};
 use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_types::{Error, NodeId, Result};
 
+use self::prune::Kept;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::session::Session;
@@ -89,8 +93,10 @@ pub(crate) struct Lowering<'a> {
     pub(crate) builder: PlanBuilder,
     pub(crate) session: &'a Session,
     pub(crate) registry: &'a Registry,
-    /// Physical columns of each table that the whole script needs.
+    /// Columns of each table's source that the whole script needs.
     needed: BTreeMap<String, BTreeSet<usize>>,
+    /// What of each table's partitions the whole script needs.
+    kept: Kept,
     sources: BTreeMap<String, Stream>,
     /// Name of the statement, for errors at run time.
     statement: String,
@@ -113,13 +119,24 @@ impl<'a> Lowering<'a> {
         registry: &'a Registry,
         plans: &[&LogicalPlan],
     ) -> Result<Lowering<'a>> {
-        let mut needed = BTreeMap::new();
+        let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
         for plan in plans {
             scan::collect_needed(session, plan, &mut needed)?;
+            prune::collect(plan, &mut kept)?;
         }
         let (builder, sources, rejected) = (PlanBuilder::new(), BTreeMap::new(), BTreeMap::new());
         let (statement, to_come) = (String::new(), plans.len());
-        Ok(Lowering { builder, session, registry, needed, sources, statement, rejected, to_come })
+        Ok(Lowering {
+            builder,
+            session,
+            registry,
+            needed,
+            kept,
+            sources,
+            statement,
+            rejected,
+            to_come,
+        })
     }
 
     /// Adds a statement: its query, and the sink behind it.

@@ -134,7 +134,7 @@ impl Work<'_> {
                 Ok(())
             }
             Kind::Explain(statements) => self.explain(statements),
-            kind @ (Kind::Insert { .. } | Kind::Query(_)) => {
+            kind @ (Kind::Insert(_) | Kind::Query(_)) => {
                 let job = self.job(kind, first, &self.jobs)?;
                 self.jobs.push(job);
                 Ok(())
@@ -145,12 +145,18 @@ impl Work<'_> {
     /// Plans a statement that runs beside `others`.
     fn job(&self, kind: Kind, first: TokenWithSpan, others: &[Job]) -> Result<Job> {
         match kind {
-            Kind::Insert { table, columns, query } => {
-                let target = self.target(&table)?;
-                let plan = queries::query(&self.session, &query)?;
-                let plan = insert::fit(plan, &target, &columns);
+            Kind::Insert(insert) => {
+                let target = self.target(&insert.table)?;
+                let plan = queries::query(&self.session, &insert.query)?;
+                let plan = insert::fit(plan, &target, &insert, &self.session);
+                let table = insert.table;
                 let plan = plan.map_err(|error| located(error, &table.at))?;
                 let connector = self.planner.registry.get(target.connector()?)?;
+                if !target.spec.partitions.is_empty() && !connector.has_partitions() {
+                    let connector = connector.name();
+                    let message = format!("connector '{connector}' writes no partitions");
+                    return Err(text::at(&table.at, message).remedy("leave out PARTITIONED BY"));
+                }
                 let sink = connector.sink(&target.spec)?;
                 let name = name_of(&table.text, others);
                 let target = Target { name: table.text, sink };

@@ -115,14 +115,14 @@ impl Place {
         }
     }
 
-    /// Begins a part.
+    /// Begins a part, in a folder within: nothing, or a path that ends with `/`.
     ///
     /// # Errors
     /// `Failed` if the place cannot be written.
-    pub(super) fn open(&self, name: &str) -> Result<Box<dyn OpenPart>> {
+    pub(super) fn open(&self, folder: &str, name: &str) -> Result<Box<dyn OpenPart>> {
         match self {
-            Place::Disk(folder) => folder.open(name),
-            Place::Bucket(prefix) => Ok(prefix.open(name)),
+            Place::Disk(place) => place.open(folder, name),
+            Place::Bucket(prefix) => Ok(prefix.open(&format!("{folder}{name}"))),
         }
     }
 

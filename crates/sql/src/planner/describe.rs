@@ -20,8 +20,13 @@ fn of_table(table: &Table) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for column in &table.columns {
         let mut line = of_field(column.field());
-        if let Column::Computed { tokens, .. } = column {
-            line.push_str(&format!(" AS {}", written(tokens)));
+        match column {
+            Column::Physical(_) => {}
+            Column::Metadata { key, is_virtual, .. } => {
+                let is_virtual = if *is_virtual { " VIRTUAL" } else { "" };
+                line.push_str(&format!(" METADATA FROM '{key}'{is_virtual}"));
+            }
+            Column::Computed { tokens, .. } => line.push_str(&format!(" AS {}", written(tokens))),
         }
         lines.push(line);
     }
@@ -31,6 +36,9 @@ fn of_table(table: &Table) -> Vec<String> {
     }
     if !table.spec.primary_key.is_empty() {
         lines.push(format!("PRIMARY KEY ({}) NOT ENFORCED", table.spec.primary_key.join(", ")));
+    }
+    if !table.spec.partitions.is_empty() {
+        lines.push(format!("PARTITIONED BY ({})", table.spec.partitions.join(", ")));
     }
     lines
 }

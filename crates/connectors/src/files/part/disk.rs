@@ -39,14 +39,32 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Makes a folder and those above it, so that a crash does not take them away again.
+fn make(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(folder);
+    make(above)?;
+    match fs::create_dir(folder) {
+        // Another writer may have been first.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
+            Err(failed("make", folder, error))
+        }
+        _ => sync_folder(above),
+    }
+}
+
 impl Folder {
     pub(super) fn prepare(&self) -> Result<()> {
-        fs::create_dir_all(&self.0).map_err(|error| failed("make", &self.0, error))
+        make(&self.0)
     }
 
-    pub(super) fn open(&self, name: &str) -> Result<Box<dyn OpenPart>> {
-        let staged = self.0.join(format!(".{name}.inprogress"));
-        let target = self.0.join(name);
+    pub(super) fn open(&self, inside: &str, name: &str) -> Result<Box<dyn OpenPart>> {
+        let folder = if inside.is_empty() { self.0.clone() } else { self.0.join(inside) };
+        make(&folder)?;
+        let staged = folder.join(format!(".{name}.inprogress"));
+        let target = folder.join(name);
         let file = File::create(&staged).map_err(|error| failed("create", &staged, error))?;
         let part = Saved { staged, target, bytes: 0, end: End::default() };
         Ok(Box::new(Open { file, part, is_synced: false }))
