@@ -49,6 +49,8 @@ pub struct Begin {
     pub job: JobId,
     /// Which life of it.
     pub attempt: AttemptId,
+    /// What all lives that share a state have in common.
+    pub lineage: String,
     /// Epoch, clock, watermarks and holds to go on from.
     pub start: Start,
     /// Restored state, by local worker.
@@ -361,6 +363,7 @@ fn context(begin: &Begin, operator: &str, worker: usize) -> WriterContext {
         attempt: begin.attempt,
         worker: WorkerId(worker),
         workers: begin.groups.workers,
+        lineage: begin.lineage.clone(),
         restored: own.cloned().map(WriterState).collect(),
     }
 }

@@ -59,6 +59,8 @@ pub struct WriterContext {
     pub worker: WorkerId,
     /// Number of workers.
     pub workers: usize,
+    /// What all attempts that share a state have in common, and no others; fit for a file's name.
+    pub lineage: String,
     /// What writers of the last attempt left for this one: truncate to it, go on or roll.
     pub restored: Vec<WriterState>,
 }
@@ -100,6 +102,15 @@ pub trait Committer: Send + Sync {
     /// # Errors
     /// `State` if neither is there; `Retry` if the store did not answer.
     async fn commit(&self, committable: &Committable) -> Result<()>;
+
+    /// Removes what earlier attempts of this lineage staged, save what is `kept` for the writers of
+    /// the next one, of all sinks. It is called before there are any, and when nothing waits to be committed.
+    ///
+    /// # Errors
+    /// `Failed` if it cannot be removed.
+    async fn clean(&self, _lineage: &str, _kept: &[WriterState]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A table that can be written.

@@ -22,6 +22,7 @@ fn writer(
         attempt: AttemptId(attempt),
         worker: WorkerId(worker),
         workers: 2,
+        lineage: "1ab".to_owned(),
         restored,
     };
     block(sink.writer(context)).unwrap()

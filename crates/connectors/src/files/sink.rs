@@ -146,12 +146,12 @@ impl FileWriter {
     async fn open(&mut self, folder: &str) -> Result<&mut Open> {
         if !self.open.contains_key(folder) {
             self.make_room().await?;
-            let WriterContext { job, attempt, worker, .. } = &self.context;
+            let WriterContext { job, attempt, worker, lineage, .. } = &self.context;
             let extension = self.sink.format.extension();
             let name = format!("part-{job}-{attempt}-{worker}-{}.{extension}", self.next);
             self.next += 1;
             let encoder = self.sink.format.encoder()?;
-            let part = self.sink.place.open(folder, &name)?;
+            let part = self.sink.place.open((folder, &name), lineage)?;
             let now = Instant::now();
             let open = Open { part, encoder, since: now, used: now };
             self.open.insert(folder.to_owned(), open);
