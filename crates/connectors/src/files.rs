@@ -27,17 +27,17 @@ mod source;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use thalweg_plan::connector::{Connector, TableSpec};
+use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::Source;
-use thalweg_types::Result;
+use thalweg_types::{Error, Result};
 
 use self::listing::Listing;
 use self::partition::Partitions;
 use crate::formats;
 use crate::formats::file::Format;
 
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 15] = [
     "connector",
     "path",
     "format",
@@ -47,9 +47,21 @@ const OPTIONS: [&str; 12] = [
     "sink.rolling-policy.file-size",
     "sink.rolling-policy.rollover-interval",
     "sink.rolling-policy.checkpoint-interval",
-    formats::file::PARQUET_COMPRESSION,
+    "sink.rolling-policy.check-interval",
+    sink::INACTIVITY,
+    "source.report-statistics",
+    AUTO_COMPACTION,
     listing::PATTERN,
     partition::DEFAULT_NAME,
+];
+
+/// Merges small files in Flink.
+const AUTO_COMPACTION: &str = "auto-compaction";
+/// Beginnings of options that are Flink's, and why they are not obeyed.
+const REFUSED: [(&str, &str); 3] = [
+    ("sink.partition-commit.", "rows of a partition are seen as soon as a checkpoint covers them"),
+    ("partition.time-extractor.", "partitions are not committed by their time"),
+    ("compaction.", "files are not merged"),
 ];
 
 /// The connector.
@@ -71,8 +83,12 @@ impl Connector for Filesystem {
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let options = &table.options;
-        options.only(&[&OPTIONS[..], &formats::csv::OPTIONS].concat())?;
+        refuse(options)?;
+        formats::check_options(options, &OPTIONS)?;
         options.duration("sink.rolling-policy.rollover-interval")?;
+        // Parts are looked at whenever a checkpoint is made.
+        options.duration("sink.rolling-policy.check-interval")?;
+        options.duration(sink::INACTIVITY)?;
         options.bytes("sink.rolling-policy.file-size")?;
         options.bytes("scan.range-size")?;
         options.duration("sink.rolling-policy.checkpoint-interval")?;
@@ -97,6 +113,31 @@ impl Connector for Filesystem {
 
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(sink::FileSink::new(table)?))
+    }
+}
+
+/// Refuses what Flink has and is not here.
+fn refuse(options: &Options) -> Result<()> {
+    for (key, value) in &options.0 {
+        if let Some((_, why)) = REFUSED.iter().find(|(prefix, _)| key.starts_with(prefix)) {
+            return Err(Error::invalid(format!("option '{key}' is not supported: {why}"))
+                .remedy("leave it out"));
+        }
+        if key == "source.report-statistics" && !matches!(value.as_str(), "NONE" | "ALL") {
+            return Err(Error::invalid(format!(
+                "option '{key}' is neither NONE nor ALL: '{value}'"
+            )));
+        }
+    }
+    match options.flag(AUTO_COMPACTION)? {
+        Some(true) => {
+            let message =
+                format!("option '{AUTO_COMPACTION}' is not supported: files are not merged");
+            Err(Error::invalid(message).remedy(
+                "make larger files by 'sink.rolling-policy.file-size' and '….rollover-interval'",
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

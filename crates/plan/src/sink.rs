@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use thalweg_types::{AttemptId, Change, Epoch, JobId, Result, WorkerId};
+use thalweg_types::{AttemptId, Change, Epoch, JobId, NodeId, Result, WorkerId};
 
 /// What a sink promises about rows across a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct WriterContext {
     pub job: JobId,
     /// Which life of the job.
     pub attempt: AttemptId,
+    /// Which sink of the job: two may write one table.
+    pub node: NodeId,
     /// Which worker.
     pub worker: WorkerId,
     /// Number of workers.

@@ -211,6 +211,11 @@ impl Work<'_> {
             let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
             self.script.notices.push(notice);
         }
+        for key in &table.engine.parallelism {
+            let notice =
+                format!("'{key}' has no meaning here: every worker of a job reads and writes");
+            add_once(&mut self.script.notices, notice);
+        }
         self.session.add_table(table).map_err(|error| located(error, &at))
     }
 

@@ -5,7 +5,7 @@ use arrow::compute::take_record_batch;
 use thalweg_plan::sink::{
     Committable, Delivery, Prepared, Sink, SinkWriter, WriterContext, WriterState,
 };
-use thalweg_types::{AttemptId, Change, Epoch, ErrorKind, JobId, WorkerId};
+use thalweg_types::{AttemptId, Change, Epoch, ErrorKind, JobId, NodeId, WorkerId};
 
 use super::*;
 use crate::blackhole::Blackhole;
@@ -20,6 +20,7 @@ fn writer(
     let context = WriterContext {
         job: JobId("job".to_owned()),
         attempt: AttemptId(attempt),
+        node: NodeId(0),
         worker: WorkerId(worker),
         workers: 2,
         lineage: "1ab".to_owned(),

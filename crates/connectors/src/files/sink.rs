@@ -146,9 +146,9 @@ impl FileWriter {
     async fn open(&mut self, folder: &str) -> Result<&mut Open> {
         if !self.open.contains_key(folder) {
             self.make_room().await?;
-            let WriterContext { job, attempt, worker, lineage, .. } = &self.context;
+            let WriterContext { job, attempt, node, worker, lineage, .. } = &self.context;
             let extension = self.sink.format.extension();
-            let name = format!("part-{job}-{attempt}-{worker}-{}.{extension}", self.next);
+            let name = format!("part-{job}-{attempt}-{node}-{worker}-{}.{extension}", self.next);
             self.next += 1;
             let encoder = self.sink.format.encoder()?;
             let part = self.sink.place.open((folder, &name), lineage)?;

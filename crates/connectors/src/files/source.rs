@@ -79,7 +79,7 @@ impl FileSource {
         let schema = super::in_files(table)?;
         let (constants, columns) = Constants::of(table, columns)?;
         formats::decoder(options, &schema, &columns)?;
-        let range_bytes = match formats::is_multi_line(formats::of(options)?) {
+        let range_bytes = match formats::is_multi_line(options)? {
             true => u64::MAX,
             false => options.bytes("scan.range-size")?.unwrap_or(RANGE_BYTES).max(1),
         };

@@ -31,7 +31,7 @@ fn values_are_printed_as_their_format_has_them() {
     let json = "{\"name\":\"a \\\"b\\\",\\n\",\"price\":1.30,\"ratio\":0.1,\
                 \"at\":\"2020-04-15 08:05:00.000\"}\n\
                 {\"name\":\"\",\"price\":null,\"ratio\":\"NaN\",\"at\":null}\n";
-    assert_eq!(encoded(Encoder::Json), json);
+    assert_eq!(encoded(Encoder::Json(JsonDialect::default())), json);
     let csv = "\"a \"\"b\"\",\n\",1.30,0.1,2020-04-15 08:05:00.000\n\"\",,NaN,\n";
     assert_eq!(encoded(Encoder::Csv(Dialect::default())), csv);
 }
@@ -39,7 +39,7 @@ fn values_are_printed_as_their_format_has_them() {
 /// Would fail if a retraction looked like an insert.
 #[test]
 fn debezium_tells_inserts_from_deletes() {
-    let text = encoded(Encoder::Debezium);
+    let text = encoded(Encoder::Debezium(JsonDialect::default()));
     let lines: Vec<&str> = text.lines().collect();
     assert!(
         lines[0].starts_with("{\"before\":{") && lines[0].ends_with("\"after\":null,\"op\":\"d\"}")

@@ -22,7 +22,8 @@ fn schema() -> SchemaRef {
 
 fn text(rows: RecordBatch) -> String {
     let mut text = String::new();
-    crate::formats::encode::Encoder::Json.encode(&Change::append(rows), &mut text);
+    crate::formats::encode::Encoder::Json(JsonDialect::default())
+        .encode(&Change::append(rows), &mut text);
     text
 }
 
@@ -33,7 +34,8 @@ const GOOD: &str = r#"{"id": 1, "name": "a\"b", "at": "2020-04-15 08:05:00.5", "
 /// Would fail if a value were lost, changed or put into another row.
 #[test]
 fn objects_become_rows() {
-    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
+    let mut decoder =
+        JsonDecoder::new(JsonDialect::default(), &schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
     let decoded = decoder.decode(&Buffer::from(GOOD.as_bytes())).unwrap();
     assert_eq!(decoded.bad, []);
     let expected = r#"{"id":1,"name":"a\"b","at":"2020-04-15 08:05:00.500","price":0.30,"in":null,"list":null}
@@ -59,7 +61,8 @@ fn a_bad_record_stands_alone() {
     let expected = ["`id`", "`id`", "`id`", "`x`", "`list`", "`at`", "JSON", "JSON", "JSON"];
     for (record, expected) in bad.iter().zip(expected) {
         let input = format!("{{\"id\": 1}}\n{record}\n{{\"id\": 2, \"list\": [7]}}\n");
-        let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
+        let mut decoder =
+            JsonDecoder::new(JsonDialect::default(), &schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
         let decoded = decoder.decode(&Buffer::from(input.as_bytes())).unwrap();
         assert_eq!((decoded.rows.num_rows(), decoded.bad.len()), (2, 1), "{record}");
         assert_eq!(decoded.bad[0].offset, 10);
@@ -88,7 +91,7 @@ fn times_and_maps_are_read_and_written() {
 {"m": {}, "at": "23:59:59.123"}
 {"m": null}
 "#;
-    let mut decoder = JsonDecoder::new(&schema, &[0, 1]).unwrap();
+    let mut decoder = JsonDecoder::new(JsonDialect::default(), &schema, &[0, 1]).unwrap();
     let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
     let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
     let expected = [
@@ -122,7 +125,7 @@ fn not_null_holds_within_values_too() {
 {"r":{"a":1},"l":[1],"m":{"x":null}}
 "#;
     let lines = format!("{bad}{good}");
-    let mut decoder = JsonDecoder::new(&schema, &[0, 1, 2]).unwrap();
+    let mut decoder = JsonDecoder::new(JsonDialect::default(), &schema, &[0, 1, 2]).unwrap();
     let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
     let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
     let expected = [

@@ -6,7 +6,7 @@ use super::*;
 fn decode(text: &[u8]) -> (Vec<String>, usize) {
     let field = Field::new("line", DataType::Utf8View, true);
     let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
-    let mut decoder = RawDecoder::new(&schema, &[0]).unwrap();
+    let mut decoder = RawDecoder::new(&Options::default(), &schema, &[0]).unwrap();
     let decoded = decoder.decode(&Buffer::from(text)).unwrap();
     let rows = decoded.rows.column(0).as_string_view().iter();
     (rows.map(|row| row.unwrap().to_owned()).collect(), decoded.bad.len())
