@@ -44,8 +44,15 @@ impl Case {
         Case { connector: Arc::new(connector), spec }
     }
 
+    /// Returns the same table, cut into partitions by two columns.
+    fn partitioned(mut self) -> Case {
+        self.spec.partitions = vec!["day".to_owned(), "flag".to_owned()];
+        self.connector.validate(&self.spec).unwrap();
+        self
+    }
+
     fn name(&self) -> String {
-        format!("{:?}", self.spec.options.0)
+        format!("{:?} {:?}", self.spec.partitions, self.spec.options.0)
     }
 
     fn all_columns(&self) -> Vec<usize> {
