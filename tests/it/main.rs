@@ -11,6 +11,7 @@ mod full_disk;
 mod generators;
 mod object_store;
 mod oracle;
+mod partitions;
 mod processes;
 mod sql;
 mod support;

@@ -46,7 +46,8 @@ fn spec(create: &CreateTable, registry: &Registry) -> Result<TableSpec> {
         Declared::Metadata(..) | Declared::Computed(..) => None,
     });
     let schema = Arc::new(Schema::new(physical.collect::<Vec<_>>()));
-    if schema.fields().len() == create.partitions.len() {
+    let is_partition = |column: &str| create.partitions.iter().any(|name| name.text == column);
+    if schema.fields().iter().all(|field| is_partition(field.name())) {
         let what = match schema.fields().is_empty() {
             true => "no physical columns",
             false => "no columns but those of its partitions",
@@ -95,7 +96,7 @@ fn given(
             false => format!("known keys: {}", names.join(", ")),
         }));
     };
-    if !can_cast_types(kind, field.data_type()) {
+    if field.data_type().is_nested() || !can_cast_types(kind, field.data_type()) {
         let (declared, given) = (types::name(field.data_type()), types::name(kind));
         let message = format!("metadata '{}' is {given}, which is no {declared}", key.text);
         return Err(text::at(&name.at, message).remedy(format!("declare it {given}")));
