@@ -39,14 +39,14 @@ fn script(rate: Option<u64>) -> String {
          CREATE TABLE sums (s TIMESTAMP(3), e TIMESTAMP(3), `user` STRING, n BIGINT, total BIGINT)
          WITH ('connector' = 'filesystem', 'path' = 'sums', 'format' = 'json',
                'sink.rolling-policy.file-size' = '1kb');
-         CREATE TABLE copies (id BIGINT, tens BIGINT, doubled BIGINT) PARTITIONED BY (tens)
+         CREATE TABLE copies (id BIGINT, hundreds BIGINT, doubled BIGINT) PARTITIONED BY (hundreds)
          WITH ('connector' = 'filesystem', 'path' = 'copies', 'format' = 'csv',
                'sink.rolling-policy.file-size' = '20kb');
          EXECUTE STATEMENT SET BEGIN
          INSERT INTO sums SELECT window_start, window_end, `user`, COUNT(*), SUM(v)
             FROM TABLE(HOP(TABLE events, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '15' SECOND))
             GROUP BY window_start, window_end, `user`;
-         INSERT INTO copies SELECT id, v / 10, v * 2 FROM events WHERE v < 700;
+         INSERT INTO copies SELECT id, v / 100, v * 2 FROM events WHERE v < 700;
          END;"
     )
 }
