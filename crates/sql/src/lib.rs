@@ -12,6 +12,8 @@ mod tokens;
 
 mod types;
 
+pub mod write;
+
 mod rewrite;
 
 mod catalog;
@@ -36,8 +38,6 @@ mod lower;
 mod statement;
 
 pub mod planner;
-
-pub mod write;
 
 #[cfg(test)]
 mod test_support;

@@ -35,7 +35,7 @@ use self::prune::Kept;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::session::Session;
-use crate::text::plan_error;
+use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
 use crate::windowing::{AssignWindow, ExpandWindows};
@@ -374,8 +374,8 @@ impl<'a> Lowering<'a> {
 
     fn unnest(&mut self, unnest: &UnnestPlan) -> Result<Stream> {
         let [column] = unnest.list_type_columns.as_slice() else {
-            return Err(Error::invalid("UNNEST of more than one array is not supported yet")
-                .remedy("unnest them one after the other"));
+            let error = "UNNEST of more than one array is";
+            return Err(to_come(RELATIONAL, error, "unnest them one after the other"));
         };
         let schema: SchemaRef = Arc::new(unnest.schema.as_arrow().clone());
         if let LogicalPlan::Projection(projection) = unnest.input.as_ref()
@@ -405,20 +405,19 @@ impl<'a> Lowering<'a> {
 
 /// Says what cannot run as a stream, or not yet.
 fn unsupported(plan: &LogicalPlan) -> Error {
-    let (what, remedy) = match plan {
-        LogicalPlan::Join(_) => {
-            ("a join", "join in a batch system for now; joins are on the roadmap")
-        }
+    let (item, what, remedy) = match plan {
+        LogicalPlan::Join(_) => (RELATIONAL, "a join is", ""),
         LogicalPlan::Window(_) => (
-            "an OVER window",
-            "only ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) with a \
-             filter on its result is supported yet",
+            RELATIONAL,
+            "an OVER window is",
+            "ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) with a filter \
+             on its result runs",
         ),
-        LogicalPlan::RecursiveQuery(_) => ("a recursive query", "recursion is on the roadmap"),
-        LogicalPlan::Subquery(_) => ("a sub-query outside FROM", "put it into FROM"),
+        LogicalPlan::RecursiveQuery(_) => (PATTERNS, "a recursive query is", ""),
+        LogicalPlan::Subquery(_) => (RELATIONAL, "a sub-query outside FROM is", "put it into FROM"),
         other => return Error::invalid(format!("`{}` is not supported yet", other.display())),
     };
-    Error::invalid(format!("{what} is not supported yet")).remedy(remedy)
+    to_come(item, what, remedy)
 }
 
 fn lost_window() -> Error {

@@ -24,10 +24,12 @@ use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_types::{Error, Result};
 
 use self::settings::Effect;
-use crate::catalog::{MAX_DRIFT, Table};
+use crate::catalog::{MAX_DRIFT, Table, declared_name};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
-use crate::statement::{self, CreateTable, CreateView, Kind, Name, Pair, Shown, Statement};
+use crate::statement::{
+    self, CreateTable, CreateView, Hints, Insert, Kind, Name, Pair, Shown, Statement,
+};
 use crate::text::{self, located};
 
 /// Makes the sink of a bare `SELECT`.
@@ -70,6 +72,8 @@ impl Planner {
             session: Session::new()?,
             script: Script::default(),
             jobs: Vec::new(),
+            declared: BTreeMap::new(),
+            views: BTreeMap::new(),
             dropped: BTreeSet::new(),
         };
         for statement in statement::parse(text)? {
@@ -97,6 +101,10 @@ struct Work<'a> {
     session: Session,
     script: Script,
     jobs: Vec<Job>,
+    /// Tables as they were declared, for those that are made like them.
+    declared: BTreeMap<String, CreateTable>,
+    /// Views as they were declared.
+    views: BTreeMap<String, CreateView>,
     /// What was dropped after a statement was planned. Sources are told apart by the names of
     /// their tables, so none of these may come to mean another table.
     dropped: BTreeSet<String>,
@@ -104,9 +112,10 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn statement(&mut self, statement: Statement) -> Result<()> {
+        self.hinted(&statement.hints)?;
         let first = statement.first;
         match statement.kind {
-            Kind::CreateTable(create) => self.create_table(*create),
+            Kind::CreateTable(create) => self.create_table(*create, first),
             Kind::CreateView(create) => self.create_view(create),
             Kind::Drop { table, is_view, if_exists } => self.drop(&table, is_view, if_exists),
             Kind::Show(shown) => {
@@ -114,7 +123,20 @@ impl Work<'_> {
                     Shown::Tables => self.session.names().join("\n"),
                     Shown::Views => self.session.views().join("\n"),
                     Shown::Functions => self.session.functions().join("\n"),
+                    Shown::Only(name) => name.to_owned(),
                 });
+                Ok(())
+            }
+            Kind::ShowCreate(name) => {
+                let text = match self.views.get(&name.text) {
+                    Some(view) => describe::create_view(view),
+                    None => describe::create_table(self.declaration(&name)?),
+                };
+                self.script.outputs.push(text);
+                Ok(())
+            }
+            Kind::Ignored(why) => {
+                add_once(&mut self.script.notices, why);
                 Ok(())
             }
             Kind::Describe(name) => {
@@ -158,8 +180,9 @@ impl Work<'_> {
                     return Err(text::at(&table.at, message).remedy("leave out PARTITIONED BY"));
                 }
                 let sink = connector.sink(&target.spec)?;
-                let name = name_of(&table.text, others);
-                let target = Target { name: table.text, sink };
+                let name = declared_name(&table.text).to_owned();
+                let target = Target { name, sink };
+                let name = name_of(&target.name, others);
                 Ok(Job { name, plan, target, is_shown: false, first })
             }
             Kind::Query(query) => {
@@ -200,13 +223,58 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn create_table(&mut self, create: CreateTable) -> Result<()> {
+    /// Makes a table; `CREATE TABLE … AS query` also inserts what the query gives.
+    fn create_table(&mut self, mut create: CreateTable, first: TokenWithSpan) -> Result<()> {
         if create.if_not_exists && self.session.schema(&create.name.text).is_some() {
             return Ok(());
         }
         self.check_free(&create.name)?;
+        if let Some(like) = create.like.take() {
+            create = like.merge(self.declaration(&like.table)?, create)?;
+        }
+        let table = create.name.clone();
+        let Some(query) = create.query.take() else { return self.declare(create) };
+        create.columns.extend(define::columns_of(&self.session, &query, &create)?);
+        self.declare(create)?;
+        let insert = Insert { table, partition: Vec::new(), columns: Vec::new(), query };
+        let job = self.job(Kind::Insert(insert), first, &self.jobs)?;
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// Returns how a table was declared.
+    fn declaration(&self, name: &Name) -> Result<&CreateTable> {
+        self.declared.get(&name.text).ok_or_else(|| match self.session.is_view(&name.text) {
+            true => {
+                text::at(&name.at, format!("`{}` is a view", name.text)).remedy("name a table here")
+            }
+            false => self.unknown_table(name),
+        })
+    }
+
+    /// Makes the tables that a statement uses with other options than their own.
+    fn hinted(&mut self, hints: &Hints) -> Result<()> {
+        for name in &hints.ignored {
+            let notice = format!("hint {name} has no meaning here and is ignored");
+            add_once(&mut self.script.notices, notice);
+        }
+        for hint in &hints.tables {
+            if self.session.table(&hint.name).is_some() {
+                continue;
+            }
+            let mut create = self.declaration(&hint.table)?.clone();
+            create.name = Name { at: hint.table.at.clone(), text: hint.name.clone() };
+            create.options.retain(|own| hint.options.iter().all(|o| o.key.text != own.key.text));
+            create.options.extend(hint.options.iter().cloned());
+            self.declare(create)?;
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, create: CreateTable) -> Result<()> {
         let at = create.name.at.clone();
-        let table = define::table(create, &self.session, &self.planner.registry)?;
+        let table = define::table(create.clone(), &self.session, &self.planner.registry)?;
+        self.declared.insert(create.name.text.clone(), create);
         if table.engine.max_drift.is_some() {
             let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
             self.script.notices.push(notice);
@@ -226,7 +294,9 @@ impl Work<'_> {
         }
         self.check_free(name)?;
         let plan = define::view(&create, &self.session)?;
-        self.session.add_view(&name.text, plan).map_err(|error| located(error, &name.at))
+        self.session.add_view(&name.text, plan).map_err(|error| located(error, &name.at))?;
+        self.views.insert(name.text.clone(), create);
+        Ok(())
     }
 
     fn drop(&mut self, name: &Name, is_view: bool, if_exists: bool) -> Result<()> {
@@ -239,6 +309,8 @@ impl Work<'_> {
                 .remedy(format!("write DROP {other}")));
         }
         self.session.remove(&name.text)?;
+        self.declared.remove(&name.text);
+        self.views.remove(&name.text);
         if !self.jobs.is_empty() {
             self.dropped.insert(name.text.clone());
         }
@@ -262,6 +334,7 @@ impl Work<'_> {
         let mut jobs = Vec::new();
         for statement in statements {
             let first = statement.first.clone();
+            self.hinted(&statement.hints)?;
             let job = self.job(statement.kind, statement.first, &jobs);
             jobs.push(job.map_err(|error| located(error, &first))?);
         }

@@ -29,7 +29,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_types::{Error, Result};
 use tokio::runtime::Runtime;
 
-use crate::catalog::{Planned, Table};
+use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
 use crate::meaning::{Meaning, meant};
 use crate::rewrite::{self, Unnests};
@@ -123,6 +123,7 @@ impl Session {
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> =
             self.tables.keys().chain(self.views.keys()).map(String::as_str).collect();
+        names.retain(|name| declared_name(name) == *name);
         names.sort_unstable();
         names
     }
@@ -179,12 +180,17 @@ impl Session {
         registered.map(|_| ()).map_err(plan_error)
     }
 
-    /// Forgets a table or view; returns whether it was there.
+    /// Forgets a table or view, also with other options; returns whether it was there.
     pub(crate) fn remove(&mut self, name: &str) -> Result<bool> {
-        self.tables.remove(name);
         self.views.remove(name);
-        let removed = self.context.deregister_table(TableReference::bare(name));
-        Ok(removed.map_err(plan_error)?.is_some())
+        let context = &self.context;
+        let forget = |name: &str| context.deregister_table(TableReference::bare(name));
+        let mut removed = forget(name).map_err(plan_error)?.is_some();
+        for hinted in self.tables.keys().filter(|known| declared_name(known) == name) {
+            removed |= forget(hinted).map_err(plan_error)?.is_some();
+        }
+        self.tables.retain(|known, _| declared_name(known) != name);
+        Ok(removed)
     }
 
     /// Plans an expression over the columns of `schema`.
@@ -211,7 +217,7 @@ impl Session {
 
     /// Plans a query, without optimising it.
     pub(crate) fn query(&self, tokens: &[TokenWithSpan]) -> Result<LogicalPlan> {
-        rewrite::check_operands(tokens)?;
+        rewrite::check(tokens)?;
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
         let mut query: Box<Query> =

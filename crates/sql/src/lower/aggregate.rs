@@ -14,7 +14,7 @@ use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::function;
 use crate::expression::{Expression, Projection};
 use crate::sums;
-use crate::text::plan_error;
+use crate::text::{RELATIONAL, plan_error, to_come};
 use crate::window_tvf::in_unit;
 use crate::windowing::{Pick, Reorder};
 
@@ -24,8 +24,8 @@ impl Lowering<'_> {
         let input = aggregate.input.schema();
         let groups = &aggregate.group_expr;
         if groups.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            return Err(Error::invalid("GROUPING SETS, CUBE and ROLLUP are not supported yet")
-                .remedy("write one GROUP BY for each and put them together by UNION ALL"));
+            let meanwhile = "write one GROUP BY for each and put them together by UNION ALL";
+            return Err(to_come(RELATIONAL, "GROUPING SETS, CUBE and ROLLUP are", meanwhile));
         }
         let role = |expr: &Expr| column_of(expr, input).map_or(Role::Plain, |c| stream.roles[c]);
         let roles: Vec<Role> = groups.iter().map(role).collect();

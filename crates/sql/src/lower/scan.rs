@@ -13,7 +13,7 @@ use thalweg_types::{Error, Result};
 
 use super::prune::{self, table};
 use super::{Lowering, Role, Stream, forward, role_of};
-use crate::catalog::{Column, Table};
+use crate::catalog::{Column, Table, declared_name};
 use crate::expression::{Expression, GreatestWatermark, Projection};
 use crate::session::Session;
 use crate::text::plan_error;
@@ -164,16 +164,17 @@ impl Lowering<'_> {
         }
         let schema: SchemaRef = source.schema();
         let delivered = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
+        let name = source_name(&table.name, &self.needed).to_owned();
         let (mut domain, mut watermark) = (None, None);
         if let Some(expr) = &shape.watermark {
             check_watermark(table, expr, &delivered)?;
-            domain = Some(self.builder.domain(table.name.clone()));
+            domain = Some(self.builder.domain(name.clone()));
             let expression = Expression::new(expr, &delivered)?;
             watermark = Some(Arc::new(GreatestWatermark::new(expression)?) as _);
         }
         let is_bounded = source.is_bounded();
         let node = SourceNode {
-            table: table.name.clone(),
+            table: name,
             source,
             domain,
             watermark,
@@ -201,6 +202,14 @@ impl Lowering<'_> {
             is_bounded,
         })
     }
+}
+
+/// What a source is called, and its state found by: as its table was declared, so that other
+/// options can go on from it, unless a script reads the table with several options.
+fn source_name<'a>(name: &'a str, needed: &BTreeMap<String, BTreeSet<usize>>) -> &'a str {
+    let declared = declared_name(name);
+    let uses = needed.keys().filter(|known| declared_name(known) == declared).count();
+    if uses > 1 { name } else { declared }
 }
 
 fn check_watermark(table: &Table, expr: &Expr, schema: &DFSchema) -> Result<()> {

@@ -39,6 +39,28 @@ pub(super) fn table(create: CreateTable, session: &Session, registry: &Registry)
     Ok(Table { name: create.name.text, columns, watermark, engine, spec })
 }
 
+/// Returns the columns of a table that is made by a query, which are those of the query.
+///
+/// # Errors
+/// `Invalid`, at a column that the table declares itself, or in the query.
+pub(super) fn columns_of(
+    session: &Session,
+    query: &[TokenWithSpan],
+    create: &CreateTable,
+) -> Result<Vec<Declared>> {
+    let own = create.columns.iter().find(|own| matches!(own, Declared::Physical(..)));
+    if let Some(own) = own {
+        let error = text::at(&own.name().at, "a table made by a query gets its columns from it");
+        return Err(error.remedy("leave out the columns, or write CREATE TABLE and INSERT INTO"));
+    }
+    let plan = queries::query(session, query)?;
+    let fields = plan.schema().fields().iter().map(|field| {
+        let name = Name { at: create.name.at.clone(), text: field.name().clone() };
+        Declared::Physical(name, field.as_ref().clone())
+    });
+    Ok(fields.collect())
+}
+
 /// Returns the table as its connector is shown it.
 fn spec(create: &CreateTable, registry: &Registry) -> Result<TableSpec> {
     let physical = create.columns.iter().filter_map(|column| match column {

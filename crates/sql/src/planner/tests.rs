@@ -125,7 +125,7 @@ fn errors_point_at_the_text_and_say_what_is_right() {
         ),
         (
             "SELECT auction FROM bid WHERE auction IN (SELECT price FROM bid)",
-            "[price] a sub-query inside an expression is not supported yet; sub-queries may stand in FROM",
+            "[price] a sub-query inside an expression is not supported yet; sub-queries may stand in FROM; ROADMAP.md has it under \"Relational streaming\"",
         ),
         (
             "SELECT CAST(url AS VARCHAR(3)) FROM bid",
