@@ -296,13 +296,7 @@ impl Column {
                 builder.append_value(Date32Type::from_naive_date(date));
             }
             Column::Timestamp(_, unit, builder) => {
-                let text = value.as_str().filter(|text| is_written(text, dialect.times));
-                let time = text.and_then(|text| text::read_timestamp(text, *unit));
-                let example = match dialect.times {
-                    Standard::Iso => "a TIMESTAMP such as 2020-04-15T08:05:00.000",
-                    Standard::Any | Standard::Sql => "a TIMESTAMP such as 2020-04-15 08:05:00.000",
-                };
-                builder.append_value(time.ok_or_else(|| expected(example, value))?);
+                builder.append_value(time(value, *unit, dialect.times)?);
             }
             Column::Time(builder) => {
                 let time = value.as_str().and_then(text::read_time);
@@ -317,24 +311,35 @@ impl Column {
                 let items = value.clone().into_array_iter();
                 for item in items.ok_or_else(|| expected("an array", value))? {
                     let item = item.map_err(|error| error.to_string())?;
-                    let at = child.len();
-                    let pushed = match item.is_null() {
-                        true => not_null::check(element, "an element of the array"),
-                        false => child.push(&item, dialect),
-                    };
-                    let pushed = pushed.or_else(|error| {
-                        let is_null = dialect.is_lenient && element.is_nullable();
-                        if is_null { Ok(()) } else { Err(error) }
-                    });
-                    // A NULL, and what failed half-way, is completed as NULL.
-                    child.complete(at);
-                    pushed?;
+                    let what = "an element of the array";
+                    child.push_nested((element, what), &item, dialect)?;
                 }
                 offsets.push(child.len() as i32);
                 valid.push(true);
             }
         }
         Ok(())
+    }
+
+    /// Adds a value of JSON within another one; NULL where there is none, or where what is wrong
+    /// with it is to be ignored.
+    fn push_nested(
+        &mut self,
+        (field, what): (&Field, &str),
+        value: &LazyValue<'_>,
+        dialect: &JsonDialect,
+    ) -> Result<(), String> {
+        let at = self.len();
+        let pushed = match value.is_null() {
+            true => not_null::check(field, what),
+            false => self.push(value, dialect),
+        };
+        // A NULL, and what failed half-way, is completed as NULL.
+        self.complete(at);
+        match pushed {
+            Err(_) if dialect.is_lenient && field.is_nullable() => Ok(()),
+            pushed => pushed,
+        }
     }
 
     /// Returns the values, and begins anew.
@@ -394,18 +399,9 @@ impl Map {
         let entries = value.clone().into_object_iter();
         for entry in entries.ok_or_else(|| expected("an object", value))? {
             let (key, value) = entry.map_err(|error| error.to_string())?;
-            let at = self.keys.len();
-            self.keys
-                .push_field(&key, &ELEMENTS)
-                .map_err(|error| format!("key `{key}`: {error}"))?;
-            let pushed = match value.is_null() {
-                true => not_null::check(&self.value, "it"),
-                false => self.values.push(&value, dialect),
-            };
-            let is_null = dialect.is_lenient && self.value.is_nullable();
-            let pushed = pushed.or_else(|error| if is_null { Ok(()) } else { Err(error) });
-            // A NULL, and what failed half-way, is completed as NULL.
-            self.values.complete(at);
+            let pushed = self.keys.push_field(&key, &ELEMENTS);
+            pushed.map_err(|error| format!("key `{key}`: {error}"))?;
+            let pushed = self.values.push_nested((&self.value, "it"), &value, dialect);
             pushed.map_err(|error| format!("value of `{key}`: {error}"))?;
         }
         self.end(true);
@@ -481,14 +477,19 @@ fn push_text(value: &LazyValue<'_>, mut push: impl FnMut(&str)) {
     }
 }
 
-/// Is a time written in the form that a table asks for?
-fn is_written(text: &str, times: Standard) -> bool {
-    let between = text.as_bytes().get(10);
-    match times {
+/// Reads a time in the form that a table asks for.
+fn time(value: &LazyValue<'_>, unit: TimeUnit, times: Standard) -> Result<i64, String> {
+    let text = value.as_str().filter(|text| match times {
         Standard::Any => true,
-        Standard::Sql => between == Some(&b' '),
-        Standard::Iso => between == Some(&b'T'),
-    }
+        Standard::Sql => text.as_bytes().get(10) == Some(&b' '),
+        Standard::Iso => text.as_bytes().get(10) == Some(&b'T'),
+    });
+    let example = match times {
+        Standard::Iso => "a TIMESTAMP such as 2020-04-15T08:05:00.000",
+        Standard::Any | Standard::Sql => "a TIMESTAMP such as 2020-04-15 08:05:00.000",
+    };
+    let time = text.and_then(|text| text::read_timestamp(text, unit));
+    time.ok_or_else(|| expected(example, value))
 }
 
 fn push_struct(
