@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, SchemaRef};
-use thalweg_types::{Change, EventTime, Groups, Moment, Result};
+use thalweg_types::{Change, EventTime, Groups, Moment, Result, Zone};
 
 /// A stateless function from changes to changes: projection, filter, flat map.
 ///
@@ -26,12 +26,23 @@ pub trait Transform: Send + Sync + Debug {
     /// `Data` if a value cannot be computed (a cast, a division).
     fn apply(&self, input: &Change, moment: &Moment, out: &mut Vec<Change>) -> Result<()>;
 
-    /// Returns a line for `EXPLAIN`.
+    /// Returns all that decides the result, on one line; two processes compare it.
     fn explain(&self) -> String;
+
+    /// Returns what is done, in the user's words, for `EXPLAIN`; `None` if columns are only named and
+    /// picked.
+    fn describe(&self) -> Option<String> {
+        Some(self.explain())
+    }
 
     /// Does the result depend on the wall clock?
     fn is_processing_time(&self) -> bool {
         false
+    }
+
+    /// Returns the time zone whose local time the result depends on, if it depends on one.
+    fn zone(&self) -> Option<Zone> {
+        None
     }
 }
 

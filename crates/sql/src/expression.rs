@@ -6,6 +6,8 @@
 mod clock;
 mod flink;
 
+pub(crate) use flink::column_name;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -23,8 +25,9 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use thalweg_plan::function::{Transform, Watermarker};
-use thalweg_types::{Change, Error, EventTime, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Moment, Result, Zone};
 
+use crate::local_time::zone_of;
 use crate::text::{data_error, plan_error};
 
 /// An expression and its text, for errors.
@@ -32,8 +35,14 @@ use crate::text::{data_error, plan_error};
 pub(crate) struct Expression {
     physical: Arc<dyn PhysicalExpr>,
     text: String,
+    /// The same for `EXPLAIN`.
+    shown: String,
+    /// Is it a column as it is?
+    is_column: bool,
     /// Does it read the wall clock, from the hidden column?
     reads_clock: bool,
+    /// The time zone that it depends on.
+    zone: Option<Zone>,
 }
 
 impl Expression {
@@ -52,7 +61,10 @@ impl Expression {
         let context = PhysicalPlanningContext::default();
         let physical = create_physical_expr(&replaced, &schema, &ExecutionProps::new(), &context);
         let physical = physical.map_err(plan_error)?;
-        Ok(Expression { physical, text: flink::text(expr), reads_clock })
+        let (text, shown) = (flink::text(expr), flink::shown(expr));
+        let is_column = matches!(expr.clone().unalias_nested().data, Expr::Column(_));
+        let zone = zone_of(expr);
+        Ok(Expression { physical, text, shown, is_column, reads_clock, zone })
     }
 
     /// Computes the expression for each row.
@@ -64,6 +76,11 @@ impl Expression {
             true => self.evaluate_plain(&clock::append(rows, moment)?),
             false => self.evaluate_plain(rows),
         }
+    }
+
+    /// Returns the time zone that it depends on, if it depends on one.
+    pub(crate) fn zone(&self) -> Option<Zone> {
+        self.zone
     }
 
     fn evaluate_plain(&self, rows: &RecordBatch) -> Result<ArrayRef> {
@@ -132,8 +149,23 @@ impl Transform for Projection {
         format!("project {}", texts.join(", "))
     }
 
+    fn describe(&self) -> Option<String> {
+        let columns = self.expressions.iter().zip(self.schema.fields());
+        let computed = columns.filter(|(expression, _)| !expression.is_column);
+        let computed = computed.map(|(expression, field)| {
+            let (shown, name) = (&expression.shown, flink::name_shown(field.name()));
+            if *shown == name { name } else { format!("{shown} AS {name}") }
+        });
+        let computed: Vec<String> = computed.collect();
+        (!computed.is_empty()).then(|| format!("computes {}", computed.join(", ")))
+    }
+
     fn is_processing_time(&self) -> bool {
         self.expressions.iter().any(|expression| expression.reads_clock)
+    }
+
+    fn zone(&self) -> Option<Zone> {
+        self.expressions.iter().find_map(|expression| expression.zone)
     }
 }
 
@@ -191,8 +223,16 @@ impl Transform for Filter {
         format!("filter {}", self.condition.text)
     }
 
+    fn describe(&self) -> Option<String> {
+        Some(format!("keeps rows where {}", self.condition.shown))
+    }
+
     fn is_processing_time(&self) -> bool {
         self.condition.reads_clock
+    }
+
+    fn zone(&self) -> Option<Zone> {
+        self.condition.zone
     }
 }
 
@@ -239,7 +279,7 @@ impl Watermarker for GreatestWatermark {
     }
 
     fn explain(&self) -> String {
-        self.expression.text.clone()
+        self.expression.shown.clone()
     }
 }
 

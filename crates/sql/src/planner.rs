@@ -21,7 +21,7 @@ use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::{Delivery, Sink};
 use thalweg_plan::source::Replay;
 use thalweg_plan::{NodeKind, Plan, explain};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
 use crate::catalog::{MAX_DRIFT, Table, declared_name};
@@ -52,6 +52,8 @@ pub struct Script {
     pub settings: BTreeMap<String, String>,
     /// How many statements there are.
     pub statements: usize,
+    /// Is the job run for `EXPLAIN ANALYZE`?
+    pub analyzes: bool,
     /// What the user should know: guarantees, settings without meaning here.
     pub notices: Vec<String>,
 }
@@ -92,6 +94,8 @@ struct Job {
     target: Target,
     /// Is it a bare `SELECT`?
     is_shown: bool,
+    /// The session's time zone when it was planned.
+    zone: Zone,
     first: TokenWithSpan,
 }
 
@@ -156,6 +160,13 @@ impl Work<'_> {
                 Ok(())
             }
             Kind::Explain(statements) => self.explain(statements),
+            Kind::Analyze(_) if !self.jobs.is_empty() => Err(not_alone(&first)),
+            Kind::Analyze(statements) => {
+                self.script.analyzes = true;
+                self.jobs = self.jobs_of(statements)?;
+                Ok(())
+            }
+            Kind::Insert(_) | Kind::Query(_) if self.script.analyzes => Err(not_alone(&first)),
             kind @ (Kind::Insert(_) | Kind::Query(_)) => {
                 let job = self.job(kind, first, &self.jobs)?;
                 self.jobs.push(job);
@@ -170,7 +181,7 @@ impl Work<'_> {
             Kind::Insert(insert) => {
                 let target = self.target(&insert.table)?;
                 let plan = queries::query(&self.session, &insert.query)?;
-                let plan = insert::fit(plan, &target, &insert, &self.session);
+                let plan = insert::fit(plan, &target, &insert, (&self.session, self.zone()));
                 let table = insert.table;
                 let plan = plan.map_err(|error| located(error, &table.at))?;
                 let connector = self.planner.registry.get(target.connector()?)?;
@@ -183,7 +194,7 @@ impl Work<'_> {
                 let name = declared_name(&table.text).to_owned();
                 let target = Target { name, sink };
                 let name = name_of(&target.name, others);
-                Ok(Job { name, plan, target, is_shown: false, first })
+                Ok(Job { name, plan, target, is_shown: false, zone: self.zone(), first })
             }
             Kind::Query(query) => {
                 if others.iter().any(|job| job.is_shown) {
@@ -195,7 +206,7 @@ impl Work<'_> {
                 let plan = queries::query(&self.session, &query)?;
                 let target = Target { name: RESULT.to_owned(), sink: (self.planner.result)() };
                 let name = name_of(RESULT, others);
-                Ok(Job { name, plan, target, is_shown: true, first })
+                Ok(Job { name, plan, target, is_shown: true, zone: self.zone(), first })
             }
             _ => Err(text::at(&first, "only a query or an INSERT can be planned")),
         }
@@ -273,7 +284,8 @@ impl Work<'_> {
 
     fn declare(&mut self, create: CreateTable) -> Result<()> {
         let at = create.name.at.clone();
-        let table = define::table(create.clone(), &self.session, &self.planner.registry)?;
+        let place = (&self.session, self.zone());
+        let table = define::table(create.clone(), place, &self.planner.registry)?;
         self.declared.insert(create.name.text.clone(), create);
         if table.engine.max_drift.is_some() {
             let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
@@ -330,7 +342,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+    /// Plans statements that are explained together.
+    fn jobs_of(&mut self, statements: Vec<Statement>) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for statement in statements {
             let first = statement.first.clone();
@@ -338,6 +351,11 @@ impl Work<'_> {
             let job = self.job(statement.kind, statement.first, &jobs);
             jobs.push(job.map_err(|error| located(error, &first))?);
         }
+        Ok(jobs)
+    }
+
+    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+        let jobs = self.jobs_of(statements)?;
         let plan = self.lower(jobs)?;
         self.script.outputs.push(explain::explain(&plan).trim_end().to_owned());
         Ok(())
@@ -347,11 +365,10 @@ impl Work<'_> {
     fn lower(&self, jobs: Vec<Job>) -> Result<Plan> {
         let mut optimized = Vec::new();
         for job in &jobs {
-            let plan = self.session.optimize(&job.plan).map_err(|e| located(e, &job.first))?;
-            optimized.push(plan);
+            let plan = self.session.optimize(&job.plan, job.zone);
+            optimized.push((plan.map_err(|e| located(e, &job.first))?, job.zone));
         }
-        let plans: Vec<&LogicalPlan> = optimized.iter().collect();
-        let mut lowering = Lowering::new(&self.session, &self.planner.registry, &plans)?;
+        let mut lowering = Lowering::new(&self.session, &self.planner.registry, &optimized)?;
         for (job, plan) in jobs.into_iter().zip(&optimized) {
             let lowered = lowering.statement(&job.name, plan, job.target);
             lowered.map_err(|error| located(error, &job.first))?;
@@ -367,6 +384,12 @@ impl Work<'_> {
             });
         }
         Ok(plan)
+    }
+
+    /// Returns the session's time zone, as far as the script is read.
+    fn zone(&self) -> Zone {
+        let name = self.script.settings.get(settings::TIME_ZONE);
+        name.and_then(|name| Zone::named(name.trim())).unwrap_or_else(Zone::utc)
     }
 
     /// Returns how long sources may be silent, where the script says so for all of them.
@@ -391,6 +414,11 @@ impl Work<'_> {
         self.script.plan = Some(plan);
         Ok(self.script)
     }
+}
+
+fn not_alone(first: &TokenWithSpan) -> Error {
+    text::at(first, "EXPLAIN ANALYZE runs what it explains, and nothing else of its script")
+        .remedy("put all INSERTs into one: EXPLAIN ANALYZE STATEMENT SET BEGIN … END")
 }
 
 /// Names a statement by what it writes, so that its state is found again.

@@ -104,7 +104,8 @@ impl Listing {
 
     /// Says which partitions are read.
     pub(super) fn explain(&self) -> Option<String> {
-        self.rules.filter.as_ref().map(|filter| format!("partitions: {}", filter.explain()))
+        let filter = self.rules.filter.as_ref()?;
+        Some(format!("opens only partitions that pass: {}", filter.explain()))
     }
 
     /// Lists the files.

@@ -214,10 +214,9 @@ impl Column {
                 let date = date.map_err(|_| wanted("a DATE such as 2020-04-15"))?;
                 builder.append_value(Date32Type::from_naive_date(date));
             }
-            Column::Timestamp(_, unit, builder) => {
-                let time = text::read_timestamp(field.trim(), *unit);
-                let what = "a TIMESTAMP such as 2020-04-15 08:05:00.000";
-                builder.append_value(time.ok_or_else(|| wanted(what))?);
+            Column::Timestamp(kind, unit, builder) => {
+                let time = read_time(kind, *unit, field.trim());
+                builder.append_value(time.map_err(wanted)?);
             }
             Column::Time(builder) => {
                 let time = text::read_time(field.trim());
@@ -295,8 +294,8 @@ impl Column {
                 let date = date.ok_or_else(|| expected("a DATE such as 2020-04-15", value))?;
                 builder.append_value(Date32Type::from_naive_date(date));
             }
-            Column::Timestamp(_, unit, builder) => {
-                builder.append_value(time(value, *unit, dialect.times)?);
+            Column::Timestamp(kind, unit, builder) => {
+                builder.append_value(time(value, (kind, *unit), dialect.times)?);
             }
             Column::Time(builder) => {
                 let time = value.as_str().and_then(text::read_time);
@@ -436,6 +435,16 @@ fn cast_checked(array: ArrayRef, kind: &DataType) -> ArrayRef {
     arrow::compute::cast(&array, kind).expect("checked: the values fit the type")
 }
 
+/// Reads a value of the timestamp type `kind`; the error says what such values look like.
+fn read_time(kind: &DataType, unit: TimeUnit, text: &str) -> Result<i64, &'static str> {
+    match kind {
+        DataType::Timestamp(_, Some(_)) => {
+            text::read_instant(text, unit).ok_or("a TIMESTAMP_LTZ such as 2020-04-15 08:05:00.000Z")
+        }
+        _ => text::read_timestamp(text, unit).ok_or("a TIMESTAMP such as 2020-04-15 08:05:00.000"),
+    }
+}
+
 fn expected(what: &str, value: &LazyValue<'_>) -> String {
     format!("expected {what}, found {}", shorten(value.as_raw_str()))
 }
@@ -478,18 +487,18 @@ fn push_text(value: &LazyValue<'_>, mut push: impl FnMut(&str)) {
 }
 
 /// Reads a time in the form that a table asks for.
-fn time(value: &LazyValue<'_>, unit: TimeUnit, times: Standard) -> Result<i64, String> {
-    let text = value.as_str().filter(|text| match times {
-        Standard::Any => true,
-        Standard::Sql => text.as_bytes().get(10) == Some(&b' '),
-        Standard::Iso => text.as_bytes().get(10) == Some(&b'T'),
-    });
-    let example = match times {
-        Standard::Iso => "a TIMESTAMP such as 2020-04-15T08:05:00.000",
-        Standard::Any | Standard::Sql => "a TIMESTAMP such as 2020-04-15 08:05:00.000",
-    };
-    let time = text.and_then(|text| text::read_timestamp(text, unit));
-    time.ok_or_else(|| expected(example, value))
+fn time(
+    value: &LazyValue<'_>,
+    (kind, unit): (&DataType, TimeUnit),
+    times: Standard,
+) -> Result<i64, String> {
+    let text = value.as_str().unwrap_or_default();
+    let time = read_time(kind, unit, text).map_err(|what| expected(what, value))?;
+    match (times, text.as_bytes().get(10)) {
+        (Standard::Sql, Some(b'T')) => Err(expected("a time as SQL writes it", value)),
+        (Standard::Iso, Some(b' ')) => Err(expected("a time as ISO 8601 has it", value)),
+        _ => Ok(time),
+    }
 }
 
 fn push_struct(

@@ -178,13 +178,10 @@ pub fn write_json(array: &ArrayRef, row: usize, dialect: &JsonDialect, out: &mut
         kind if kind.is_numeric() || *kind == DataType::Boolean => {
             text::write_value(array, row, out);
         }
-        DataType::Timestamp(_, zone) if dialect.times != Standard::Any => {
+        DataType::Timestamp(..) if dialect.times == Standard::Iso => {
             let mut time = String::new();
             text::write_value(array, row, &mut time);
-            let between = if dialect.times == Standard::Iso { "T" } else { " " };
-            let behind = if zone.is_some() { "Z" } else { "" };
-            // The form of SQL has one space.
-            write_string(&(time.replacen(' ', between, 1) + behind), out);
+            write_string(&time.replacen(' ', "T", 1), out);
         }
         _ => {
             out.push('"');

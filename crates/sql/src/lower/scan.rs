@@ -9,26 +9,27 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
 use thalweg_plan::node::{NodeKind, SourceNode};
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use super::prune::{self, table};
 use super::{Lowering, Role, Stream, forward, role_of};
 use crate::catalog::{Column, Table, declared_name};
 use crate::expression::{Expression, GreatestWatermark, Projection};
+use crate::local_time;
 use crate::session::Session;
 use crate::text::plan_error;
 
 /// Adds the columns of sources that the scans of `plan` need to `needed`.
 pub(super) fn collect_needed(
     session: &Session,
-    plan: &LogicalPlan,
+    (plan, zone): &(LogicalPlan, Zone),
     needed: &mut BTreeMap<String, BTreeSet<usize>>,
 ) -> Result<()> {
     let mut outcome = Ok(());
     let walked = plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let columns = table(scan).and_then(|table| {
-                let shape = Shape::of(session, &table)?;
+                let shape = Shape::of(session, &table, *zone)?;
                 let scanned = scanned_columns(scan, &table);
                 Ok((table.name.clone(), shape.needed(scanned.iter().copied())))
             });
@@ -57,7 +58,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(session: &Session, table: &Table) -> Result<Shape> {
+    fn of(session: &Session, table: &Table, zone: Zone) -> Result<Shape> {
         let readable = DFSchema::try_from(table.spec.readable().as_ref().clone());
         let readable = readable.map_err(plan_error)?;
         let whole = DFSchema::try_from(table.schema().as_ref().clone()).map_err(plan_error)?;
@@ -67,21 +68,22 @@ impl Shape {
             let plain = Expr::Column(datafusion::common::Column::from_name(field.name()));
             columns.push(match column {
                 Column::Metadata { .. } => {
-                    plain.cast_to(field.data_type(), &readable).map_err(plan_error)?
+                    let cast = plain.cast_to(field.data_type(), &readable).map_err(plan_error)?;
+                    local_time::expression(cast, &readable, zone).map_err(plan_error)?
                 }
                 Column::Physical(_) | Column::Computed { .. } => plain,
             });
         }
         for (place, column) in table.columns.iter().enumerate() {
             if let Column::Computed { tokens, .. } = column {
-                let expr = session.expression(tokens, &whole)?;
+                let expr = session.expression(tokens, &whole, zone)?;
                 columns[place] = substitute(expr, &whole, &columns)?;
             }
         }
         let watermark = match &table.watermark {
             None => None,
             Some(watermark) => {
-                let expr = session.expression(&watermark.tokens, &whole)?;
+                let expr = session.expression(&watermark.tokens, &whole, zone)?;
                 Some(substitute(expr, &whole, &columns)?)
             }
         };
@@ -118,12 +120,14 @@ impl Lowering<'_> {
     /// Lowers a scan: the table's one source, and a projection to what this scan reads.
     pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Stream> {
         let table = table(scan)?;
-        let shape = Shape::of(self.session, &table)?;
+        let shape = Shape::of(self.session, &table, self.zone)?;
         let mut stream = match self.sources.get(&table.name) {
-            Some(stream) => stream.clone(),
+            Some((stream, watermark)) if *watermark == shape.watermark => stream.clone(),
+            Some(_) => return Err(two_watermarks(&table.name)),
             None => {
                 let stream = self.source(&table, &shape)?;
-                self.sources.insert(table.name.clone(), stream.clone());
+                let known = (stream.clone(), shape.watermark.clone());
+                self.sources.insert(table.name.clone(), known);
                 stream
             }
         };
@@ -195,6 +199,7 @@ impl Lowering<'_> {
             roles: Vec::new(),
             window: None,
             basis: TimeBasis::Event,
+            zone: None,
             session_keys: 0,
             bad_records: table.engine.bad_records,
             bad_table: table.engine.bad_table.clone(),
@@ -202,6 +207,15 @@ impl Lowering<'_> {
             is_bounded,
         })
     }
+}
+
+/// A table is read once for all statements, so it has one watermark.
+fn two_watermarks(table: &str) -> Error {
+    Error::invalid(format!(
+        "the watermark of table `{table}` depends on the time zone, and statements of two zones \
+         read it"
+    ))
+    .remedy("SET 'table.local-time-zone' once, before the first statement")
 }
 
 /// What a source is called, and its state found by: as its table was declared, so that other

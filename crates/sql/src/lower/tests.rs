@@ -8,7 +8,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::util::display::array_value_to_string;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
-use thalweg_plan::explain::explain;
+use thalweg_plan::outline::outline;
 use thalweg_plan::sink::{Committer, Delivery, SinkWriter, WriterContext};
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
 use thalweg_plan::{NodeKind, Plan};
@@ -141,9 +141,13 @@ fn lowered(queries: &[&str]) -> Result<Plan> {
     let session = session();
     let fake = |bounded| Arc::new(Fake(Arc::new(Schema::empty()), bounded));
     let registry = Registry::new(vec![fake(false), fake(true)]);
-    let plans = queries.iter().map(|q| session.optimize(&session.query(&tokenize(q)?)?));
+    let zone = Zone::utc();
+    let plans = queries.iter().map(|query| {
+        let plan = session.query(&tokenize(query)?)?;
+        Ok((session.optimize(&plan, zone)?, zone))
+    });
     let plans = plans.collect::<Result<Vec<_>>>()?;
-    let mut lowering = Lowering::new(&session, &registry, &plans.iter().collect::<Vec<_>>())?;
+    let mut lowering = Lowering::new(&session, &registry, &plans)?;
     for (number, plan) in plans.iter().enumerate() {
         let target = Target { name: format!("out{number}"), sink: fake(true) };
         lowering.statement(&format!("out{number}"), plan, target)?;
@@ -221,7 +225,7 @@ fn plans_are_as_written() {
     let mut found = String::new();
     for case in text.split("\n\n").map(str::trim).filter(|case| !case.is_empty()) {
         let queries: Vec<&str> = case.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
-        let plan = lowered(&queries).map(|plan| explain(&plan));
+        let plan = lowered(&queries).map(|plan| outline(&plan));
         let plan = plan.unwrap_or_else(|error| {
             format!("{}\n  {}", error.message(), error.remedy_text().unwrap_or_default())
         });

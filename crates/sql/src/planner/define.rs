@@ -12,7 +12,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use thalweg_plan::connector::{self, Options, Registry, TableSpec};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use super::queries;
 use crate::catalog::{Column, EngineOptions, Table, Watermark};
@@ -25,12 +25,16 @@ use crate::types;
 ///
 /// # Errors
 /// `Invalid`, at the column or option.
-pub(super) fn table(create: CreateTable, session: &Session, registry: &Registry) -> Result<Table> {
+pub(super) fn table(
+    create: CreateTable,
+    (session, zone): (&Session, Zone),
+    registry: &Registry,
+) -> Result<Table> {
     let mut spec = spec(&create, registry)?;
-    let columns = columns(create.columns, session)?;
+    let columns = columns(create.columns, (session, zone))?;
     let watermark = match create.watermark {
         None => None,
-        Some((column, tokens)) => Some(watermark(column, tokens, session, &columns)?),
+        Some((column, tokens)) => Some(watermark(column, tokens, (session, zone), &columns)?),
     };
     check_physical("PRIMARY KEY", &create.primary_key, &columns)?;
     check_physical("partition", &create.partitions, &columns)?;
@@ -128,7 +132,7 @@ fn given(
 }
 
 /// Gives computed columns their types; they are computed from the others.
-fn columns(declared: Vec<Declared>, session: &Session) -> Result<Vec<Column>> {
+fn columns(declared: Vec<Declared>, (session, zone): (&Session, Zone)) -> Result<Vec<Column>> {
     let given = declared.iter().filter_map(|column| match column {
         Declared::Physical(_, field) | Declared::Metadata(_, field, _) => Some(field.clone()),
         Declared::Computed(..) => None,
@@ -142,7 +146,7 @@ fn columns(declared: Vec<Declared>, session: &Session) -> Result<Vec<Column>> {
                 Column::Metadata { field, key: key.text, is_virtual }
             }
             Declared::Computed(name, tokens) => {
-                let expr = session.expression(&tokens, &rows);
+                let expr = session.expression(&tokens, &rows, zone);
                 let expr = expr.map_err(|error| located(error, &name.at))?;
                 let (_, field) = expr.to_field(&rows).map_err(plan_error)?;
                 let field = field.as_ref().clone().with_name(name.text);
@@ -156,7 +160,7 @@ fn columns(declared: Vec<Declared>, session: &Session) -> Result<Vec<Column>> {
 fn watermark(
     column: Name,
     tokens: Vec<TokenWithSpan>,
-    session: &Session,
+    (session, zone): (&Session, Zone),
     columns: &[Column],
 ) -> Result<Watermark> {
     let wrong = |message: String| text::at(&column.at, message);
@@ -172,7 +176,8 @@ fn watermark(
     }
     let fields: Vec<Field> = columns.iter().map(|column| column.field().clone()).collect();
     let rows = DFSchema::try_from(Schema::new(fields)).map_err(plan_error)?;
-    let expr = session.expression(&tokens, &rows).map_err(|error| located(error, &column.at))?;
+    let expr =
+        session.expression(&tokens, &rows, zone).map_err(|error| located(error, &column.at))?;
     match expr.get_type(&rows).map_err(plan_error)? {
         DataType::Timestamp(_, _) => Ok(Watermark { column: column.text, tokens }),
         other => {

@@ -7,7 +7,7 @@
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use crate::catalog::{Column, Table};
 use crate::session::Session;
@@ -34,7 +34,7 @@ pub(super) fn fit(
     plan: LogicalPlan,
     table: &Table,
     insert: &Insert,
-    session: &Session,
+    session: (&Session, Zone),
 ) -> Result<LogicalPlan> {
     let schema = &table.spec.schema;
     check_metadata(table)?;
@@ -84,7 +84,7 @@ fn check_metadata(table: &Table) -> Result<()> {
 fn sources<'a>(
     table: &'a Table,
     insert: &'a Insert,
-    session: &Session,
+    (session, zone): (&Session, Zone),
 ) -> Result<(Vec<&'a str>, Vec<From>)> {
     let schema: &SchemaRef = &table.spec.schema;
     let mut sources: Vec<From> = schema.fields().iter().map(|_| From::Nothing).collect();
@@ -95,7 +95,7 @@ fn sources<'a>(
             return Err(text::at(&column.at, message));
         }
         let none = DFSchema::empty();
-        let value = session.expression(tokens, &none);
+        let value = session.expression(tokens, &none, zone);
         let value = value.map_err(|error| located(error, &column.at))?;
         let value = value.cast_to(schema.field(index).data_type(), &none).map_err(plan_error)?;
         sources[index] = From::Partition(Box::new(value));
