@@ -53,9 +53,13 @@ impl Connector for Filesystem {
         "filesystem"
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        [&OPTIONS[..], &formats::csv::OPTIONS].concat()
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let options = &table.options;
-        options.only(&[&OPTIONS[..], &formats::csv::OPTIONS].concat())?;
+        options.only(&self.options())?;
         Store::of(options.required("path")?)?;
         options.duration("source.monitor-interval")?;
         options.duration("sink.rolling-policy.rollover-interval")?;

@@ -36,15 +36,6 @@ pub enum Lines {
     Stdin,
 }
 
-impl Lines {
-    fn options(self) -> &'static [&'static str] {
-        match self {
-            Lines::Socket => &["connector", "hostname", "port", "format"],
-            Lines::Stdin => &["connector", "format"],
-        }
-    }
-}
-
 /// Returns the options of a table; lines are rows unless they name another format.
 fn options(table: &TableSpec) -> Options {
     let mut options = table.options.clone();
@@ -69,8 +60,16 @@ impl Connector for Lines {
         }
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        let own: &[&str] = match self {
+            Lines::Socket => &["connector", "hostname", "port", "format"],
+            Lines::Stdin => &["connector", "format"],
+        };
+        [own, &formats::csv::OPTIONS].concat()
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(&[self.options(), &formats::csv::OPTIONS].concat())?;
+        table.options.only(&self.options())?;
         if *self == Lines::Socket {
             address(table)?;
         }

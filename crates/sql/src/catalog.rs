@@ -57,6 +57,10 @@ pub(crate) const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
 const BAD_RECORDS: &str = "bad-records";
 const LATE_RECORDS: &str = "late-records";
 
+/// Keys that tables of every connector take.
+pub(crate) const ENGINE_OPTIONS: [&str; 5] =
+    [ROWS_PER_SECOND, IDLE_TIMEOUT, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS];
+
 impl EngineOptions {
     /// Takes the engine's options out of a table's.
     pub(crate) fn take(options: &mut Options) -> Result<EngineOptions> {
@@ -87,7 +91,7 @@ impl EngineOptions {
                 Some(table.to_owned())
             }
         };
-        for key in [ROWS_PER_SECOND, IDLE_TIMEOUT, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS] {
+        for key in ENGINE_OPTIONS {
             options.0.remove(key);
         }
         Ok(EngineOptions {

@@ -35,11 +35,13 @@ mod lower;
 
 mod statement;
 
-pub mod planner;
+pub mod lexemes;
 
 pub mod write;
+
+pub mod planner;
 
 #[cfg(test)]
 mod test_support;
 
-pub use planner::{Planner, Script};
+pub use planner::{Planner, Script, Workspace};

@@ -78,6 +78,8 @@ pub(crate) enum Shown {
     Tables,
     Views,
     Functions,
+    /// What is set, by a bare `SET`.
+    Settings,
 }
 
 /// What a statement asks for.
@@ -170,7 +172,7 @@ impl Script {
 }
 
 /// Takes the words that open a statement set; returns whether it is only explained.
-fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<bool>> {
+pub(crate) fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<bool>> {
     if tokens.take_words(&["BEGIN", "STATEMENT", "SET"]) {
         tokens.finish().map_err(|error| error.remedy("write `;` behind BEGIN STATEMENT SET"))?;
         return Ok(Some(false));
@@ -199,9 +201,13 @@ fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
     let kind = if tokens.take_word("CREATE") {
         create(tokens)?
     } else if tokens.take_word("SET") {
-        let pair = pair(tokens)?;
-        tokens.finish()?;
-        Kind::Set(pair)
+        if tokens.is_at_end() {
+            Kind::Show(Shown::Settings)
+        } else {
+            let pair = pair(tokens)?;
+            tokens.finish()?;
+            Kind::Set(pair)
+        }
     } else if tokens.take_word("RESET") {
         let key = if tokens.is_at_end() { None } else { Some(quoted(tokens)?) };
         tokens.finish()?;
