@@ -12,6 +12,7 @@ mod generators;
 mod object_store;
 mod oracle;
 mod processes;
+mod shell;
 mod sql;
 mod support;
 mod windows;
