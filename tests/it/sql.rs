@@ -13,6 +13,8 @@
 //! Cells are as the program writes them in JSON; a text stands without its quotes, an empty one as
 //! `(empty)`. Paths in the files are relative to `tests/sql`.
 
+mod documented;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -177,7 +177,9 @@ impl PlanBuilder {
             return Err(Error::invalid(
                 "an aggregation over an updating input is not supported yet",
             )
-            .remedy("aggregate over windows first, or write the first aggregation to a sink"));
+            .remedy(
+                "aggregate over windows first; ROADMAP.md has it under \"Relational streaming\"",
+            ));
         }
         let schema = input.schema.clone();
         let Aggregation { window, keys, calls, divert_late } = aggregation;

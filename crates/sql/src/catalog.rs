@@ -14,6 +14,24 @@ use thalweg_plan::connector::{Options, TableSpec};
 use thalweg_plan::node::BadRecords;
 use thalweg_types::{Error, Result};
 
+/// What stands between a table's name and the options of its hint.
+const HINT: &str = "/*+";
+
+/// Returns the name of a table that is used with other options than its own.
+pub(crate) fn hinted_name(table: &str, options: &str) -> String {
+    format!("{table}{HINT}{options}*/")
+}
+
+/// Returns the name under which a table was declared, also if it is used with other options.
+pub(crate) fn declared_name(name: &str) -> &str {
+    hint_of(name).map_or(name, |(table, _)| table)
+}
+
+/// Returns the table and the options of a name that [`hinted_name`] made.
+pub(crate) fn hint_of(name: &str) -> Option<(&str, &str)> {
+    name.strip_suffix("*/")?.split_once(HINT)
+}
+
 /// A column of a table.
 #[derive(Clone, Debug)]
 pub(crate) enum Column {

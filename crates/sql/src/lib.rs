@@ -12,12 +12,15 @@ mod tokens;
 
 mod types;
 
+pub mod write;
+
 mod rewrite;
 
 mod catalog;
 
 mod functions;
 
+mod local_time;
 mod meaning;
 mod sums;
 
@@ -36,8 +39,6 @@ mod lower;
 mod statement;
 
 pub mod lexemes;
-
-pub mod write;
 
 pub mod planner;
 

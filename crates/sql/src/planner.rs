@@ -21,13 +21,13 @@ use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::{Delivery, Sink};
 use thalweg_plan::source::Replay;
 use thalweg_plan::{NodeKind, Plan, explain};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
-use crate::catalog::{ENGINE_OPTIONS, MAX_DRIFT, Table};
+use crate::catalog::{ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
-use crate::statement::{self, CreateTable, CreateView, Kind, Name, Pair, Shown, Statement};
+use crate::statement::{self, CreateTable, CreateView, Hints, Kind, Name, Pair, Shown, Statement};
 use crate::text::{self, located};
 
 /// Makes the sink of a bare `SELECT`.
@@ -77,6 +77,8 @@ struct Job {
     target: Target,
     /// Is it a bare `SELECT`?
     is_shown: bool,
+    /// The session's time zone when it was planned.
+    zone: Zone,
     first: TokenWithSpan,
 }
 
@@ -87,6 +89,10 @@ pub struct Workspace {
     /// In the making; its settings stay for the next one.
     script: Script,
     jobs: Vec<Job>,
+    /// Tables as they were declared, for those that are made like them.
+    declared: BTreeMap<String, CreateTable>,
+    /// Views as they were declared.
+    views: BTreeMap<String, CreateView>,
     /// What was dropped after a statement of the script was planned. Sources are told apart by the
     /// names of their tables, so none of these may come to mean another table.
     dropped: BTreeSet<String>,
@@ -99,7 +105,8 @@ impl Workspace {
     /// `Failed` if the planner cannot start.
     pub fn new(planner: Planner) -> Result<Workspace> {
         let (session, script) = (Session::new()?, Script::default());
-        Ok(Workspace { planner, session, script, jobs: Vec::new(), dropped: BTreeSet::new() })
+        let (declared, views, dropped) = Default::default();
+        Ok(Workspace { planner, session, script, jobs: Vec::new(), declared, views, dropped })
     }
 
     /// Plans a script over what is there; what it creates and sets stays, also what stands before
@@ -158,9 +165,10 @@ impl Workspace {
     }
 
     fn statement(&mut self, statement: Statement) -> Result<()> {
+        self.hinted(&statement.hints)?;
         let first = statement.first;
         match statement.kind {
-            Kind::CreateTable(create) => self.create_table(*create),
+            Kind::CreateTable(create) => self.create_table(*create, first),
             Kind::CreateView(create) => self.create_view(create),
             Kind::Drop { table, is_view, if_exists } => self.drop(&table, is_view, if_exists),
             Kind::Show(shown) => {
@@ -169,7 +177,20 @@ impl Workspace {
                     Shown::Views => self.session.views().join("\n"),
                     Shown::Functions => self.session.functions().join("\n"),
                     Shown::Settings => settings::list(&self.script.settings),
+                    Shown::Only(name) => name.to_owned(),
                 });
+                Ok(())
+            }
+            Kind::ShowCreate(name) => {
+                let text = match self.views.get(&name.text) {
+                    Some(view) => describe::create_view(view),
+                    None => describe::create_table(self.declaration(&name)?),
+                };
+                self.script.outputs.push(text);
+                Ok(())
+            }
+            Kind::Ignored(why) => {
+                add_once(&mut self.script.notices, why);
                 Ok(())
             }
             Kind::Describe(name) => {
@@ -207,9 +228,10 @@ impl Workspace {
                 let plan = plan.map_err(|error| located(error, &table.at))?;
                 let connector = self.planner.registry.get(target.connector()?)?;
                 let sink = connector.sink(&target.spec)?;
-                let name = name_of(&table.text, others);
-                let target = Target { name: table.text, sink };
-                Ok(Job { name, plan, target, is_shown: false, first })
+                let name = declared_name(&table.text).to_owned();
+                let target = Target { name, sink };
+                let name = name_of(&target.name, others);
+                Ok(Job { name, plan, target, is_shown: false, zone: self.zone(), first })
             }
             Kind::Query(query) => {
                 if others.iter().any(|job| job.is_shown) {
@@ -221,7 +243,7 @@ impl Workspace {
                 let plan = queries::query(&self.session, &query)?;
                 let target = Target { name: RESULT.to_owned(), sink: (self.planner.result)() };
                 let name = name_of(RESULT, others);
-                Ok(Job { name, plan, target, is_shown: true, first })
+                Ok(Job { name, plan, target, is_shown: true, zone: self.zone(), first })
             }
             _ => Err(text::at(&first, "only a query or an INSERT can be planned")),
         }
@@ -249,13 +271,59 @@ impl Workspace {
         Ok(())
     }
 
-    fn create_table(&mut self, create: CreateTable) -> Result<()> {
+    /// Makes a table; `CREATE TABLE … AS query` also inserts what the query gives.
+    fn create_table(&mut self, mut create: CreateTable, first: TokenWithSpan) -> Result<()> {
         if create.if_not_exists && self.session.schema(&create.name.text).is_some() {
             return Ok(());
         }
         self.check_free(&create.name)?;
+        if let Some(like) = create.like.take() {
+            create = like.merge(self.declaration(&like.table)?, create)?;
+        }
+        let table = create.name.clone();
+        let Some(query) = create.query.take() else { return self.declare(create) };
+        create.columns.extend(define::columns_of(&self.session, &query, &create)?);
+        self.declare(create)?;
+        let job =
+            self.job(Kind::Insert { table, columns: Vec::new(), query }, first, &self.jobs)?;
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// Returns how a table was declared.
+    fn declaration(&self, name: &Name) -> Result<&CreateTable> {
+        self.declared.get(&name.text).ok_or_else(|| match self.session.is_view(&name.text) {
+            true => {
+                text::at(&name.at, format!("`{}` is a view", name.text)).remedy("name a table here")
+            }
+            false => self.unknown_table(name),
+        })
+    }
+
+    /// Makes the tables that a statement uses with other options than their own.
+    fn hinted(&mut self, hints: &Hints) -> Result<()> {
+        for name in &hints.ignored {
+            let notice = format!("hint {name} has no meaning here and is ignored");
+            add_once(&mut self.script.notices, notice);
+        }
+        for hint in &hints.tables {
+            if self.session.table(&hint.name).is_some() {
+                continue;
+            }
+            let mut create = self.declaration(&hint.table)?.clone();
+            create.name = Name { at: hint.table.at.clone(), text: hint.name.clone() };
+            create.options.retain(|own| hint.options.iter().all(|o| o.key.text != own.key.text));
+            create.options.extend(hint.options.iter().cloned());
+            self.declare(create)?;
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, create: CreateTable) -> Result<()> {
         let at = create.name.at.clone();
-        let table = define::table(create, &self.session, &self.planner.registry)?;
+        let place = (&self.session, self.zone());
+        let table = define::table(create.clone(), place, &self.planner.registry)?;
+        self.declared.insert(create.name.text.clone(), create);
         if table.engine.max_drift.is_some() {
             let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
             self.script.notices.push(notice);
@@ -270,7 +338,9 @@ impl Workspace {
         }
         self.check_free(name)?;
         let plan = define::view(&create, &self.session)?;
-        self.session.add_view(&name.text, plan).map_err(|error| located(error, &name.at))
+        self.session.add_view(&name.text, plan).map_err(|error| located(error, &name.at))?;
+        self.views.insert(name.text.clone(), create);
+        Ok(())
     }
 
     fn drop(&mut self, name: &Name, is_view: bool, if_exists: bool) -> Result<()> {
@@ -283,6 +353,8 @@ impl Workspace {
                 .remedy(format!("write DROP {other}")));
         }
         self.session.remove(&name.text)?;
+        self.declared.remove(&name.text);
+        self.views.remove(&name.text);
         if !self.jobs.is_empty() {
             self.dropped.insert(name.text.clone());
         }
@@ -306,6 +378,7 @@ impl Workspace {
         let mut jobs = Vec::new();
         for statement in statements {
             let first = statement.first.clone();
+            self.hinted(&statement.hints)?;
             let job = self.job(statement.kind, statement.first, &jobs);
             jobs.push(job.map_err(|error| located(error, &first))?);
         }
@@ -318,11 +391,10 @@ impl Workspace {
     fn lower(&self, jobs: Vec<Job>) -> Result<Plan> {
         let mut optimized = Vec::new();
         for job in &jobs {
-            let plan = self.session.optimize(&job.plan).map_err(|e| located(e, &job.first))?;
-            optimized.push(plan);
+            let plan = self.session.optimize(&job.plan, job.zone);
+            optimized.push((plan.map_err(|e| located(e, &job.first))?, job.zone));
         }
-        let plans: Vec<&LogicalPlan> = optimized.iter().collect();
-        let mut lowering = Lowering::new(&self.session, &self.planner.registry, &plans)?;
+        let mut lowering = Lowering::new(&self.session, &self.planner.registry, &optimized)?;
         for (job, plan) in jobs.into_iter().zip(&optimized) {
             let lowered = lowering.statement(&job.name, plan, job.target);
             lowered.map_err(|error| located(error, &job.first))?;
@@ -338,6 +410,12 @@ impl Workspace {
             });
         }
         Ok(plan)
+    }
+
+    /// Returns the session's time zone, as far as the script is read.
+    fn zone(&self) -> Zone {
+        let name = self.script.settings.get(settings::TIME_ZONE);
+        name.and_then(|name| Zone::named(name.trim())).unwrap_or_else(Zone::utc)
     }
 
     /// Returns how long sources may be silent, where the script says so for all of them.

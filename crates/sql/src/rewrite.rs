@@ -6,13 +6,15 @@
 
 mod calls;
 mod clauses;
+mod group_windows;
+mod unheard;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    Join, JoinConstraint, JoinOperator, ObjectName, Query, SelectItem, SetExpr, Spanned,
+    Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, Spanned,
     TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -175,13 +177,18 @@ fn timestamp(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) 
     Some(at + 2)
 }
 
-/// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`.
+/// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`, and `FOR
+/// SYSTEM_TIME AS OF`, which it does not know.
 ///
 /// # Errors
-/// `Invalid`, at the word `FROM`.
-pub(crate) fn check_operands(tokens: &[TokenWithSpan]) -> Result<()> {
+/// `Invalid`, at the word.
+pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
     for pair in tokens.windows(2) {
         let [before, token] = pair else { continue };
+        if is_word(before, "FOR") && is_word(token, "SYSTEM_TIME") {
+            let error = text::to_come(text::RELATIONAL, "FOR SYSTEM_TIME AS OF is", "");
+            return Err(text::located(error, before));
+        }
         let wants_operand = matches!(
             before.token,
             Token::Comma
@@ -290,6 +297,9 @@ impl Unnests {
 fn array_of(join: Join) -> Result<(Expr, Option<TableAlias>)> {
     let place = text::place(join.relation.span());
     let refuse = |message: &str| Error::invalid(message).at(place.clone());
+    let to_come = |what: &str, meanwhile: &str| {
+        text::to_come(text::RELATIONAL, what, meanwhile).at(place.clone())
+    };
     let is_cross = match &join.join_operator {
         JoinOperator::CrossJoin(_) => true,
         JoinOperator::Inner(on) | JoinOperator::Join(on) => {
@@ -298,8 +308,8 @@ fn array_of(join: Join) -> Result<(Expr, Option<TableAlias>)> {
         _ => false,
     };
     if !is_cross {
-        return Err(refuse("UNNEST with this kind of join is not supported yet")
-            .remedy("use CROSS JOIN UNNEST, which leaves out rows without elements"));
+        let meanwhile = "use CROSS JOIN UNNEST, which leaves out rows without elements";
+        return Err(to_come("UNNEST with this kind of join is", meanwhile));
     }
     let TableFactor::UNNEST { alias, array_exprs, with_offset, with_ordinality, .. } =
         join.relation
@@ -307,11 +317,10 @@ fn array_of(join: Join) -> Result<(Expr, Option<TableAlias>)> {
         return Err(refuse("only an array can be unnested"));
     };
     if with_offset || with_ordinality {
-        return Err(refuse("WITH ORDINALITY is not supported yet"));
+        return Err(to_come("WITH ORDINALITY is", ""));
     }
     let [array] = <[Expr; 1]>::try_from(array_exprs).map_err(|_| {
-        refuse("UNNEST of more than one array is not supported yet")
-            .remedy("unnest them one after the other")
+        to_come("UNNEST of more than one array is", "unnest them one after the other")
     })?;
     Ok((array, alias))
 }
@@ -333,14 +342,19 @@ fn mention(relation: &TableFactor) -> Option<Expr> {
 /// Returns the call that stands for the unnested relation `number`.
 fn call(number: usize, mention: Option<Expr>) -> Expr {
     let number = Expr::Value(Value::Number(number.to_string(), false).into());
+    function(UNNEST, [number].into_iter().chain(mention))
+}
+
+/// Returns a plain call.
+fn function(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
     let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
     Expr::Function(Function {
-        name: ObjectName::from(Ident::new(UNNEST)),
+        name: ObjectName::from(Ident::new(name)),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: [number].into_iter().chain(mention).map(argument).collect(),
+            args: arguments.into_iter().map(argument).collect(),
             clauses: Vec::new(),
         }),
         filter: None,
@@ -352,21 +366,36 @@ fn call(number: usize, mention: Option<Expr>) -> Expr {
 
 struct Rewriter<'a>(&'a Unnests);
 
+/// Goes on with the visit, or ends it by the error.
+fn flow(outcome: Result<()>) -> ControlFlow<Error> {
+    match outcome {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
 impl VisitorMut for Rewriter<'_> {
     type Break = Error;
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        flow(unheard::in_query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        flow(unheard::in_select(select))
+    }
+
+    fn pre_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<Error> {
+        flow(unheard::in_relation(relation))
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match calls::rewrite(expr) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        flow(calls::rewrite(expr))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        match rewrite_body(self.0, &mut query.body) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        let rewritten = rewrite_body(self.0, &mut query.body);
+        flow(rewritten.and_then(|()| group_windows::rewrite(query)))
     }
 }
 
@@ -410,8 +439,8 @@ fn name_of(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Gives columns without an alias another name where an earlier one has theirs: `price0` for a
-/// column, `EXPR$1` for an expression. DataFusion names a cast like what it casts.
+/// Names what has no name, as Flink does: `EXPR$1` for an expression, `price0` for a column whose
+/// name is taken.
 fn name_apart(items: &mut [SelectItem]) {
     let mut taken: Vec<String> = items
         .iter()
@@ -422,48 +451,18 @@ fn name_apart(items: &mut [SelectItem]) {
         .collect();
     for (index, item) in items.iter_mut().enumerate() {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
-        let name = result_name(expr);
-        if !taken.contains(&name) {
-            taken.push(name);
-            continue;
-        }
-        let base = name_of(expr);
-        let candidates = (0..).map(|n| match &base {
-            Some(column) => format!("{column}{n}"),
-            None if n == 0 => format!("EXPR${index}"),
-            None => format!("EXPR${index}_{n}"),
-        });
-        // Finite: only so many names are taken.
-        let free = candidates.take(taken.len() + 1).find(|name| !taken.contains(name));
-        let Some(alias) = free else { continue };
-        taken.push(alias.clone());
-        *item =
-            SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', alias) };
-    }
-}
-
-/// Returns the name that DataFusion gives a result, less the tables.
-fn result_name(expr: &Expr) -> String {
-    struct Strip;
-    impl VisitorMut for Strip {
-        type Break = ();
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            let stripped = match &*expr {
-                Expr::Cast { expr: inner, .. } | Expr::Nested(inner) => {
-                    Some(inner.as_ref().clone())
-                }
-                other => name_of(other).map(|name| Expr::Identifier(Ident::new(name))),
-            };
-            if let Some(stripped) = stripped {
-                *expr = stripped;
-            }
-            ControlFlow::Continue(())
+        let column = name_of(expr);
+        let base = column.clone().unwrap_or_else(|| format!("EXPR${index}"));
+        let numbered = (0..=taken.len()).map(|number| format!("{base}{number}"));
+        // One more name than there are taken ones: one is free.
+        let names = [base.clone()].into_iter().chain(numbered);
+        let Some(name) = names.into_iter().find(|name| !taken.contains(name)) else { continue };
+        taken.push(name.clone());
+        if column.as_ref() != Some(&name) {
+            let alias = Ident::with_quote('"', name);
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
     }
-    let mut expr = expr.clone();
-    let _ = expr.visit(&mut Strip);
-    expr.to_string()
 }
 
 #[cfg(test)]

@@ -26,11 +26,12 @@ use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 use tokio::runtime::Runtime;
 
-use crate::catalog::{Planned, Table};
+use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
+use crate::local_time;
 use crate::meaning::{Meaning, meant};
 use crate::rewrite::{self, Unnests};
 use crate::sums;
@@ -123,6 +124,7 @@ impl Session {
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> =
             self.tables.keys().chain(self.views.keys()).map(String::as_str).collect();
+        names.retain(|name| declared_name(name) == *name);
         names.sort_unstable();
         names
     }
@@ -179,16 +181,26 @@ impl Session {
         registered.map(|_| ()).map_err(plan_error)
     }
 
-    /// Forgets a table or view; returns whether it was there.
+    /// Forgets a table or view, also with other options; returns whether it was there.
     pub(crate) fn remove(&mut self, name: &str) -> Result<bool> {
-        self.tables.remove(name);
         self.views.remove(name);
-        let removed = self.context.deregister_table(TableReference::bare(name));
-        Ok(removed.map_err(plan_error)?.is_some())
+        let context = &self.context;
+        let forget = |name: &str| context.deregister_table(TableReference::bare(name));
+        let mut removed = forget(name).map_err(plan_error)?.is_some();
+        for hinted in self.tables.keys().filter(|known| declared_name(known) == name) {
+            removed |= forget(hinted).map_err(plan_error)?.is_some();
+        }
+        self.tables.retain(|known, _| declared_name(known) != name);
+        Ok(removed)
     }
 
-    /// Plans an expression over the columns of `schema`.
-    pub(crate) fn expression(&self, tokens: &[TokenWithSpan], schema: &DFSchema) -> Result<Expr> {
+    /// Plans an expression over the columns of `schema`, as it is meant in `zone`.
+    pub(crate) fn expression(
+        &self,
+        tokens: &[TokenWithSpan],
+        schema: &DFSchema,
+        zone: Zone,
+    ) -> Result<Expr> {
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
         let mut parsed = parser.parse_expr().map_err(|error| parse_error(&error, &tokens))?;
@@ -205,13 +217,14 @@ impl Session {
             .with_schema(Arc::new(schema.clone()))
             .build();
         let simplifier = datafusion::optimizer::simplify_expressions::ExprSimplifier::new(context);
-        let coerced = simplifier.coerce(expr, schema).map_err(plan_error)?;
-        simplifier.simplify(coerced).map_err(plan_error)
+        let coerced = simplifier.coerce(expr, schema);
+        let meant = coerced.and_then(|expr| local_time::expression(expr, schema, zone));
+        simplifier.simplify(meant.map_err(plan_error)?).map_err(plan_error)
     }
 
     /// Plans a query, without optimising it.
     pub(crate) fn query(&self, tokens: &[TokenWithSpan]) -> Result<LogicalPlan> {
-        rewrite::check_operands(tokens)?;
+        rewrite::check(tokens)?;
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
         let mut query: Box<Query> =
@@ -224,9 +237,14 @@ impl Session {
         plan.map_err(|error| self.failed(error))
     }
 
-    /// Coerces types and optimises.
-    pub(crate) fn optimize(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
-        self.context.state().optimize(plan).map_err(plan_error)
+    /// Coerces types, takes times as they are meant in `zone`, and optimises.
+    pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
+        let state = self.context.state();
+        let coerced =
+            state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let meant = coerced.and_then(|plan| local_time::plan(plan, zone));
+        let optimized = meant.and_then(|plan| state.optimizer().optimize(plan, &state, |_, _| {}));
+        optimized.map_err(plan_error)
     }
 }
 

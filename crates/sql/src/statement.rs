@@ -4,13 +4,24 @@
 //! at it; a statement set is opened and closed, and holds `INSERT`s only. It does *not* know
 //! which tables, columns or settings exist.
 
+mod foreign;
+mod hint;
+mod like;
+
 use datafusion::arrow::datatypes::Field;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_types::{Error, Result};
 
+pub(crate) use self::hint::Hints;
+pub(crate) use self::like::Like;
 use crate::text;
 use crate::tokens::{Tokens, tokenize};
 use crate::types;
+
+/// The one catalog, called as Flink calls the one that is always there.
+const CATALOG: &str = "default_catalog";
+/// The one database.
+const DATABASE: &str = "default_database";
 
 /// A name and where it stands.
 #[derive(Clone, Debug)]
@@ -53,6 +64,10 @@ pub(crate) struct CreateTable {
     pub(crate) watermark: Option<(Name, Vec<TokenWithSpan>)>,
     pub(crate) primary_key: Vec<Name>,
     pub(crate) options: Vec<Pair>,
+    /// The table whose declaration is taken over.
+    pub(crate) like: Option<Like>,
+    /// The query whose columns the table gets, and whose rows are inserted.
+    pub(crate) query: Option<Vec<TokenWithSpan>>,
 }
 
 /// `CREATE VIEW`.
@@ -70,6 +85,7 @@ pub(crate) struct CreateView {
 pub(crate) struct Statement {
     pub(crate) first: TokenWithSpan,
     pub(crate) kind: Kind,
+    pub(crate) hints: Hints,
 }
 
 /// What `SHOW` lists.
@@ -80,6 +96,8 @@ pub(crate) enum Shown {
     Functions,
     /// What is set, by a bare `SET`.
     Settings,
+    /// What there is one of here, and what it is called.
+    Only(&'static str),
 }
 
 /// What a statement asks for.
@@ -87,14 +105,26 @@ pub(crate) enum Shown {
 pub(crate) enum Kind {
     CreateTable(Box<CreateTable>),
     CreateView(CreateView),
-    Insert { table: Name, columns: Vec<Name>, query: Vec<TokenWithSpan> },
+    Insert {
+        table: Name,
+        columns: Vec<Name>,
+        query: Vec<TokenWithSpan>,
+    },
     Query(Vec<TokenWithSpan>),
     Set(Pair),
     Reset(Option<Name>),
     Show(Shown),
+    /// `SHOW CREATE TABLE`.
+    ShowCreate(Name),
     Describe(Name),
-    Drop { table: Name, is_view: bool, if_exists: bool },
+    Drop {
+        table: Name,
+        is_view: bool,
+        if_exists: bool,
+    },
     Explain(Vec<Statement>),
+    /// A statement of Flink's that changes nothing here; why.
+    Ignored(String),
 }
 
 /// Reads the statements of a script.
@@ -102,7 +132,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>> {
     let tokens = tokenize(text)?;
     let mut script = Script::default();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
-        script.read(&mut Tokens::new(part))?;
+        let (part, hints) = hint::take(part)?;
+        script.read(&mut Tokens::new(&part), hints)?;
     }
     script.finish()
 }
@@ -123,7 +154,7 @@ struct Set {
 
 impl Script {
     /// Reads what stands between two semicolons.
-    fn read(&mut self, tokens: &mut Tokens<'_>) -> Result<()> {
+    fn read(&mut self, tokens: &mut Tokens<'_>, hints: Hints) -> Result<()> {
         let first = tokens.peek().clone();
         if let Some(is_explained) = opens_set(tokens)? {
             if self.open.is_some() {
@@ -139,7 +170,7 @@ impl Script {
         if tokens.is_at_end() {
             return Ok(());
         }
-        let statement = statement(tokens)?;
+        let statement = Statement { hints, ..statement(tokens)? };
         match (&mut self.open, &statement.kind) {
             (None, _) => self.statements.push(statement),
             (Some(set), Kind::Insert { .. }) => set.inserts.push(statement),
@@ -156,7 +187,8 @@ impl Script {
         match set.is_explained {
             true => {
                 let kind = Kind::Explain(set.inserts);
-                self.statements.push(Statement { first: set.first, kind });
+                let hints = Hints::default();
+                self.statements.push(Statement { first: set.first, kind, hints });
             }
             false => self.statements.extend(set.inserts),
         }
@@ -195,8 +227,9 @@ pub(crate) fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<bool>> {
 
 fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
     let first = tokens.peek().clone();
+    let hints = Hints::default();
     if let Some(kind) = runs(tokens)? {
-        return Ok(Statement { first, kind });
+        return Ok(Statement { first, kind, hints });
     }
     let kind = if tokens.take_word("CREATE") {
         create(tokens)?
@@ -224,18 +257,16 @@ fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
         tokens.take_words(&["PLAN", "FOR"]);
         let first = tokens.peek().clone();
         let kind = runs(tokens)?.ok_or_else(|| tokens.expected("a query or an INSERT"))?;
-        Kind::Explain(vec![Statement { first, kind }])
+        Kind::Explain(vec![Statement { first, kind, hints: Hints::default() }])
     } else {
-        return Err(tokens.expected("a statement").remedy(
-            "statements are CREATE TABLE, CREATE VIEW, INSERT INTO, SELECT, SET, RESET, SHOW \
-             TABLES, DESCRIBE, DROP, EXPLAIN and EXECUTE STATEMENT SET",
-        ));
+        foreign::read(tokens)?
     };
-    Ok(Statement { first, kind })
+    Ok(Statement { first, kind, hints })
 }
 
 /// Reads a statement that runs: a query or an `INSERT`.
 fn runs(tokens: &mut Tokens<'_>) -> Result<Option<Kind>> {
+    tokens.take_word("EXECUTE");
     if tokens.take_word("INSERT") {
         if tokens.take_word("OVERWRITE") {
             return Err(tokens.expected("INTO").remedy("a stream cannot overwrite a table"));
@@ -255,6 +286,9 @@ fn begins_query(tokens: &Tokens<'_>) -> bool {
 }
 
 fn create(tokens: &mut Tokens<'_>) -> Result<Kind> {
+    if let Some(kind) = foreign::create(tokens)? {
+        return Ok(kind);
+    }
     tokens.take_word("TEMPORARY");
     if tokens.take_word("VIEW") {
         return create_view(tokens).map(Kind::CreateView);
@@ -264,10 +298,25 @@ fn create(tokens: &mut Tokens<'_>) -> Result<Kind> {
 }
 
 fn show(tokens: &mut Tokens<'_>) -> Result<Kind> {
-    let known =
-        [("TABLES", Shown::Tables), ("VIEWS", Shown::Views), ("FUNCTIONS", Shown::Functions)];
-    let found = known.into_iter().find(|(word, _)| tokens.take_word(word));
-    let (_, shown) = found.ok_or_else(|| tokens.expected("TABLES, VIEWS or FUNCTIONS"))?;
+    if tokens.take_words(&["CREATE", "TABLE"]) || tokens.take_words(&["CREATE", "VIEW"]) {
+        let table = table_name(tokens)?;
+        tokens.finish()?;
+        return Ok(Kind::ShowCreate(table));
+    }
+    let known = [
+        ("TABLES", Shown::Tables),
+        ("VIEWS", Shown::Views),
+        ("FUNCTIONS", Shown::Functions),
+        ("CATALOGS", Shown::Only(CATALOG)),
+        ("DATABASES", Shown::Only(DATABASE)),
+    ];
+    tokens.take_word("CURRENT");
+    let singular = [("CATALOG", Shown::Only(CATALOG)), ("DATABASE", Shown::Only(DATABASE))];
+    let mut known = known.into_iter().chain(singular);
+    let found = known.find(|(word, _)| tokens.take_word(word));
+    let (_, shown) = found.ok_or_else(|| {
+        tokens.expected("TABLES, VIEWS, FUNCTIONS, CATALOGS, DATABASES or CREATE TABLE")
+    })?;
     tokens.finish()?;
     Ok(Kind::Show(shown))
 }
@@ -365,27 +414,44 @@ fn create_table(tokens: &mut Tokens<'_>) -> Result<CreateTable> {
         watermark: None,
         primary_key: Vec::new(),
         options: Vec::new(),
+        like: None,
+        query: None,
     };
-    tokens.symbol("(")?;
-    loop {
-        element(tokens, &mut table)?;
-        if !tokens.take_symbol(",") {
-            tokens.symbol(")")?;
-            break;
-        }
+    if tokens.take_symbol("(") {
+        elements(tokens, &mut table)?;
+    } else if !["LIKE", "AS", "WITH", "COMMENT"].iter().any(|word| tokens.clone().take_word(word)) {
+        return Err(tokens.expected("`(`"));
     }
     comment(tokens)?;
-    for unsupported in ["PARTITIONED", "DISTRIBUTED", "LIKE", "AS"] {
+    for unsupported in ["PARTITIONED", "DISTRIBUTED"] {
         if tokens.clone().take_word(unsupported) {
             return Err(text::at(tokens.peek(), format!("{unsupported} is not supported here")));
         }
     }
-    tokens.words(&["WITH"]).map_err(|error| {
-        error.remedy("say where the table is: WITH ('connector' = 'filesystem', …)")
-    })?;
-    table.options = options(tokens)?;
+    if tokens.take_word("WITH") {
+        table.options = options(tokens)?;
+    }
+    if tokens.take_word("LIKE") {
+        table.like = Some(like::read(tokens)?);
+    } else if table.options.is_empty() {
+        let error = tokens.expected("WITH");
+        return Err(error.remedy("say where the table is: WITH ('connector' = 'filesystem', …)"));
+    } else if tokens.take_word("AS") {
+        table.query = Some(query(tokens)?);
+        return Ok(table);
+    }
     tokens.finish()?;
     Ok(table)
+}
+
+/// Reads columns, the watermark and the primary key, up to the closing parenthesis.
+fn elements(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
+    loop {
+        element(tokens, table)?;
+        if !tokens.take_symbol(",") {
+            return tokens.symbol(")");
+        }
+    }
 }
 
 fn options(tokens: &mut Tokens<'_>) -> Result<Vec<Pair>> {

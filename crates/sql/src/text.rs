@@ -28,6 +28,20 @@ pub(crate) fn at(token: &TokenWithSpan, message: impl Into<String>) -> Error {
     Error::invalid(message).at(place(token.span))
 }
 
+/// Names in `ROADMAP.md` of what is to come.
+pub(crate) const RELATIONAL: &str = "Relational streaming";
+/// See [`RELATIONAL`].
+pub(crate) const PATTERNS: &str = "Patterns and loops";
+
+/// Returns an error about what is not there yet: what helps meanwhile, and where it is planned.
+pub(crate) fn to_come(item: &str, message: &str, meanwhile: &str) -> Error {
+    let planned = format!("ROADMAP.md has it under \"{item}\"");
+    Error::invalid(format!("{message} not supported yet")).remedy(match meanwhile {
+        "" => planned,
+        meanwhile => format!("{meanwhile}; {planned}"),
+    })
+}
+
 /// Points at `token` where nothing closer is known.
 pub(crate) fn located(error: Error, token: &TokenWithSpan) -> Error {
     if error.places().is_empty() { error.at(place(token.span)) } else { error }

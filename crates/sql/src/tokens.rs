@@ -17,7 +17,7 @@ pub(crate) struct Tokens<'a> {
     end: TokenWithSpan,
 }
 
-/// Cuts a text into tokens without white space and comments.
+/// Cuts a text into tokens without white space and comments, save for hints (`/*+ … */`).
 pub(crate) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location();
@@ -26,7 +26,12 @@ pub(crate) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>> {
         let start = Location { line: location.line, column: location.column };
         Error::invalid(error.message).at(text::place(Span { start, end: start }))
     })?;
-    Ok(tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect())
+    let is_kept = |token: &TokenWithSpan| match &token.token {
+        Token::Whitespace(Whitespace::MultiLineComment(comment)) => comment.starts_with('+'),
+        Token::Whitespace(_) => false,
+        _ => true,
+    };
+    Ok(tokens.into_iter().filter(is_kept).collect())
 }
 
 impl<'a> Tokens<'a> {

@@ -21,7 +21,7 @@ use thalweg_plan::window::Assigner;
 use thalweg_types::Error;
 
 use crate::rewrite::{UNNEST, Unnests};
-use crate::text::wrap;
+use crate::text::{PATTERNS, to_come, wrap};
 
 /// Names of the columns that a window table function adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -151,20 +151,27 @@ impl RelationPlanner for Relations {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
-        let (function, alias) = match &relation {
+        let (name, arguments, alias) = match &relation {
             TableFactor::TableFunction { expr: ast::Expr::Function(function), alias } => {
-                (function.clone(), alias.clone())
+                (&function.name, arguments(function), alias.clone())
+            }
+            // Without `TABLE(…)` around it, as Flink also takes it.
+            TableFactor::Table { name, args: Some(call), alias, .. } => {
+                (name, call.args.clone(), alias.clone())
+            }
+            TableFactor::MatchRecognize { .. } => {
+                return Err(wrap(to_come(PATTERNS, "MATCH_RECOGNIZE is", "")));
             }
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
-        let name = function.name.to_string().to_ascii_uppercase();
+        let name = name.to_string().to_ascii_uppercase();
         if name == UNNEST.to_ascii_uppercase() {
-            return self.unnest(&function, context);
+            return self.unnest(&arguments, context);
         }
         if !["TUMBLE", "HOP", "CUMULATE", "SESSION"].contains(&name.as_str()) {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
-        let mut call = Call::read(&name, &function)?;
+        let mut call = Call::read(&name, &arguments)?;
         let partition = call.take_partition()?;
         let input = context.plan(call.relation()?)?;
         let time = call.time(&input)?;
@@ -189,13 +196,11 @@ impl Relations {
     /// Plans `r CROSS JOIN UNNEST(e) AS t(c)`: the columns of `r`, and `t.c` behind them.
     fn unnest(
         &self,
-        function: &ast::Function,
+        given: &[FunctionArg],
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         let lost = || DataFusionError::Internal("an unnested relation is lost".to_owned());
-        let Some(FunctionArgExpr::Expr(ast::Expr::Value(number))) =
-            arguments(function).first().map(value)
-        else {
+        let Some(FunctionArgExpr::Expr(ast::Expr::Value(number))) = given.first().map(value) else {
             return Err(lost());
         };
         let number = number.value.to_string().parse().map_err(|_| lost())?;
@@ -255,7 +260,7 @@ fn refuse<T>(message: impl Into<String>, remedy: &str) -> Result<T> {
 
 impl Call {
     /// Puts named arguments into their places.
-    fn read(name: &str, function: &ast::Function) -> Result<Call> {
+    fn read(name: &str, given: &[FunctionArg]) -> Result<Call> {
         let names: &[&str] = match name {
             "TUMBLE" => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
             "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
@@ -264,7 +269,7 @@ impl Call {
         };
         let usage = format!("write {name}(TABLE t, DESCRIPTOR(time), …): {}", names.join(", "));
         let mut places: Vec<Option<ast::Expr>> = vec![None; names.len()];
-        for (at, argument) in arguments(function).iter().enumerate() {
+        for (at, argument) in given.iter().enumerate() {
             let place = match argument {
                 FunctionArg::Named { name, .. } => {
                     names.iter().position(|known| name.value.eq_ignore_ascii_case(known))

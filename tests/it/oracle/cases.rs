@@ -103,6 +103,10 @@ pub(super) const CASES: &[Case] = &[
         "SELECT id, -v AS v FROM t WHERE v < 0",
     ),
     same("order", "SELECT id, v FROM t ORDER BY v DESC NULLS LAST, id"),
+    same(
+        "order of what is updated",
+        "SELECT k, COUNT(*) AS n FROM t GROUP BY k ORDER BY n DESC, k",
+    ),
     same("first rows", "SELECT id, x FROM t ORDER BY x NULLS LAST, id LIMIT 17"),
     case(
         "tumbling windows",

@@ -3,10 +3,10 @@
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
-use thalweg_types::{Error, Result};
+use thalweg_types::Result;
 
 use crate::meaning::as_text;
-use crate::text::plan_error;
+use crate::text::{RELATIONAL, plan_error, to_come};
 
 /// Refuses what cannot be computed from one row.
 pub(super) fn check(expr: &Expr) -> Result<()> {
@@ -15,8 +15,7 @@ pub(super) fn check(expr: &Expr) -> Result<()> {
     };
     match expr.exists(is_query).map_err(plan_error)? {
         false => Ok(()),
-        true => Err(Error::invalid("a sub-query outside FROM is not supported yet")
-            .remedy("name the values, or wait for joins, which are on the roadmap")),
+        true => Err(to_come(RELATIONAL, "a sub-query outside FROM is", "name the values")),
     }
 }
 

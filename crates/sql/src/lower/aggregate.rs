@@ -14,7 +14,7 @@ use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::function;
 use crate::expression::{Expression, Projection};
 use crate::sums;
-use crate::text::plan_error;
+use crate::text::{RELATIONAL, plan_error, to_come};
 use crate::window_tvf::in_unit;
 use crate::windowing::{Pick, Reorder};
 
@@ -24,8 +24,8 @@ impl Lowering<'_> {
         let input = aggregate.input.schema();
         let groups = &aggregate.group_expr;
         if groups.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            return Err(Error::invalid("GROUPING SETS, CUBE and ROLLUP are not supported yet")
-                .remedy("write one GROUP BY for each and put them together by UNION ALL"));
+            let meanwhile = "write one GROUP BY for each and put them together by UNION ALL";
+            return Err(to_come(RELATIONAL, "GROUPING SETS, CUBE and ROLLUP are", meanwhile));
         }
         let role = |expr: &Expr| column_of(expr, input).map_or(Role::Plain, |c| stream.roles[c]);
         let roles: Vec<Role> = groups.iter().map(role).collect();
@@ -70,6 +70,7 @@ impl Lowering<'_> {
                 basis: stream.basis,
                 start: 0,
                 end: 1,
+                zone: stream.zone,
             }),
             _ => None,
         };
@@ -148,7 +149,7 @@ impl Lowering<'_> {
             let (pick, role) = match role {
                 Role::WindowStart if is_windowed => (Pick::Column(0), Role::WindowStart),
                 Role::WindowEnd if is_windowed => (Pick::Column(1), Role::WindowEnd),
-                Role::WindowTime if is_windowed => (Pick::LastOf(1), Role::WindowTime),
+                Role::WindowTime if is_windowed => (Pick::LastOf(1, stream.zone), Role::WindowTime),
                 _ => {
                     next += 1;
                     (Pick::Column(next - 1), Role::Plain)
@@ -166,7 +167,7 @@ impl Lowering<'_> {
         let made = self.schema(stream);
         let fields = aggregate.schema.fields().iter().zip(&picks).map(|(wanted, pick)| {
             let is_nullable = match pick {
-                Pick::Column(column) | Pick::LastOf(column) => made.field(*column).is_nullable(),
+                Pick::Column(column) | Pick::LastOf(column, _) => made.field(*column).is_nullable(),
                 Pick::Null => true,
             };
             // Names and types are the query's.

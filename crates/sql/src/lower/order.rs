@@ -10,7 +10,7 @@ use thalweg_types::{Error, Result};
 
 use super::{Lowering, Stream, column_of};
 use crate::expression::{Expression, Projection};
-use crate::text::plan_error;
+use crate::text::{RELATIONAL, plan_error, to_come};
 use crate::windowing::{Pick, Reorder};
 
 impl Lowering<'_> {
@@ -81,11 +81,9 @@ impl Lowering<'_> {
                  ORDER BY …)",
             ));
         }
-        if self.builder.plan().node(stream.node).is_updating {
-            return Err(Error::invalid(
-                "ORDER BY and LIMIT over an updating result are not supported yet",
-            )
-            .remedy("aggregate over windows first"));
+        if self.builder.plan().node(stream.node).is_updating && !stream.is_bounded {
+            let error = "ORDER BY and LIMIT over an updating result that never ends are";
+            return Err(to_come(RELATIONAL, error, "aggregate over windows first"));
         }
         let schema = self.schema(&stream);
         let input = Input { from: stream.node, port: 0, exchange: Exchange::Global };

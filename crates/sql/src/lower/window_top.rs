@@ -12,6 +12,7 @@ use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of};
 use crate::expression::{Expression, Filter};
+use crate::text::{RELATIONAL, to_come};
 use crate::windowing::{Pick, Reorder};
 
 impl Lowering<'_> {
@@ -67,13 +68,19 @@ impl Lowering<'_> {
             }
         }
         if !is_by_window || stream.window.is_none() {
-            return Err(Error::invalid("ROW_NUMBER() without windows is not supported yet")
-                .remedy("PARTITION BY window_start, window_end of a windowed input"));
+            let meanwhile = "PARTITION BY window_start, window_end of a windowed input";
+            return Err(to_come(RELATIONAL, "ROW_NUMBER() without windows is", meanwhile));
         }
         let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(super::lost_window);
         let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
         let node = WindowTopNode {
-            window: WindowSpec { assigner: Assigner::Attached, basis: stream.basis, start, end },
+            window: WindowSpec {
+                assigner: Assigner::Attached,
+                basis: stream.basis,
+                start,
+                end,
+                zone: stream.zone,
+            },
             partition: partition.clone(),
             order: order_of(call, schema)?,
             limit,

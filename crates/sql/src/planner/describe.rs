@@ -1,11 +1,15 @@
-//! `DESCRIBE`: the columns of a table or view, one a line, in Flink's words.
+//! `DESCRIBE` and `SHOW CREATE`: tables and views in Flink's words.
+//!
+//! What must always hold: what `SHOW CREATE` says makes the same table or view.
 
 use datafusion::arrow::datatypes::Field;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::catalog::{Column, Table};
+use crate::catalog::{Column, Table, hint_of};
 use crate::session::Session;
+use crate::statement::{CreateTable, CreateView, Declared, Name};
 use crate::types;
+use crate::write::{literal, name};
 
 /// Returns the lines that describe `name`; `None` if there is no such table or view.
 pub(super) fn describe(session: &Session, name: &str) -> Option<String> {
@@ -35,9 +39,67 @@ fn of_table(table: &Table) -> Vec<String> {
     lines
 }
 
+/// Returns the statement that makes a table.
+pub(super) fn create_table(table: &CreateTable) -> String {
+    let mut parts: Vec<String> = table.columns.iter().map(column).collect();
+    if let Some((column, expression)) = &table.watermark {
+        parts.push(format!("WATERMARK FOR {} AS {}", name(&column.text), written(expression)));
+    }
+    if !table.primary_key.is_empty() {
+        parts.push(format!("PRIMARY KEY ({}) NOT ENFORCED", names(&table.primary_key)));
+    }
+    let options = table.options.iter();
+    let options: Vec<String> = options
+        .map(|pair| format!("{} = {}", literal(&pair.key.text), literal(&pair.value.text)))
+        .collect();
+    format!(
+        "CREATE TABLE {} (\n  {}\n) WITH (\n  {}\n)",
+        name(&table.name.text),
+        parts.join(",\n  "),
+        options.join(",\n  ")
+    )
+}
+
+/// Returns the statement that makes a view.
+pub(super) fn create_view(view: &CreateView) -> String {
+    let columns = match view.columns.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", names(&view.columns)),
+    };
+    format!("CREATE VIEW {}{columns} AS {}", name(&view.name.text), written(&view.query))
+}
+
+fn column(column: &Declared) -> String {
+    match column {
+        Declared::Physical(_, field) => {
+            let null = if field.is_nullable() { "" } else { " NOT NULL" };
+            format!("{} {}{null}", name(field.name()), types::name(field.data_type()))
+        }
+        Declared::Computed(column, expression) => {
+            format!("{} AS {}", name(&column.text), written(expression))
+        }
+    }
+}
+
+fn names(columns: &[Name]) -> String {
+    let names: Vec<_> = columns.iter().map(|column| name(&column.text)).collect();
+    names.join(", ")
+}
+
 fn of_field(field: &Field) -> String {
     let null = if field.is_nullable() { "" } else { " NOT NULL" };
     format!("{} {}{null}", field.name(), types::name(field.data_type()))
+}
+
+fn written_token(token: &Token) -> String {
+    match token {
+        Token::SingleQuotedString(text) => literal(text),
+        Token::Word(word) => match hint_of(&word.value) {
+            Some((table, options)) => format!("{} /*+ OPTIONS({options}) */", name(table)),
+            None => token.to_string(),
+        },
+        _ => token.to_string(),
+    }
 }
 
 /// Returns tokens as text, with spaces where people put them.
@@ -51,7 +113,7 @@ fn written(tokens: &[TokenWithSpan]) -> String {
         if !is_tight && !is_call {
             text.push(' ');
         }
-        text.push_str(&token.token.to_string());
+        text.push_str(&written_token(&token.token));
         before = Some(&token.token);
     }
     text

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use thalweg_types::{Error, Result};
 
 use crate::session::Session;
-use crate::text::{place_in_plan, plan_error, wrap};
+use crate::text::{RELATIONAL, place_in_plan, plan_error, to_come, wrap};
 
 /// Plans a query.
 ///
@@ -32,8 +32,8 @@ fn refuse_subqueries(plan: &LogicalPlan) -> Result<()> {
 }
 
 fn refusal(subquery: &Subquery) -> Error {
-    let error = Error::invalid("a sub-query inside an expression is not supported yet")
-        .remedy("sub-queries may stand in FROM");
+    let what = "a sub-query inside an expression is";
+    let error = to_come(RELATIONAL, what, "sub-queries may stand in FROM");
     match subquery.spans.first() {
         Some(span) => error.at(place_in_plan(span)),
         None => error,

@@ -66,9 +66,12 @@ fn columns_are_named_apart() {
         ("SELECT a, a FROM t", "SELECT a, a AS \"a0\" FROM t"),
         ("SELECT t.a, u.a, a0 FROM t", "SELECT t.a, u.a AS \"a0\", a0 AS \"a00\" FROM t"),
         ("SELECT a, CAST(a AS INT) FROM t", "SELECT a, CAST(a AS INT) AS \"EXPR$1\" FROM t"),
-        ("SELECT a + 1, t.a + 1 FROM t", "SELECT a + 1, t.a + 1 AS \"EXPR$1\" FROM t"),
+        (
+            "SELECT a + 1, t.a + 1 FROM t",
+            "SELECT a + 1 AS \"EXPR$0\", t.a + 1 AS \"EXPR$1\" FROM t",
+        ),
         ("SELECT a AS b, b FROM t", "SELECT a AS b, b AS \"b0\" FROM t"),
-        ("SELECT * FROM (SELECT 1, 1)", "SELECT * FROM (SELECT 1, 1 AS \"EXPR$1\")"),
+        ("SELECT * FROM (SELECT 1, 1)", "SELECT * FROM (SELECT 1 AS \"EXPR$0\", 1 AS \"EXPR$1\")"),
     ];
     for (text, expected) in cases {
         assert_eq!(query(text).unwrap(), expected, "{text}");
@@ -100,12 +103,12 @@ fn unnested_arrays_become_table_functions() {
 /// Would fail if a forgotten operand made `FROM` a column.
 #[test]
 fn from_is_no_operand() {
-    let check = |text: &str| check_operands(&tokenize(text).unwrap());
+    let checked = |text: &str| check(&tokenize(text).unwrap());
     for text in ["SELECT a, FROM t", "SELECT a + FROM t", "SELECT a = FROM t"] {
-        let error = check(text).unwrap_err();
+        let error = checked(text).unwrap_err();
         assert_eq!(error.message(), "expected an expression, found `FROM`", "{text}");
     }
     for text in ["SELECT * FROM t", "SELECT EXTRACT(HOUR FROM a), `FROM` FROM t"] {
-        assert!(check(text).is_ok(), "{text}");
+        assert!(checked(text).is_ok(), "{text}");
     }
 }

@@ -47,6 +47,8 @@ fn shown(statement: &Statement) -> String {
         Kind::Set(pair) => format!("set {}={}", pair.key.text, pair.value.text),
         Kind::Reset(key) => format!("reset {:?}", key.as_ref().map(|key| &key.text)),
         Kind::Show(shown) => format!("show {shown:?}"),
+        Kind::ShowCreate(name) => format!("show create {}", name.text),
+        Kind::Ignored(why) => format!("ignored: {why}"),
         Kind::Describe(name) => format!("describe {}", name.text),
         Kind::Drop { table, is_view, if_exists } => {
             format!("drop {} {is_view} {if_exists}", table.text)
@@ -137,7 +139,7 @@ fn statement_sets_are_their_inserts() {
 fn errors_point_at_what_is_wrong() {
     let cases = [
         ("FOO", "1:1 expected a statement, found `FOO`"),
-        ("SELECT 1;\n DELETE FROM t", "2:2 expected a statement, found `DELETE`"),
+        ("SELECT 1;\n DELETE FROM t", "2:2 DELETE is no statement here"),
         ("CREATE INDEX i", "1:8 expected TABLE or VIEW, found `INDEX`"),
         ("CREATE TABLE t", "1:15 expected `(`, found the end of the statement"),
         ("CREATE TABLE t (a INT)", "1:23 expected WITH, found the end of the statement"),
@@ -164,7 +166,10 @@ fn errors_point_at_what_is_wrong() {
         ("INSERT INTO t", "1:14 expected a query, found the end of the statement"),
         ("SET a = 'b'", "1:5 expected a text in single quotes, found `a`"),
         ("RESET 'a' b", "1:11 expected the end of the statement, found `b`"),
-        ("SHOW JOBS", "1:6 expected TABLES, VIEWS or FUNCTIONS, found `JOBS`"),
+        (
+            "SHOW JOBS",
+            "1:6 expected TABLES, VIEWS, FUNCTIONS, CATALOGS, DATABASES or CREATE TABLE, found `JOBS`",
+        ),
         ("EXPLAIN SHOW TABLES", "1:9 expected a query or an INSERT, found `SHOW`"),
         ("EXPLAIN EXPLAIN SELECT 1", "1:9 expected a query or an INSERT, found `EXPLAIN`"),
         ("SELECT 'open", "1:8 Unterminated string literal"),

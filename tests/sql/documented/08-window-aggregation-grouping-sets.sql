@@ -1,0 +1,18 @@
+-- Window aggregation: GROUPING SETS.
+CREATE TABLE Bid (
+  bidtime TIMESTAMP(3),
+  price DECIMAL(10, 2),
+  item STRING,
+  supplier_id STRING,
+  WATERMARK FOR bidtime AS bidtime - INTERVAL '1' SECOND
+) WITH (
+  'connector' = 'filesystem',
+  'path' = 'data/bid.csv',
+  'format' = 'csv'
+);
+
+SELECT window_start, window_end, supplier_id, SUM(price) AS total_price
+  FROM TABLE(
+    TUMBLE(TABLE Bid, DESCRIPTOR(bidtime), INTERVAL '10' MINUTES))
+  GROUP BY window_start, window_end, GROUPING SETS ((supplier_id), ());
+-- error: GROUPING SETS, CUBE and ROLLUP are not supported yet … "Relational streaming"
