@@ -3,6 +3,7 @@
 mod piped;
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use crate::support::Place;
 /// How long what is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const LINES: u16 = 40;
-const COLUMNS: u16 = 100;
+const LINES: NonZero<u16> = NonZero::new(40).unwrap();
+const COLUMNS: NonZero<u16> = NonZero::new(100).unwrap();
 
 /// A shell on a pseudo-terminal of script(1), of util-linux, and what its screen shows.
 struct Terminal {
