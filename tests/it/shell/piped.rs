@@ -116,7 +116,7 @@ fn a_closed_pipe_ends_quietly() {
     let many = format!("{TABLE}{}", "DESCRIBE t;\n".repeat(50));
     let commands: [&[&str]; 6] = [
         &["explain", "-e", &explain],
-        &["check", "-e", &explain],
+        &["check", "-q", "-e", &explain],
         &["config"],
         &["schema", "t.json"],
         &["completions", "bash"],
