@@ -16,6 +16,7 @@ mod object_store;
 mod oracle;
 mod partitions;
 mod processes;
+mod shell;
 mod sql;
 mod support;
 mod windows;
