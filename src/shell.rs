@@ -252,12 +252,19 @@ impl Shell<'_> {
         self.learn();
         let mut script = script?;
         if let Some(plan) = script.plan.take() {
-            return self.job(plan, &script, view, text);
+            let flow = self.job(plan, &script, view, text);
+            script.defines.iter().for_each(|made| self.define(made));
+            return flow;
         }
-        self.defined.push_str(text.trim_start());
-        self.defined.push('\n');
+        self.define(text.trim_start());
         self.answer(&script, words)?;
         Ok(Flow::On)
+    }
+
+    /// Remembers a statement for other processes of the jobs to come.
+    fn define(&mut self, statement: &str) {
+        self.defined.push_str(statement.trim_end().trim_end_matches(';'));
+        self.defined.push_str(";\n");
     }
 
     /// Says what a statement that runs nothing says, or that it is done.

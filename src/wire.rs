@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::group::TOKEN;
+use thalweg_cluster::memory::MemoryLimit;
 use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_connectors::print::{Facts, Screen, Shown};
@@ -18,7 +19,7 @@ use thalweg_types::{Error, Result};
 
 use crate::arguments::{OutputFormat, RunArguments, ScriptText};
 use crate::config::{Config, Key};
-use crate::{report, signals};
+use crate::{analyze, report, signals};
 
 /// Starts what runs asynchronous connectors.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -98,22 +99,31 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
     let (output, _) = order.config.get(Key::Output);
     let style = OutputFormat::named(output.unwrap_or_default());
     let view = View { style, limit: arguments.limit, ..View::default() };
-    let script = planner(&view).plan(&text.text)?;
+    let mut script = planner(&view).plan(&text.text)?;
     report::say(&lines(&script.outputs))?;
     let mut options = options(order.config, text, &script.settings)?;
     options.is_fresh = arguments.fresh;
     options.continues = arguments.continues;
     options.stats = arguments.stats.clone();
-    let Some(plan) = script.plan else { return Ok(ExitCode::SUCCESS) };
+    let Some(plan) = script.plan.take() else { return Ok(ExitCode::SUCCESS) };
+    let (plan, analysis) = analyze::prepare(&script, plan, &mut options, arguments.limit)?;
     view.learn(&plan);
     if !order.is_quiet {
         options.watcher = report::watcher(shows_rows(&plan));
-        report::notify(&script.notices);
+        if analysis.is_none() {
+            report::notify(&script.notices);
+        }
+    }
+    if let Some(analysis) = &analysis {
+        analysis.watch(&mut options);
     }
     let runtime = runtime()?;
     let (control, inbox) = Control::new();
     signals::listen(&runtime, control, arguments.drain)?;
     let outcome = thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())?;
+    if let Some(analysis) = analysis {
+        analysis.print(&outcome.counts, outcome.elapsed)?;
+    }
     if !order.is_quiet {
         report::summarize(&outcome);
     }
@@ -163,6 +173,9 @@ pub(crate) fn options(
         ))
         .remedy("give --workers a multiple of --processes"));
     }
+    let (limit, _) = config.get(Key::MemoryLimit);
+    let limit = limit.unwrap_or_default();
+    let memory_limit = MemoryLimit::parse(limit).ok_or_else(|| wrong("the memory limit", limit))?;
     let launch = || -> Result<Launch> {
         let program = std::env::current_exe()
             .map_err(|error| Error::failed(format!("cannot find this program: {error}")))?;
@@ -178,6 +191,7 @@ pub(crate) fn options(
         continues: false,
         stats: None,
         watcher: None,
+        memory_limit: memory_limit.of_process(processes),
         holder: format!("process {} running `{}`", std::process::id(), text.name),
     })
 }
@@ -190,7 +204,8 @@ pub(crate) fn member(address: &str, index: usize) -> Result<ExitCode> {
     // Rows of a bare SELECT are shown by the first process, in its style.
     let plan = |script: &str| {
         let script = planner(&View::default()).plan(script)?;
-        script.plan.ok_or_else(|| Error::internal("the script makes no job"))
+        let plan = script.plan.ok_or_else(|| Error::internal("the script makes no job"))?;
+        Ok(if script.analyzes { analyze::without_rows(plan, None) } else { plan })
     };
     thalweg_cluster::member::serve(address, index, token, plan, runtime.handle().clone())?;
     Ok(ExitCode::SUCCESS)

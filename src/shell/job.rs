@@ -12,8 +12,8 @@ use thalweg_types::{Error, Result};
 use super::{Flow, Shell};
 use crate::arguments::ScriptText;
 use crate::config::Key;
-use crate::report;
 use crate::wire::{self, View};
+use crate::{analyze, report};
 
 /// How long what a job leaves behind may take to end.
 const CLEANUP: Duration = Duration::from_millis(200);
@@ -27,13 +27,20 @@ impl Shell<'_> {
         view: View,
         text: &str,
     ) -> Result<Flow> {
-        let is_query = view.learn(&plan);
         check_input(&plan)?;
-        let mut options = self.options(&plan, script, is_query, text)?;
+        let mut options = self.options(&plan, script, text)?;
         self.explained = Some(explain::explain(&plan));
+        let (plan, analysis) = analyze::prepare(script, plan, &mut options, None)?;
+        let is_query = view.learn(&plan);
+        if is_query {
+            options.state = None;
+        }
         if !self.is_quiet && !is_query {
             options.watcher = report::watcher(wire::shows_rows(&plan));
             report::notify(&script.notices);
+        }
+        if let Some(analysis) = &analysis {
+            analysis.watch(&mut options);
         }
         let runtime = wire::runtime()?;
         let (control, inbox) = Control::new();
@@ -42,6 +49,9 @@ impl Shell<'_> {
         drop(running);
         runtime.shutdown_timeout(CLEANUP);
         let outcome = outcome?;
+        if let Some(analysis) = analysis {
+            analysis.print(&outcome.counts, outcome.elapsed)?;
+        }
         match is_query {
             _ if self.is_quiet => {}
             true => report::count(&outcome, view.is_updating()),
@@ -55,18 +65,11 @@ impl Shell<'_> {
         })
     }
 
-    /// Returns how a job is run. The state of a job that writes tables is kept below the state
-    /// directory by the job's name; that of a query goes with it.
-    fn options(
-        &self,
-        plan: &Plan,
-        script: &Script,
-        is_query: bool,
-        text: &str,
-    ) -> Result<RunOptions> {
+    /// Returns how a job is run. Its state is kept below the state directory by the job's name.
+    fn options(&self, plan: &Plan, script: &Script, text: &str) -> Result<RunOptions> {
         let text = ScriptText { name: name_of(plan), text: format!("{}{text}", self.defined) };
         let mut options = wire::options(self.config, &text, &script.settings)?;
-        let directory = self.config.get(Key::StateDir).0.filter(|_| !is_query);
+        let directory = self.config.get(Key::StateDir).0;
         let directory = directory.map(|directory| directory.trim_end_matches('/'));
         options.state = directory.map(|directory| format!("{directory}/{}", options.job));
         Ok(options)

@@ -13,11 +13,11 @@ use std::thread::JoinHandle;
 
 use thalweg_dataflow::job::{Command, Commands, Event, Job, Listener, Seat, Start, Stop};
 use thalweg_dataflow::port::{Port, SinkPort, SourcePort};
-use thalweg_dataflow::stats::Counters;
+use thalweg_dataflow::stats::{Counters, Counts};
 use thalweg_dataflow::worker::{Fabric, run};
 use thalweg_plan::node::NodeKind;
 use thalweg_plan::sink::{WriterContext, WriterState};
-use thalweg_plan::{Plan, fingerprint};
+use thalweg_plan::{Node, Plan, fingerprint};
 use thalweg_state::{StateReader, StateWriter};
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::manifest::StateFile;
@@ -29,10 +29,10 @@ use tokio::sync::watch;
 
 use crate::credits;
 use crate::group::Group;
+use crate::memory::{Gauge, LOOK_EVERY, Verdict};
 use crate::mesh::Mesh;
 use crate::message::{Message, Tell};
 use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
-use crate::orders::Counts;
 use crate::reader::{Pace, Reader};
 use crate::splits::Answer;
 use crate::writer::Writer;
@@ -49,6 +49,8 @@ pub struct Begin {
     pub job: JobId,
     /// Which life of it.
     pub attempt: AttemptId,
+    /// What all lives that share a state have in common.
+    pub lineage: String,
     /// Epoch, clock, watermarks and holds to go on from.
     pub start: Start,
     /// Restored state, by local worker.
@@ -57,6 +59,8 @@ pub struct Begin {
     pub writers: BTreeMap<String, Vec<String>>,
     /// Where state files go.
     pub log: CheckpointLog,
+    /// Bytes that this process may use.
+    pub memory_limit: Option<u64>,
     /// Who hears the threads.
     pub tell: Tell,
     /// Runs what is asynchronous.
@@ -118,7 +122,11 @@ impl Attempt {
             }),
         };
         attempt.upload(&begin, uploads)?;
+        let memory_limit = begin.memory_limit;
         attempt.seat(begin)?;
+        if let Some(limit) = memory_limit {
+            attempt.guard(limit)?;
+        }
         let fabric = match mesh {
             None => Fabric::Threads,
             Some(mesh) => {
@@ -197,7 +205,7 @@ impl Attempt {
                         let port = Port::new(WRITER_BYTES_MAX);
                         self.sinks.push(port.clone());
                         seat.sinks.insert(node.id, port.clone());
-                        let context = context(&begin, node.operator.as_str(), worker);
+                        let context = context(&begin, node, worker);
                         let writer = Writer {
                             node: node.id,
                             sink: sink.sink.clone(),
@@ -227,6 +235,32 @@ impl Attempt {
             for upload in uploads {
                 let message = save(&plan, &log, (&runtime, attempt), upload);
                 tell(message.unwrap_or_else(Message::Failed));
+            }
+        })
+    }
+
+    /// Starts the thread that keeps the process below `limit` bytes of memory.
+    fn guard(&mut self, limit: u64) -> Result<()> {
+        let (stop, tell) = (self.job.stop.clone(), self.tell.clone());
+        let sources = self.sources.clone();
+        let mut gauge = Gauge::new(limit);
+        self.spawn("memory", move || {
+            stop.register();
+            let mut last = Verdict::Go;
+            // Where the system does not say what is used, there is nothing to guard.
+            while !stop.is_set()
+                && let Some((verdict, shortage)) = gauge.look()
+            {
+                if verdict != last {
+                    sources.iter().for_each(|port| port.hold(verdict != Verdict::Go));
+                    match verdict {
+                        Verdict::Go | Verdict::Hold => {}
+                        Verdict::End => tell(Message::MemoryFull(shortage, true)),
+                        Verdict::Abort => tell(Message::MemoryFull(shortage, false)),
+                    }
+                    last = verdict;
+                }
+                std::thread::park_timeout(LOOK_EVERY);
             }
         })
     }
@@ -353,14 +387,16 @@ fn save(
 }
 
 /// Returns who a writer is; states of the last attempt's writers are dealt out in turn.
-fn context(begin: &Begin, operator: &str, worker: usize) -> WriterContext {
-    let states = begin.writers.get(operator).map_or(&[][..], Vec::as_slice);
+fn context(begin: &Begin, node: &Node, worker: usize) -> WriterContext {
+    let states = begin.writers.get(node.operator.as_str()).map_or(&[][..], Vec::as_slice);
     let own = states.iter().skip(worker).step_by(begin.groups.workers);
     WriterContext {
         job: begin.job.clone(),
         attempt: begin.attempt,
+        node: node.id,
         worker: WorkerId(worker),
         workers: begin.groups.workers,
+        lineage: begin.lineage.clone(),
         restored: own.cloned().map(WriterState).collect(),
     }
 }

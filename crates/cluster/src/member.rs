@@ -118,10 +118,12 @@ fn begin(
         local,
         job: invitation.job.clone(),
         attempt: invitation.attempt,
+        lineage: restore::lineage(&invitation.state),
         start: invitation.start.clone(),
         state,
         writers: manifest.writers.clone(),
         log,
+        memory_limit: invitation.memory_limit,
         tell: Arc::new(move |message| match message {
             // The first process notices by itself, and knows why.
             Message::Severed => {}

@@ -36,6 +36,15 @@ pub enum Lines {
     Stdin,
 }
 
+impl Lines {
+    fn own_options(self) -> &'static [&'static str] {
+        match self {
+            Lines::Socket => &["connector", "hostname", "port", "format"],
+            Lines::Stdin => &["connector", "format"],
+        }
+    }
+}
+
 /// Returns the options of a table; lines are rows unless they name another format.
 fn options(table: &TableSpec) -> Options {
     let mut options = table.options.clone();
@@ -61,15 +70,11 @@ impl Connector for Lines {
     }
 
     fn options(&self) -> Vec<&'static str> {
-        let own: &[&str] = match self {
-            Lines::Socket => &["connector", "hostname", "port", "format"],
-            Lines::Stdin => &["connector", "format"],
-        };
-        [own, &formats::csv::OPTIONS].concat()
+        formats::with_options(self.own_options())
     }
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(&self.options())?;
+        formats::check_options(&options(table), self.own_options())?;
         if *self == Lines::Socket {
             address(table)?;
         }

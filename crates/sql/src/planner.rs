@@ -27,7 +27,9 @@ use self::settings::Effect;
 use crate::catalog::{ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
-use crate::statement::{self, CreateTable, CreateView, Hints, Kind, Name, Pair, Shown, Statement};
+use crate::statement::{
+    self, CreateTable, CreateView, Hints, Insert, Kind, Name, Pair, Shown, Statement,
+};
 use crate::text::{self, located};
 
 /// Makes the sink of a bare `SELECT`.
@@ -51,6 +53,10 @@ pub struct Script {
     pub settings: BTreeMap<String, String>,
     /// How many statements there are.
     pub statements: usize,
+    /// Statements that make the tables that `CREATE TABLE … AS query` made.
+    pub defines: Vec<String>,
+    /// Is the job run for `EXPLAIN ANALYZE`?
+    pub analyzes: bool,
     /// What the user should know: guarantees, settings without meaning here.
     pub notices: Vec<String>,
 }
@@ -210,7 +216,14 @@ impl Workspace {
                 Ok(())
             }
             Kind::Explain(statements) => self.explain(statements),
-            kind @ (Kind::Insert { .. } | Kind::Query(_)) => {
+            Kind::Analyze(_) if !self.jobs.is_empty() => Err(not_alone(&first)),
+            Kind::Analyze(statements) => {
+                self.script.analyzes = true;
+                self.jobs = self.jobs_of(statements)?;
+                Ok(())
+            }
+            Kind::Insert(_) | Kind::Query(_) if self.script.analyzes => Err(not_alone(&first)),
+            kind @ (Kind::Insert(_) | Kind::Query(_)) => {
                 let job = self.job(kind, first, &self.jobs)?;
                 self.jobs.push(job);
                 Ok(())
@@ -221,12 +234,18 @@ impl Workspace {
     /// Plans a statement that runs beside `others`.
     fn job(&self, kind: Kind, first: TokenWithSpan, others: &[Job]) -> Result<Job> {
         match kind {
-            Kind::Insert { table, columns, query } => {
-                let target = self.target(&table)?;
-                let plan = queries::query(&self.session, &query)?;
-                let plan = insert::fit(plan, &target, &columns);
+            Kind::Insert(insert) => {
+                let target = self.target(&insert.table)?;
+                let plan = queries::query(&self.session, &insert.query)?;
+                let plan = insert::fit(plan, &target, &insert, (&self.session, self.zone()));
+                let table = insert.table;
                 let plan = plan.map_err(|error| located(error, &table.at))?;
                 let connector = self.planner.registry.get(target.connector()?)?;
+                if !target.spec.partitions.is_empty() && !connector.has_partitions() {
+                    let connector = connector.name();
+                    let message = format!("connector '{connector}' writes no partitions");
+                    return Err(text::at(&table.at, message).remedy("leave out PARTITIONED BY"));
+                }
                 let sink = connector.sink(&target.spec)?;
                 let name = declared_name(&table.text).to_owned();
                 let target = Target { name, sink };
@@ -283,9 +302,10 @@ impl Workspace {
         let table = create.name.clone();
         let Some(query) = create.query.take() else { return self.declare(create) };
         create.columns.extend(define::columns_of(&self.session, &query, &create)?);
+        self.script.defines.push(describe::create_table(&create));
         self.declare(create)?;
-        let job =
-            self.job(Kind::Insert { table, columns: Vec::new(), query }, first, &self.jobs)?;
+        let insert = Insert { table, partition: Vec::new(), columns: Vec::new(), query };
+        let job = self.job(Kind::Insert(insert), first, &self.jobs)?;
         self.jobs.push(job);
         Ok(())
     }
@@ -327,6 +347,11 @@ impl Workspace {
         if table.engine.max_drift.is_some() {
             let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
             self.script.notices.push(notice);
+        }
+        for key in &table.engine.parallelism {
+            let notice =
+                format!("'{key}' has no meaning here: every worker of a job reads and writes");
+            add_once(&mut self.script.notices, notice);
         }
         self.session.add_table(table).map_err(|error| located(error, &at))
     }
@@ -374,7 +399,8 @@ impl Workspace {
         Ok(())
     }
 
-    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+    /// Plans statements that are explained together.
+    fn jobs_of(&mut self, statements: Vec<Statement>) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for statement in statements {
             let first = statement.first.clone();
@@ -382,6 +408,11 @@ impl Workspace {
             let job = self.job(statement.kind, statement.first, &jobs);
             jobs.push(job.map_err(|error| located(error, &first))?);
         }
+        Ok(jobs)
+    }
+
+    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+        let jobs = self.jobs_of(statements)?;
         let plan = self.lower(jobs)?;
         self.script.outputs.push(explain::explain(&plan).trim_end().to_owned());
         Ok(())
@@ -439,6 +470,11 @@ impl Workspace {
         }
         Ok(Script { plan: Some(plan), ..self.script.clone() })
     }
+}
+
+fn not_alone(first: &TokenWithSpan) -> Error {
+    text::at(first, "EXPLAIN ANALYZE runs what it explains, and nothing else of its script")
+        .remedy("put all INSERTs into one: EXPLAIN ANALYZE STATEMENT SET BEGIN … END")
 }
 
 /// Names a statement by what it writes, so that its state is found again.

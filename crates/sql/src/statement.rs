@@ -7,16 +7,16 @@
 mod foreign;
 mod hint;
 mod like;
+mod table;
 
 use datafusion::arrow::datatypes::Field;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use thalweg_types::{Error, Result};
+use thalweg_types::Result;
 
 pub(crate) use self::hint::Hints;
 pub(crate) use self::like::Like;
 use crate::text;
 use crate::tokens::{Tokens, tokenize};
-use crate::types;
 
 /// The one catalog, called as Flink calls the one that is always there.
 const CATALOG: &str = "default_catalog";
@@ -37,12 +37,24 @@ pub(crate) enum Declared {
     Physical(Name, Field),
     /// `name AS expression`.
     Computed(Name, Vec<TokenWithSpan>),
+    /// `name type METADATA [FROM 'key'] [VIRTUAL]`.
+    Metadata(Name, Field, Metadata),
+}
+
+/// What a metadata column holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    pub(crate) key: Name,
+    /// Is it only read, never written?
+    pub(crate) is_virtual: bool,
 }
 
 impl Declared {
     pub(crate) fn name(&self) -> &Name {
         match self {
-            Declared::Physical(name, _) | Declared::Computed(name, _) => name,
+            Declared::Physical(name, _)
+            | Declared::Computed(name, _)
+            | Declared::Metadata(name, ..) => name,
         }
     }
 }
@@ -63,6 +75,8 @@ pub(crate) struct CreateTable {
     /// The time column and the expression.
     pub(crate) watermark: Option<(Name, Vec<TokenWithSpan>)>,
     pub(crate) primary_key: Vec<Name>,
+    /// Columns of `PARTITIONED BY`.
+    pub(crate) partitions: Vec<Name>,
     pub(crate) options: Vec<Pair>,
     /// The table whose declaration is taken over.
     pub(crate) like: Option<Like>,
@@ -76,6 +90,17 @@ pub(crate) struct CreateView {
     pub(crate) name: Name,
     pub(crate) if_not_exists: bool,
     /// Names of the columns; none for those of the query.
+    pub(crate) columns: Vec<Name>,
+    pub(crate) query: Vec<TokenWithSpan>,
+}
+
+/// `INSERT INTO`.
+#[derive(Clone, Debug)]
+pub(crate) struct Insert {
+    pub(crate) table: Name,
+    /// `PARTITION (column = value, …)`.
+    pub(crate) partition: Vec<(Name, Vec<TokenWithSpan>)>,
+    /// Columns that the query gives; none for all.
     pub(crate) columns: Vec<Name>,
     pub(crate) query: Vec<TokenWithSpan>,
 }
@@ -105,11 +130,7 @@ pub(crate) enum Shown {
 pub(crate) enum Kind {
     CreateTable(Box<CreateTable>),
     CreateView(CreateView),
-    Insert {
-        table: Name,
-        columns: Vec<Name>,
-        query: Vec<TokenWithSpan>,
-    },
+    Insert(Insert),
     Query(Vec<TokenWithSpan>),
     Set(Pair),
     Reset(Option<Name>),
@@ -123,6 +144,8 @@ pub(crate) enum Kind {
         if_exists: bool,
     },
     Explain(Vec<Statement>),
+    /// To be run for what it says of itself.
+    Analyze(Vec<Statement>),
     /// A statement of Flink's that changes nothing here; why.
     Ignored(String),
 }
@@ -145,10 +168,18 @@ struct Script {
     open: Option<Set>,
 }
 
+/// What is done with statements that run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Run,
+    Explain,
+    Analyze,
+}
+
 /// A statement set that is not closed yet.
 struct Set {
     first: TokenWithSpan,
-    is_explained: bool,
+    mode: Mode,
     inserts: Vec<Statement>,
 }
 
@@ -156,11 +187,11 @@ impl Script {
     /// Reads what stands between two semicolons.
     fn read(&mut self, tokens: &mut Tokens<'_>, hints: Hints) -> Result<()> {
         let first = tokens.peek().clone();
-        if let Some(is_explained) = opens_set(tokens)? {
+        if let Some(mode) = opens_set(tokens)? {
             if self.open.is_some() {
                 return Err(text::at(&first, "a statement set cannot hold another one"));
             }
-            self.open = Some(Set { first: first.clone(), is_explained, inserts: Vec::new() });
+            self.open = Some(Set { first: first.clone(), mode, inserts: Vec::new() });
         }
         if tokens.rest().len() == 1 && tokens.take_word("END") {
             let set = self.open.take();
@@ -173,7 +204,7 @@ impl Script {
         let statement = Statement { hints, ..statement(tokens)? };
         match (&mut self.open, &statement.kind) {
             (None, _) => self.statements.push(statement),
-            (Some(set), Kind::Insert { .. }) => set.inserts.push(statement),
+            (Some(set), Kind::Insert(_)) => set.inserts.push(statement),
             (Some(_), _) => {
                 return Err(text::at(&statement.first, "a statement set holds INSERTs only")
                     .remedy("write END; before this statement"));
@@ -184,14 +215,13 @@ impl Script {
 
     fn close(&mut self, set: Set) {
         // All inserts of a script are one job, so a set adds nothing but its explanation.
-        match set.is_explained {
-            true => {
-                let kind = Kind::Explain(set.inserts);
-                let hints = Hints::default();
-                self.statements.push(Statement { first: set.first, kind, hints });
-            }
-            false => self.statements.extend(set.inserts),
-        }
+        let kind = match set.mode {
+            Mode::Run => return self.statements.extend(set.inserts),
+            Mode::Explain => Kind::Explain(set.inserts),
+            Mode::Analyze => Kind::Analyze(set.inserts),
+        };
+        let hints = Hints::default();
+        self.statements.push(Statement { first: set.first, kind, hints });
     }
 
     fn finish(self) -> Result<Vec<Statement>> {
@@ -203,26 +233,35 @@ impl Script {
     }
 }
 
-/// Takes the words that open a statement set; returns whether it is only explained.
-pub(crate) fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<bool>> {
+/// Takes the words that open a statement set; returns what is done with it.
+pub(crate) fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<Mode>> {
     if tokens.take_words(&["BEGIN", "STATEMENT", "SET"]) {
         tokens.finish().map_err(|error| error.remedy("write `;` behind BEGIN STATEMENT SET"))?;
-        return Ok(Some(false));
+        return Ok(Some(Mode::Run));
     }
     if tokens.take_words(&["EXECUTE", "STATEMENT", "SET"]) {
         tokens.words(&["BEGIN"])?;
-        return Ok(Some(false));
+        return Ok(Some(Mode::Run));
     }
     let mut ahead = tokens.clone();
     if ahead.take_word("EXPLAIN") {
-        ahead.take_words(&["PLAN", "FOR"]);
+        let mode = explains(&mut ahead);
         if ahead.take_words(&["STATEMENT", "SET"]) {
             ahead.words(&["BEGIN"])?;
             *tokens = ahead;
-            return Ok(Some(true));
+            return Ok(Some(mode));
         }
     }
     Ok(None)
+}
+
+/// Takes the words behind `EXPLAIN`.
+fn explains(tokens: &mut Tokens<'_>) -> Mode {
+    if tokens.take_word("ANALYZE") {
+        return Mode::Analyze;
+    }
+    tokens.take_words(&["PLAN", "FOR"]);
+    Mode::Explain
 }
 
 fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
@@ -254,10 +293,11 @@ fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
     } else if tokens.take_word("DROP") {
         drop_table(tokens)?
     } else if tokens.take_word("EXPLAIN") {
-        tokens.take_words(&["PLAN", "FOR"]);
+        let mode = explains(tokens);
         let first = tokens.peek().clone();
         let kind = runs(tokens)?.ok_or_else(|| tokens.expected("a query or an INSERT"))?;
-        Kind::Explain(vec![Statement { first, kind, hints: Hints::default() }])
+        let explained = vec![Statement { first, kind, hints: Hints::default() }];
+        if mode == Mode::Analyze { Kind::Analyze(explained) } else { Kind::Explain(explained) }
     } else {
         foreign::read(tokens)?
     };
@@ -294,7 +334,7 @@ fn create(tokens: &mut Tokens<'_>) -> Result<Kind> {
         return create_view(tokens).map(Kind::CreateView);
     }
     tokens.words(&["TABLE"]).map_err(|_| tokens.expected("TABLE or VIEW"))?;
-    Ok(Kind::CreateTable(Box::new(create_table(tokens)?)))
+    Ok(Kind::CreateTable(Box::new(table::create(tokens)?)))
 }
 
 fn show(tokens: &mut Tokens<'_>) -> Result<Kind> {
@@ -384,10 +424,30 @@ fn create_view(tokens: &mut Tokens<'_>) -> Result<CreateView> {
 
 fn insert(tokens: &mut Tokens<'_>) -> Result<Kind> {
     let table = table_name(tokens)?;
+    let partition = if tokens.take_word("PARTITION") { partition(tokens)? } else { Vec::new() };
     // A parenthesis may also begin the query.
     let has_columns = tokens.clone().take_symbol("(") && !begins_query(tokens);
     let columns = if has_columns { names(tokens)? } else { Vec::new() };
-    Ok(Kind::Insert { table, columns, query: query(tokens)? })
+    Ok(Kind::Insert(Insert { table, partition, columns, query: query(tokens)? }))
+}
+
+/// Reads `(column = value, …)`.
+fn partition(tokens: &mut Tokens<'_>) -> Result<Vec<(Name, Vec<TokenWithSpan>)>> {
+    let mut values: Vec<(Name, Vec<TokenWithSpan>)> = Vec::new();
+    tokens.symbol("(")?;
+    loop {
+        let column = name(tokens)?;
+        if values.iter().any(|(known, _)| known.text == column.text) {
+            let message = format!("column `{}` stands there twice", column.text);
+            return Err(text::at(&column.at, message));
+        }
+        tokens.symbol("=")?;
+        values.push((column, expression(tokens)?));
+        if !tokens.take_symbol(",") {
+            tokens.symbol(")")?;
+            return Ok(values);
+        }
+    }
 }
 
 fn drop_table(tokens: &mut Tokens<'_>) -> Result<Kind> {
@@ -406,54 +466,6 @@ fn comment(tokens: &mut Tokens<'_>) -> Result<()> {
     if tokens.take_word("COMMENT") { tokens.string().map(|_| ()) } else { Ok(()) }
 }
 
-fn create_table(tokens: &mut Tokens<'_>) -> Result<CreateTable> {
-    let mut table = CreateTable {
-        if_not_exists: if_not_exists(tokens),
-        name: table_name(tokens)?,
-        columns: Vec::new(),
-        watermark: None,
-        primary_key: Vec::new(),
-        options: Vec::new(),
-        like: None,
-        query: None,
-    };
-    if tokens.take_symbol("(") {
-        elements(tokens, &mut table)?;
-    } else if !["LIKE", "AS", "WITH", "COMMENT"].iter().any(|word| tokens.clone().take_word(word)) {
-        return Err(tokens.expected("`(`"));
-    }
-    comment(tokens)?;
-    for unsupported in ["PARTITIONED", "DISTRIBUTED"] {
-        if tokens.clone().take_word(unsupported) {
-            return Err(text::at(tokens.peek(), format!("{unsupported} is not supported here")));
-        }
-    }
-    if tokens.take_word("WITH") {
-        table.options = options(tokens)?;
-    }
-    if tokens.take_word("LIKE") {
-        table.like = Some(like::read(tokens)?);
-    } else if table.options.is_empty() {
-        let error = tokens.expected("WITH");
-        return Err(error.remedy("say where the table is: WITH ('connector' = 'filesystem', …)"));
-    } else if tokens.take_word("AS") {
-        table.query = Some(query(tokens)?);
-        return Ok(table);
-    }
-    tokens.finish()?;
-    Ok(table)
-}
-
-/// Reads columns, the watermark and the primary key, up to the closing parenthesis.
-fn elements(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
-    loop {
-        element(tokens, table)?;
-        if !tokens.take_symbol(",") {
-            return tokens.symbol(")");
-        }
-    }
-}
-
 fn options(tokens: &mut Tokens<'_>) -> Result<Vec<Pair>> {
     let mut options: Vec<Pair> = Vec::new();
     tokens.symbol("(")?;
@@ -469,72 +481,6 @@ fn options(tokens: &mut Tokens<'_>) -> Result<Vec<Pair>> {
             return Ok(options);
         }
     }
-}
-
-/// Reads a column, the watermark or the primary key.
-fn element(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
-    let at = tokens.peek().clone();
-    if tokens.take_words(&["WATERMARK", "FOR"]) {
-        let column = name(tokens)?;
-        tokens.words(&["AS"])?;
-        let expression = expression(tokens)?;
-        if table.watermark.is_some() {
-            return Err(text::at(&at, "a table has one WATERMARK"));
-        }
-        table.watermark = Some((column, expression));
-        return Ok(());
-    }
-    if tokens.take_word("CONSTRAINT") {
-        name(tokens)?;
-        tokens.words(&["PRIMARY", "KEY"])?;
-        return primary_key(table, &at, names(tokens)?, tokens);
-    }
-    if tokens.take_words(&["PRIMARY", "KEY"]) {
-        return primary_key(table, &at, names(tokens)?, tokens);
-    }
-    let name = name(tokens)?;
-    if let Some(known) = table.columns.iter().find(|known| known.name().text == name.text) {
-        return Err(text::at(
-            &name.at,
-            format!("column `{}` stands there twice", known.name().text),
-        ));
-    }
-    if tokens.take_word("AS") {
-        let expression = expression(tokens)?;
-        comment(tokens)?;
-        table.columns.push(Declared::Computed(name, expression));
-        return Ok(());
-    }
-    physical(tokens, table, name)
-}
-
-fn physical(tokens: &mut Tokens<'_>, table: &mut CreateTable, name: Name) -> Result<()> {
-    let (kind, is_nullable) = types::parse(tokens)?;
-    if tokens.clone().take_word("METADATA") {
-        return Err(text::at(tokens.peek(), "METADATA columns are not supported"));
-    }
-    let at = tokens.peek().clone();
-    if tokens.take_words(&["PRIMARY", "KEY"]) {
-        primary_key(table, &at, vec![name.clone()], tokens)?;
-    }
-    comment(tokens)?;
-    let field = Field::new(name.text.clone(), kind, is_nullable);
-    table.columns.push(Declared::Physical(name, field));
-    Ok(())
-}
-
-fn primary_key(
-    table: &mut CreateTable,
-    at: &TokenWithSpan,
-    key: Vec<Name>,
-    tokens: &mut Tokens<'_>,
-) -> Result<()> {
-    if !table.primary_key.is_empty() {
-        return Err(text::at(at, "a table has one PRIMARY KEY"));
-    }
-    table.primary_key = key;
-    let unchecked = |error: Error| error.remedy("a stream does not check keys: NOT ENFORCED");
-    tokens.words(&["NOT", "ENFORCED"]).map_err(unchecked)
 }
 
 fn expression(tokens: &mut Tokens<'_>) -> Result<Vec<TokenWithSpan>> {
