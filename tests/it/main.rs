@@ -9,6 +9,7 @@ mod crash;
 mod examples;
 mod full_disk;
 mod generators;
+mod guide;
 mod object_store;
 mod oracle;
 mod processes;
