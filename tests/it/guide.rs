@@ -5,7 +5,7 @@
 //! - `LANG,file=NAME` is written to that file;
 //! - `console` holds commands (`$ …`; one that ends with `\` goes on in the next line) and what
 //!   standard output and standard error show: a `…` stands for anything, alone on a line for any
-//!   lines. A command that fails has `$ echo $?` behind it;
+//!   lines, and never for all of them. A command that fails has `$ echo $?` behind it;
 //! - `sql` is a script that runs behind the `sql,setup` blocks before it, and the `text` behind it is
 //!   what it shows; `sql,error` is refused, and `text` is the error as drawn;
 //! - `rust,from=PATH` is part of a file that is compiled;

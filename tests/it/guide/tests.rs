@@ -47,8 +47,9 @@ $ thalweg run missing.sql
 error: cannot read script `missing.sql`: …
 $ echo $?
 2
-$ cat in/words.json
+$ cat in/words.json in/words.json
 …
+{\"word\": \"deep\", \"n\": 3}
 ```
 
 ```rust,from=examples/word-count/main.rs
@@ -83,6 +84,7 @@ fn a_page_that_says_something_else_is_found() {
         ("  wrd FROM words", "  word FROM words", "the script runs, and should be refused"),
         ("command:2:3", "command:1:3", "it shows\nerror: "),
         ("ok: 1 statement", "ok: 2 statements", "it shows\nok: 1 statement"),
+        ("deep\", \"n\": 3}\n```\n\n```rust", "late", "it shows"),
         ("$ echo $?\n2", "$ echo none\nnone", "`thalweg run missing.sql` failed (2)"),
         ("$ echo $?\n2", "$ echo $?\n3", "it shows\n2"),
         ("```console\n", "```console\nno command\n", "a `console` begins with a command"),
