@@ -14,6 +14,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
@@ -31,6 +32,8 @@ import org.apache.flink.util.CloseableIterator;
  * failed. The line `--new` begins anew, without tables.
  */
 public final class FlinkAnswers {
+    /** A setting, which is the client's business in Flink. */
+    private static final Pattern SET = Pattern.compile("SET '(.*)' = '(.*)'");
     private static TableEnvironment tables;
 
     private static void begin() {
@@ -52,6 +55,14 @@ public final class FlinkAnswers {
             }
             String statement = line.replace("\\n", "\n");
             try {
+                var set = SET.matcher(statement);
+                if (set.matches()) {
+                    tables.getConfig().set(set.group(1), set.group(2));
+                    // Flink looks at a zone when it is asked for, not when it is set.
+                    tables.getConfig().getLocalTimeZone();
+                    out.println("{\"rows\":[]}");
+                    continue;
+                }
                 out.println("{\"rows\":" + rows(tables.executeSql(statement)) + "}");
             } catch (Throwable error) {
                 Throwable cause = error;
@@ -93,7 +104,7 @@ public final class FlinkAnswers {
             return time(time, ((TimestampType) type).getPrecision());
         } else if (value instanceof Instant instant) {
             int digits = ((LocalZonedTimestampType) type).getPrecision();
-            return time(LocalDateTime.ofInstant(instant, ZoneOffset.UTC), digits);
+            return time(LocalDateTime.ofInstant(instant, ZoneOffset.UTC), digits) + "Z";
         } else if (value instanceof byte[] bytes) {
             return Base64.getEncoder().encodeToString(bytes);
         }

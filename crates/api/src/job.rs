@@ -346,6 +346,7 @@ fn aggregate<'j, T: Record, K: Key, U: Record>(
         basis: TimeBasis::Event,
         start: fields.len(),
         end: fields.len() + 1,
+        zone: None,
     });
     if spec.is_some() {
         fields.extend([Timestamp::field("start"), Timestamp::field("end")]);

@@ -231,6 +231,10 @@ impl Sink for Shown {
         true
     }
 
+    fn is_for_people(&self) -> bool {
+        matches!(self.style, Style::Flink(_) | Style::Table)
+    }
+
     async fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>> {
         Ok(Box::new(ShownWriter::new(self.clone())))
     }

@@ -8,6 +8,7 @@ use crate::graph::Plan;
 use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
 use crate::sink::Delivery;
 use crate::source::Replay;
+use crate::window::WindowSpec;
 
 /// Returns the plan as trees, one for each sink, inputs indented below what reads them.
 pub fn explain(plan: &Plan) -> String {
@@ -110,7 +111,8 @@ fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> St
     let input = &node.inputs[0];
     let keys = names(plan, input.from, input.port, &aggregate.keys);
     let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
-    let window = aggregate.window.map(|w| format!(" {} {:?} time", w.assigner, w.basis));
+    let zone = |w: WindowSpec| w.zone.map_or(String::new(), |zone| format!(" in {zone}"));
+    let window = aggregate.window.map(|w| format!(" {} {:?} time{}", w.assigner, w.basis, zone(w)));
     let when = match (aggregate.stage, &window) {
         (Stage::Partial, _) => "partial states come out at the end of each epoch",
         (_, Some(_)) => "a row comes out when the watermark passes its window",

@@ -1,10 +1,12 @@
 //! Can this plan go on with that plan's state?
 //!
 //! Invariant: the signature of a stateful operator depends only on what decides its state
-//! (kind, window, key types, aggregates), so a script may change in white space, comments,
-//! rates, sinks and stateless parts and still find its state.
+//! (kind, window, key types, aggregates, the time zone of what it keeps), so a script may change
+//! in white space, comments, rates, sinks and stateless parts and still find its state.
 
-use thalweg_types::hash;
+use std::collections::BTreeSet;
+
+use thalweg_types::{Zone, hash};
 
 use crate::graph::Plan;
 use crate::node::{Node, NodeKind, SortKey};
@@ -19,7 +21,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
     let kinds = |columns: &[usize]| -> Vec<String> {
         columns.iter().map(|column| schema.field(*column).data_type().to_string()).collect()
     };
-    Some(match &node.kind {
+    let decided = match &node.kind {
         NodeKind::Aggregate(aggregate) => {
             let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
             let window = aggregate.window.map(|w| format!("{} {:?}", w.assigner, w.basis));
@@ -31,7 +33,24 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         }
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
-    })
+    };
+    let mut zones = BTreeSet::new();
+    collect_zones(plan, node, &mut zones);
+    Some(zones.iter().fold(decided, |decided, zone| format!("{decided} in {zone}")))
+}
+
+/// Adds the zones in whose local time the input of `node` was computed, back to what keeps state
+/// itself: days of one zone must not be mixed with those of another.
+fn collect_zones(plan: &Plan, node: &Node, zones: &mut BTreeSet<Zone>) {
+    for input in &node.inputs {
+        let before = plan.node(input.from);
+        if let NodeKind::Map(map) = &before.kind {
+            zones.extend(map.transforms.iter().filter_map(|transform| transform.zone()));
+        }
+        if !before.kind.is_stateful() {
+            collect_zones(plan, before, zones);
+        }
+    }
 }
 
 fn order(keys: &[SortKey]) -> String {

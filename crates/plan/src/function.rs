@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, SchemaRef};
-use thalweg_types::{Change, EventTime, Groups, Moment, Result};
+use thalweg_types::{Change, EventTime, Groups, Moment, Result, Zone};
 
 /// A stateless function from changes to changes: projection, filter, flat map.
 ///
@@ -32,6 +32,11 @@ pub trait Transform: Send + Sync + Debug {
     /// Does the result depend on the wall clock?
     fn is_processing_time(&self) -> bool {
         false
+    }
+
+    /// Returns the time zone whose local time the result depends on, if it depends on one.
+    fn zone(&self) -> Option<Zone> {
+        None
     }
 }
 

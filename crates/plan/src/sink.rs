@@ -120,6 +120,12 @@ pub trait Sink: Send + Sync + Debug {
         false
     }
 
+    /// Does it show rows to people? Then it is given instants as clocks in the session's time zone
+    /// show them.
+    fn is_for_people(&self) -> bool {
+        false
+    }
+
     /// Makes the writer of one worker.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thalweg_types::Zone;
 
 /// How rows are assigned to windows. Sizes are positive, in the unit of the time column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,7 +125,7 @@ pub enum TimeBasis {
 /// Every row that reaches a window operator carries a window: the true one (`Attached`), the
 /// slice it falls into (hopping, cumulating), or the window it would have alone (sessions: from
 /// its time to its time plus the gap). The operator makes true windows of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowSpec {
     /// Where windows lie.
     pub assigner: Assigner,
@@ -134,4 +135,7 @@ pub struct WindowSpec {
     pub start: usize,
     /// Column of its end, in the same unit.
     pub end: usize,
+    /// The zone in whose local time windows lie, where they were assigned to instants
+    /// (`TIMESTAMP_LTZ`); `None` if they lie in the time that watermarks count.
+    pub zone: Option<Zone>,
 }

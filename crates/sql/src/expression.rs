@@ -23,8 +23,9 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use thalweg_plan::function::{Transform, Watermarker};
-use thalweg_types::{Change, Error, EventTime, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Moment, Result, Zone};
 
+use crate::local_time::zone_of;
 use crate::text::{data_error, plan_error};
 
 /// An expression and its text, for errors.
@@ -34,6 +35,8 @@ pub(crate) struct Expression {
     text: String,
     /// Does it read the wall clock, from the hidden column?
     reads_clock: bool,
+    /// The time zone that it depends on.
+    zone: Option<Zone>,
 }
 
 impl Expression {
@@ -52,7 +55,7 @@ impl Expression {
         let context = PhysicalPlanningContext::default();
         let physical = create_physical_expr(&replaced, &schema, &ExecutionProps::new(), &context);
         let physical = physical.map_err(plan_error)?;
-        Ok(Expression { physical, text: flink::text(expr), reads_clock })
+        Ok(Expression { physical, text: flink::text(expr), reads_clock, zone: zone_of(expr) })
     }
 
     /// Computes the expression for each row.
@@ -64,6 +67,11 @@ impl Expression {
             true => self.evaluate_plain(&clock::append(rows, moment)?),
             false => self.evaluate_plain(rows),
         }
+    }
+
+    /// Returns the time zone that it depends on, if it depends on one.
+    pub(crate) fn zone(&self) -> Option<Zone> {
+        self.zone
     }
 
     fn evaluate_plain(&self, rows: &RecordBatch) -> Result<ArrayRef> {
@@ -135,6 +143,10 @@ impl Transform for Projection {
     fn is_processing_time(&self) -> bool {
         self.expressions.iter().any(|expression| expression.reads_clock)
     }
+
+    fn zone(&self) -> Option<Zone> {
+        self.expressions.iter().find_map(|expression| expression.zone)
+    }
 }
 
 /// Keeps the rows for which a condition is true, and the columns that are read behind it.
@@ -193,6 +205,10 @@ impl Transform for Filter {
 
     fn is_processing_time(&self) -> bool {
         self.condition.reads_clock
+    }
+
+    fn zone(&self) -> Option<Zone> {
+        self.condition.zone
     }
 }
 

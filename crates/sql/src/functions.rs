@@ -36,10 +36,10 @@ use thalweg_types::Error;
 use self::pattern::Pattern;
 use crate::text::wrap;
 
-pub(crate) use clock::{clock_types, is_processing_time};
+pub(crate) use clock::{clock_types, is_processing_time, now};
 pub(crate) use kind::TYPEOF;
 pub(crate) use text::SPLIT;
-pub(crate) use time::date_format;
+pub(crate) use time::{date_format, to_timestamp_ltz};
 
 /// Returns all functions of this module.
 pub(crate) fn all() -> Vec<ScalarUDF> {

@@ -20,6 +20,7 @@ mod catalog;
 
 mod functions;
 
+mod local_time;
 mod meaning;
 mod sums;
 

@@ -14,7 +14,7 @@ mod window_top;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{
     Distinct, Expr, Extension, Filter as FilterPlan, LogicalPlan, Projection as ProjectionPlan,
@@ -26,10 +26,11 @@ use thalweg_plan::function::Transform;
 use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind, SinkNode};
 use thalweg_plan::sink::{Accepts, Sink};
 use thalweg_plan::window::{Assigner, TimeBasis};
-use thalweg_types::{Error, NodeId, Result};
+use thalweg_types::{Error, NodeId, Result, Zone};
 
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
+use crate::local_time::{is_instant, to_local};
 use crate::session::Session;
 use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
@@ -73,6 +74,8 @@ pub(crate) struct Stream {
     pub(crate) window: Option<Assigner>,
     /// Which time drives the windows.
     pub(crate) basis: TimeBasis,
+    /// The zone in whose local time they lie, if they were assigned to instants.
+    pub(crate) zone: Option<Zone>,
     /// By how many columns sessions are told apart; 0 if the query did not say.
     pub(crate) session_keys: usize,
     /// What becomes of rows whose expressions fail.
@@ -84,6 +87,16 @@ pub(crate) struct Stream {
     pub(crate) is_bounded: bool,
 }
 
+impl Stream {
+    /// Can the row's window be told from columns of these roles? Where clocks are set back its last
+    /// instant does not tell its last local time.
+    fn is_kept(&self, roles: &[Role]) -> bool {
+        let tells =
+            |role: &Role| role.is_window() && (*role != Role::WindowTime || self.zone.is_none());
+        roles.iter().any(tells)
+    }
+}
+
 /// Lowers the statements of one script into one plan.
 pub(crate) struct Lowering<'a> {
     pub(crate) builder: PlanBuilder,
@@ -91,9 +104,12 @@ pub(crate) struct Lowering<'a> {
     pub(crate) registry: &'a Registry,
     /// Physical columns of each table that the whole script needs.
     needed: BTreeMap<String, BTreeSet<usize>>,
-    sources: BTreeMap<String, Stream>,
+    /// What reads each table, and the watermark that it has.
+    sources: BTreeMap<String, (Stream, Option<Expr>)>,
     /// Name of the statement, for errors at run time.
     statement: String,
+    /// The session's time zone for the statement.
+    zone: Zone,
     /// Late rows and bad records, by the table that they go to.
     rejected: BTreeMap<String, Vec<Input>>,
     /// Statements that are still to come; behind the last one rejected rows get their sinks.
@@ -107,32 +123,42 @@ pub(crate) struct Target {
 }
 
 impl<'a> Lowering<'a> {
-    /// Returns a lowering of `plans`, all of one script.
+    /// Returns a lowering of `plans`, all of one script, each with its time zone.
     pub(crate) fn new(
         session: &'a Session,
         registry: &'a Registry,
-        plans: &[&LogicalPlan],
+        plans: &[(LogicalPlan, Zone)],
     ) -> Result<Lowering<'a>> {
         let mut needed = BTreeMap::new();
         for plan in plans {
             scan::collect_needed(session, plan, &mut needed)?;
         }
         let (builder, sources, rejected) = (PlanBuilder::new(), BTreeMap::new(), BTreeMap::new());
-        let (statement, to_come) = (String::new(), plans.len());
-        Ok(Lowering { builder, session, registry, needed, sources, statement, rejected, to_come })
+        let (statement, zone, to_come) = (String::new(), Zone::utc(), plans.len());
+        Ok(Lowering {
+            builder,
+            session,
+            registry,
+            needed,
+            sources,
+            statement,
+            zone,
+            rejected,
+            to_come,
+        })
     }
 
     /// Adds a statement: its query, and the sink behind it.
     pub(crate) fn statement(
         &mut self,
         name: &str,
-        plan: &LogicalPlan,
+        (plan, zone): &(LogicalPlan, Zone),
         target: Target,
     ) -> Result<()> {
-        self.statement = name.to_owned();
+        (self.statement, self.zone) = (name.to_owned(), *zone);
         self.builder.statement(name);
         let stream = self.lower(plan)?;
-        let stream = self.settle(stream)?;
+        let mut stream = self.settle(stream)?;
         let node = self.builder.plan().node(stream.node);
         if node.is_updating && target.sink.accepts() == Accepts::Append {
             return Err(Error::invalid(format!(
@@ -144,9 +170,37 @@ impl<'a> Lowering<'a> {
                  'format' = 'debezium-json'",
             ));
         }
+        if target.sink.is_for_people() {
+            self.show_local(&mut stream)?;
+        }
         self.sink(stream.node, 0, target);
         self.to_come = self.to_come.saturating_sub(1);
         if self.to_come == 0 { self.finish_rejected() } else { Ok(()) }
+    }
+
+    /// Shows instants as clocks in the session's time zone do.
+    fn show_local(&mut self, stream: &mut Stream) -> Result<()> {
+        let given = self.schema(stream);
+        let input = DFSchema::try_from(given.as_ref().clone()).map_err(plan_error)?;
+        if !given.fields().iter().any(|field| is_instant(field.data_type())) {
+            return Ok(());
+        }
+        let columns = given.fields().iter().enumerate().map(|(index, field)| {
+            let column = Expr::from(input.qualified_field(index));
+            match field.data_type() {
+                DataType::Timestamp(unit, Some(_)) => {
+                    let kind = DataType::Timestamp(*unit, None);
+                    (to_local(column, self.zone), field.as_ref().clone().with_data_type(kind))
+                }
+                _ => (column, field.as_ref().clone()),
+            }
+        });
+        let (columns, fields): (Vec<Expr>, Vec<Field>) = columns.unzip();
+        let expressions = columns.iter().map(|column| Expression::new(column, &input));
+        let expressions = expressions.collect::<Result<_>>()?;
+        let schema = Arc::new(Schema::new(fields));
+        self.map(stream, Arc::new(Projection::new(expressions, schema)));
+        Ok(())
     }
 
     fn sink(&mut self, from: NodeId, port: usize, target: Target) {
@@ -226,7 +280,7 @@ impl<'a> Lowering<'a> {
         let exprs = &projection.expr;
         let roles: Vec<Role> =
             exprs.iter().map(|expr| role_of(expr, input, &stream.roles)).collect();
-        let keeps_window = roles.iter().any(|role| role.is_window());
+        let keeps_window = stream.is_kept(&roles);
         if !keeps_window || touches_window(exprs, input, &stream) {
             stream = self.settle(stream)?;
         }
@@ -248,8 +302,10 @@ impl<'a> Lowering<'a> {
         }
         let mut stream = self.lower(&filter.input)?;
         let condition = Expr::IsTrue(Box::new(predicate.clone()));
-        let drops_window = !read.iter().any(|column| stream.roles[*column].is_window());
-        if drops_window || touches_window(std::slice::from_ref(&condition), input, &stream) {
+        let kept: Vec<Role> = read.iter().map(|column| stream.roles[*column]).collect();
+        if !stream.is_kept(&kept)
+            || touches_window(std::slice::from_ref(&condition), input, &stream)
+        {
             stream = self.settle(stream)?;
         }
         let condition = Expression::new(predicate, input)?;
@@ -284,7 +340,8 @@ impl<'a> Lowering<'a> {
                 let some = columns.iter().flatten().next().copied().ok_or_else(lost_window)?;
                 let schema = self.schema(&stream);
                 let assigner = in_unit(assigner, unit_of(&schema, some)?)?;
-                let expand = ExpandWindows { columns, assigner, schema };
+                let zone = stream.zone;
+                let expand = ExpandWindows { columns, assigner, zone, schema };
                 self.map(&mut stream, Arc::new(expand));
                 stream.window = Some(Assigner::Attached);
                 Ok(stream)
@@ -312,7 +369,9 @@ impl<'a> Lowering<'a> {
         let schema = Arc::new(tvf.schema_ref().as_arrow().clone());
         let assigner = in_unit(tvf.assigner, unit_of(&schema, tvf.time)?)?;
         let schema = nullable_tail(&schema, 3);
-        self.map(&mut stream, Arc::new(AssignWindow { time: tvf.time, assigner, schema }));
+        let is_zoned = is_instant(schema.field(tvf.time).data_type()) && !self.zone.is_utc();
+        let zone = is_zoned.then_some(self.zone);
+        self.map(&mut stream, Arc::new(AssignWindow { time: tvf.time, assigner, zone, schema }));
         for (column, role) in stream.roles.iter_mut().enumerate() {
             // The columns of an earlier window are times like others now.
             *role = match *role {
@@ -325,7 +384,8 @@ impl<'a> Lowering<'a> {
             };
         }
         stream.roles.extend([Role::WindowStart, Role::WindowEnd, Role::WindowTime]);
-        (stream.basis, stream.session_keys) = (basis, tvf.partition.len());
+        (stream.basis, stream.zone) = (basis, zone);
+        stream.session_keys = tvf.partition.len();
         stream.window = Some(match tvf.assigner {
             Assigner::Tumble { .. } => Assigner::Attached,
             assigner => assigner,
@@ -345,7 +405,8 @@ impl<'a> Lowering<'a> {
                 *role = if role == other { *role } else { Role::Plain };
             }
             whole.is_bounded &= stream.is_bounded;
-            let is_same = stream.window.is_some() && stream.basis == whole.basis;
+            let is_same =
+                stream.window.is_some() && (stream.basis, stream.zone) == (whole.basis, whole.zone);
             whole.window = whole.window.filter(|_| is_same);
         }
         let inputs = streams.iter().map(|stream| forward(stream.node, 0)).collect();

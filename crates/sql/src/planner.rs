@@ -21,7 +21,7 @@ use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::{Delivery, Sink};
 use thalweg_plan::source::Replay;
 use thalweg_plan::{NodeKind, Plan, explain};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
 use crate::catalog::{MAX_DRIFT, Table, declared_name};
@@ -90,6 +90,8 @@ struct Job {
     target: Target,
     /// Is it a bare `SELECT`?
     is_shown: bool,
+    /// The session's time zone when it was planned.
+    zone: Zone,
     first: TokenWithSpan,
 }
 
@@ -175,7 +177,7 @@ impl Work<'_> {
                 let name = declared_name(&table.text).to_owned();
                 let target = Target { name, sink };
                 let name = name_of(&target.name, others);
-                Ok(Job { name, plan, target, is_shown: false, first })
+                Ok(Job { name, plan, target, is_shown: false, zone: self.zone(), first })
             }
             Kind::Query(query) => {
                 if others.iter().any(|job| job.is_shown) {
@@ -187,7 +189,7 @@ impl Work<'_> {
                 let plan = queries::query(&self.session, &query)?;
                 let target = Target { name: RESULT.to_owned(), sink: (self.planner.result)() };
                 let name = name_of(RESULT, others);
-                Ok(Job { name, plan, target, is_shown: true, first })
+                Ok(Job { name, plan, target, is_shown: true, zone: self.zone(), first })
             }
             _ => Err(text::at(&first, "only a query or an INSERT can be planned")),
         }
@@ -265,7 +267,8 @@ impl Work<'_> {
 
     fn declare(&mut self, create: CreateTable) -> Result<()> {
         let at = create.name.at.clone();
-        let table = define::table(create.clone(), &self.session, &self.planner.registry)?;
+        let place = (&self.session, self.zone());
+        let table = define::table(create.clone(), place, &self.planner.registry)?;
         self.declared.insert(create.name.text.clone(), create);
         if table.engine.max_drift.is_some() {
             let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
@@ -334,11 +337,10 @@ impl Work<'_> {
     fn lower(&self, jobs: Vec<Job>) -> Result<Plan> {
         let mut optimized = Vec::new();
         for job in &jobs {
-            let plan = self.session.optimize(&job.plan).map_err(|e| located(e, &job.first))?;
-            optimized.push(plan);
+            let plan = self.session.optimize(&job.plan, job.zone);
+            optimized.push((plan.map_err(|e| located(e, &job.first))?, job.zone));
         }
-        let plans: Vec<&LogicalPlan> = optimized.iter().collect();
-        let mut lowering = Lowering::new(&self.session, &self.planner.registry, &plans)?;
+        let mut lowering = Lowering::new(&self.session, &self.planner.registry, &optimized)?;
         for (job, plan) in jobs.into_iter().zip(&optimized) {
             let lowered = lowering.statement(&job.name, plan, job.target);
             lowered.map_err(|error| located(error, &job.first))?;
@@ -354,6 +356,12 @@ impl Work<'_> {
             });
         }
         Ok(plan)
+    }
+
+    /// Returns the session's time zone, as far as the script is read.
+    fn zone(&self) -> Zone {
+        let name = self.script.settings.get(settings::TIME_ZONE);
+        name.and_then(|name| Zone::named(name.trim())).unwrap_or_else(Zone::utc)
     }
 
     /// Returns how long sources may be silent, where the script says so for all of them.

@@ -26,11 +26,12 @@ use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 use tokio::runtime::Runtime;
 
 use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
+use crate::local_time;
 use crate::meaning::{Meaning, meant};
 use crate::rewrite::{self, Unnests};
 use crate::sums;
@@ -193,8 +194,13 @@ impl Session {
         Ok(removed)
     }
 
-    /// Plans an expression over the columns of `schema`.
-    pub(crate) fn expression(&self, tokens: &[TokenWithSpan], schema: &DFSchema) -> Result<Expr> {
+    /// Plans an expression over the columns of `schema`, as it is meant in `zone`.
+    pub(crate) fn expression(
+        &self,
+        tokens: &[TokenWithSpan],
+        schema: &DFSchema,
+        zone: Zone,
+    ) -> Result<Expr> {
         let tokens = rewrite::tokens(tokens);
         let mut parser = parser(&tokens);
         let mut parsed = parser.parse_expr().map_err(|error| parse_error(&error, &tokens))?;
@@ -211,8 +217,9 @@ impl Session {
             .with_schema(Arc::new(schema.clone()))
             .build();
         let simplifier = datafusion::optimizer::simplify_expressions::ExprSimplifier::new(context);
-        let coerced = simplifier.coerce(expr, schema).map_err(plan_error)?;
-        simplifier.simplify(coerced).map_err(plan_error)
+        let coerced = simplifier.coerce(expr, schema);
+        let meant = coerced.and_then(|expr| local_time::expression(expr, schema, zone));
+        simplifier.simplify(meant.map_err(plan_error)?).map_err(plan_error)
     }
 
     /// Plans a query, without optimising it.
@@ -230,9 +237,14 @@ impl Session {
         plan.map_err(|error| self.failed(error))
     }
 
-    /// Coerces types and optimises.
-    pub(crate) fn optimize(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
-        self.context.state().optimize(plan).map_err(plan_error)
+    /// Coerces types, takes times as they are meant in `zone`, and optimises.
+    pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
+        let state = self.context.state();
+        let coerced =
+            state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let meant = coerced.and_then(|plan| local_time::plan(plan, zone));
+        let optimized = meant.and_then(|plan| state.optimizer().optimize(plan, &state, |_, _| {}));
+        optimized.map_err(plan_error)
     }
 }
 

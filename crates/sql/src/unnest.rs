@@ -13,7 +13,7 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::SchemaRef;
 use thalweg_plan::function::Transform;
 use thalweg_types::text::Splitter;
-use thalweg_types::{Change, Moment, Result};
+use thalweg_types::{Change, Moment, Result, Zone};
 
 use crate::expression::Expression;
 
@@ -68,6 +68,11 @@ impl Transform for SplitWords {
     fn explain(&self) -> String {
         let delimiter = char::from(self.delimiter);
         format!("unnest words split at '{delimiter}'")
+    }
+
+    fn zone(&self) -> Option<Zone> {
+        let columns = self.columns.iter().flatten();
+        columns.chain([&self.text]).find_map(|column| column.zone())
     }
 }
 

@@ -11,7 +11,8 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use thalweg_plan::function::Transform;
 use thalweg_plan::window::Assigner;
-use thalweg_types::{Change, Error, Moment, Result};
+use thalweg_types::zone::Overlap;
+use thalweg_types::{Change, Error, Moment, Result, Zone};
 
 use crate::expression::{fitted, rows_of};
 
@@ -19,6 +20,35 @@ use crate::expression::{fitted, rows_of};
 const EXPANDED_MAX: usize = 1 << 16;
 /// No window can be computed for times beyond this; they all fall into the outermost ones.
 const TIME_MAX: i64 = i64::MAX / 4;
+
+/// Returns the time column in the time in which windows lie.
+fn window_times(column: &ArrayRef, zone: Option<Zone>) -> Result<Int64Array> {
+    let times = whole(column)?;
+    let (Some(zone), DataType::Timestamp(unit, _)) = (zone, column.data_type()) else {
+        return Ok(times);
+    };
+    let locals = times.values().iter().copied().map(zone.in_unit(*unit).locals());
+    Ok(Int64Array::new(locals.collect::<Vec<_>>().into(), times.nulls().cloned()))
+}
+
+/// Returns `window_time`, of type `kind`: the last time of windows with these ends.
+fn last_times(ends: &Int64Array, zone: Option<Zone>, kind: &DataType) -> Result<ArrayRef> {
+    let last: Int64Array = ends.unary(|end: i64| end.saturating_sub(1));
+    let (Some(zone), DataType::Timestamp(unit, _)) = (zone, kind) else {
+        return fitted(Arc::new(last), kind);
+    };
+    let zoned = zone.in_unit(*unit);
+    // Neighbours mostly share a window.
+    let mut known = (0, zoned.instant(0, Overlap::Earlier));
+    let instants = last.values().iter().map(|last| {
+        if known.0 != *last {
+            known = (*last, zoned.instant(*last, Overlap::Earlier));
+        }
+        known.1
+    });
+    let instants = Int64Array::new(instants.collect::<Vec<_>>().into(), last.nulls().cloned());
+    fitted(Arc::new(instants), kind)
+}
 
 fn whole(column: &ArrayRef) -> Result<Int64Array> {
     Ok(fitted(column.clone(), &DataType::Int64)?.as_primitive::<Int64Type>().clone())
@@ -47,6 +77,8 @@ pub(crate) struct AssignWindow {
     pub(crate) time: usize,
     /// In the time column's unit.
     pub(crate) assigner: Assigner,
+    /// The zone in whose local time windows lie, if the time column counts instants.
+    pub(crate) zone: Option<Zone>,
     /// The input's columns and the three of the window.
     pub(crate) schema: SchemaRef,
 }
@@ -57,25 +89,30 @@ impl Transform for AssignWindow {
     }
 
     fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        let times = whole(input.rows.column(self.time))?;
+        let times = window_times(input.rows.column(self.time), self.zone)?;
         let (starts, length) = match self.assigner {
             Assigner::Session { gap } => (times, gap),
             assigner => (slice_starts(&times, assigner), assigner.slice()),
         };
         let ends: Int64Array = starts.unary(|start: i64| start.saturating_add(length));
-        let last: Int64Array = ends.unary(|end: i64| end.saturating_sub(1));
         let mut columns = input.rows.columns().to_vec();
-        let fields = self.schema.fields().iter().skip(columns.len());
-        for (values, field) in [starts, ends, last].into_iter().zip(fields) {
-            columns.push(fitted(Arc::new(values), field.data_type())?);
-        }
+        let kind = |behind: usize| self.schema.field(input.rows.num_columns() + behind).data_type();
+        let last = last_times(&ends, self.zone, kind(2))?;
+        columns.push(fitted(Arc::new(starts), kind(0))?);
+        columns.push(fitted(Arc::new(ends), kind(1))?);
+        columns.push(last);
         let rows = rows_of(&self.schema, columns, input.len())?;
         out.push(Change { rows, weights: input.weights.clone() });
         Ok(())
     }
 
     fn explain(&self) -> String {
-        format!("window by {}", self.schema.field(self.time).name())
+        let zone = self.zone.map_or(String::new(), |zone| format!(" in {zone}"));
+        format!("window by {}{zone}", self.schema.field(self.time).name())
+    }
+
+    fn zone(&self) -> Option<Zone> {
+        self.zone
     }
 }
 
@@ -86,6 +123,8 @@ pub(crate) struct ExpandWindows {
     pub(crate) columns: [Option<usize>; 3],
     /// In the columns' unit.
     pub(crate) assigner: Assigner,
+    /// The zone in whose local time windows lie; then start or end is there.
+    pub(crate) zone: Option<Zone>,
     pub(crate) schema: SchemaRef,
 }
 
@@ -152,12 +191,15 @@ impl ExpandWindows {
         let taken = input.take(&rows)?;
         let mut columns = taken.rows.columns().to_vec();
         let ends = Int64Array::from(expanded.ends);
-        let last: Int64Array = ends.unary(|end: i64| end - 1);
-        let values = [Int64Array::from(expanded.starts), ends, last];
-        for (column, values) in self.columns.iter().zip(values) {
+        let kind = |column: usize| self.schema.field(column).data_type();
+        let [start, end, last] = self.columns;
+        if let Some(column) = last {
+            columns[column] = last_times(&ends, self.zone, kind(column))?;
+        }
+        let bounds = [(start, Int64Array::from(expanded.starts)), (end, ends)];
+        for (column, values) in bounds {
             if let Some(column) = column {
-                let kind = self.schema.field(*column).data_type();
-                columns[*column] = fitted(Arc::new(values), kind)?;
+                columns[column] = fitted(Arc::new(values), kind(column))?;
             }
         }
         let rows = rows_of(&self.schema, columns, rows.len())?;
@@ -170,8 +212,8 @@ impl ExpandWindows {
 pub(crate) enum Pick {
     /// A column of the input.
     Column(usize),
-    /// The last time of the window that ends in a column.
-    LastOf(usize),
+    /// The last time of the window that ends in a column, and the zone in which it lies.
+    LastOf(usize, Option<Zone>),
     /// Nothing: NULL in each row.
     Null,
 }
@@ -193,10 +235,8 @@ impl Transform for Reorder {
             let kind = field.data_type();
             match pick {
                 Pick::Column(column) => fitted(input.rows.column(*column).clone(), kind),
-                Pick::LastOf(column) => {
-                    let ends = whole(input.rows.column(*column))?;
-                    let last: Int64Array = ends.unary(|end: i64| end.saturating_sub(1));
-                    fitted(Arc::new(last), kind)
+                Pick::LastOf(column, zone) => {
+                    last_times(&whole(input.rows.column(*column))?, *zone, kind)
                 }
                 Pick::Null => Ok(new_null_array(kind, input.len())),
             }

@@ -10,6 +10,8 @@ pub mod error;
 pub mod ids;
 pub mod time;
 
+pub mod zone;
+
 pub mod epoch;
 
 pub mod size;
@@ -29,3 +31,4 @@ pub use groups::Groups;
 pub use ids::{AttemptId, DomainId, JobId, NodeId, OperatorId, SplitId, WorkerId};
 pub use key::{KeyGroup, KeyGroupRange, KeyGroups};
 pub use time::EventTime;
+pub use zone::Zone;

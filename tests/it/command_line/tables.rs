@@ -40,6 +40,26 @@ fn rows_are_shown_in_each_style() {
     check(updating, "table", "op | c | word\n---+---+-----\n+I | 1 | a\n");
 }
 
+/// Would fail if a person read another time than clocks show, or a program one without its zone.
+#[test]
+fn people_read_instants_in_their_zone_and_programs_in_utc() {
+    let place = Place::new();
+    let summer = "SET 'table.local-time-zone' = 'Europe/Berlin';
+        CREATE TABLE p (n BIGINT, at TIMESTAMP_LTZ(3)) WITH ('connector'='print');
+        CREATE VIEW v AS SELECT 1 AS n, TO_TIMESTAMP_LTZ(1711846800, 0) AS at;";
+    let check = |statement: &str, output: &str, expected: &str| {
+        let script = format!("{summer} {statement}");
+        let found = place.succeed(&["run", "-q", "-e", &script, "--output", output]);
+        assert_eq!(found, expected, "{statement} as {output}");
+    };
+    let table = "n | at\n--+------------------------\n1 | 2024-03-31 03:00:00.000\n";
+    check("SELECT n, at FROM v", "table", table);
+    check("SELECT n, at FROM v", "csv", "n,at\n1,2024-03-31 01:00:00.000Z\n");
+    check("SELECT n, at FROM v", "json", "{\"n\":1,\"at\":\"2024-03-31 01:00:00.000Z\"}\n");
+    check("INSERT INTO p SELECT n, at FROM v", "table", "+I[1, 2024-03-31 03:00:00.000]\n");
+    check("INSERT INTO p SELECT n, at FROM v WHERE n > 1", "table", "");
+}
+
 /// Would fail if a terminal were given changes rather than the result, or lines longer than it.
 #[test]
 fn a_terminal_shows_the_current_result() {

@@ -194,10 +194,9 @@ impl Column {
                 let date = date.map_err(|_| wanted("a DATE such as 2020-04-15"))?;
                 builder.append_value(Date32Type::from_naive_date(date));
             }
-            Column::Timestamp(_, unit, builder) => {
-                let time = text::read_timestamp(field.trim(), *unit);
-                let what = "a TIMESTAMP such as 2020-04-15 08:05:00.000";
-                builder.append_value(time.ok_or_else(|| wanted(what))?);
+            Column::Timestamp(kind, unit, builder) => {
+                let time = read_time(kind, *unit, field.trim());
+                builder.append_value(time.map_err(wanted)?);
             }
             Column::Time(builder) => {
                 let time = text::read_time(field.trim());
@@ -246,13 +245,9 @@ impl Column {
                 let date = date.ok_or_else(|| expected("a DATE such as 2020-04-15", value))?;
                 builder.append_value(Date32Type::from_naive_date(date));
             }
-            Column::Timestamp(_, unit, builder) => {
-                let time = match value.as_str() {
-                    Some(text) => text::read_timestamp(text, *unit),
-                    None => None,
-                };
-                let wanted = || expected("a TIMESTAMP such as 2020-04-15 08:05:00.000", value);
-                builder.append_value(time.ok_or_else(wanted)?);
+            Column::Timestamp(kind, unit, builder) => {
+                let time = read_time(kind, *unit, value.as_str().unwrap_or_default());
+                builder.append_value(time.map_err(|what| expected(what, value))?);
             }
             Column::Time(builder) => {
                 let time = value.as_str().and_then(text::read_time);
@@ -378,6 +373,16 @@ impl Map {
 /// Casts values whose range was checked when they were pushed.
 fn cast_checked(array: ArrayRef, kind: &DataType) -> ArrayRef {
     arrow::compute::cast(&array, kind).expect("checked: the values fit the type")
+}
+
+/// Reads a value of the timestamp type `kind`; the error says what such values look like.
+fn read_time(kind: &DataType, unit: TimeUnit, text: &str) -> Result<i64, &'static str> {
+    match kind {
+        DataType::Timestamp(_, Some(_)) => {
+            text::read_instant(text, unit).ok_or("a TIMESTAMP_LTZ such as 2020-04-15 08:05:00.000Z")
+        }
+        _ => text::read_timestamp(text, unit).ok_or("a TIMESTAMP such as 2020-04-15 08:05:00.000"),
+    }
 }
 
 fn expected(what: &str, value: &LazyValue<'_>) -> String {

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::*;
 use arrow::temporal_conversions as temporal;
 use arrow::util::display::array_value_to_string;
+use thalweg_types::time::nanos_per;
 
 /// Writes the value at `row`, which is not NULL, the way SQL prints it.
 pub fn write_value(array: &ArrayRef, row: usize, out: &mut String) {
@@ -16,7 +17,13 @@ pub fn write_value(array: &ArrayRef, row: usize, out: &mut String) {
         DataType::Int32 => push(out, array.as_primitive::<Int32Type>().value(row)),
         DataType::Float64 => push_float(out, array.as_primitive::<Float64Type>().value(row)),
         DataType::Float32 => push_float(out, array.as_primitive::<Float32Type>().value(row)),
-        DataType::Timestamp(unit, _) => write_timestamp(array, *unit, row, out),
+        DataType::Timestamp(unit, zone) => {
+            write_timestamp(array, *unit, row, out);
+            // An instant, in UTC.
+            if zone.is_some() {
+                out.push('Z');
+            }
+        }
         DataType::Binary => push_base64(array.as_binary::<i32>().value(row), out),
         _ => out.push_str(&array_value_to_string(array, row).unwrap_or_default()),
     }
@@ -102,7 +109,37 @@ pub fn read_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Reads a timestamp, `2020-04-15 08:05:00.123` or ISO 8601 with `T` and `Z`, in `unit`.
+/// Reads an instant: a timestamp as [`read_timestamp`] does, behind it `Z`, an offset such as
+/// `+02:00`, or nothing, which is UTC.
+pub fn read_instant(text: &str, unit: TimeUnit) -> Option<i64> {
+    let sign = text.rfind(['+', '-']).filter(|at| *at >= MINUTES_END);
+    let Some((local, offset)) = sign.and_then(|at| text.split_at_checked(at)) else {
+        return read_timestamp(text, unit);
+    };
+    let ahead = offset_seconds(offset)?.checked_mul(1_000_000_000 / nanos_per(unit))?;
+    read_timestamp(local, unit).filter(|_| !local.ends_with('Z'))?.checked_sub(ahead)
+}
+
+/// Where the minutes of a timestamp end.
+const MINUTES_END: usize = "2020-04-15 08:05".len();
+
+/// Reads `+02:00`, `+0200` or `+02`, in seconds.
+fn offset_seconds(offset: &str) -> Option<i64> {
+    let (sign, digits) = offset.split_at_checked(1)?;
+    let digits = digits.replacen(':', "", usize::from(digits.len() == 5));
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) || ![2, 4].contains(&digits.len()) {
+        return None;
+    }
+    let hours: i64 = digits.get(..2)?.parse().ok()?;
+    let minutes: i64 =
+        digits.get(2..).filter(|m| !m.is_empty()).map_or(Some(0), |m| m.parse().ok())?;
+    let seconds = hours * 3_600 + minutes * 60;
+    let fits = minutes < 60 && seconds <= 18 * 3_600;
+    fits.then_some(if sign == "-" { -seconds } else { seconds })
+}
+
+/// Reads a timestamp, `2020-04-15 08:05:00.123` or ISO 8601 with `T` and `Z`, in `unit`; seconds may
+/// be left out.
 pub fn read_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
     let text = text.strip_suffix('Z').unwrap_or(text).as_bytes();
     let digits = |from: usize, to: usize| -> Option<i64> {
@@ -111,17 +148,21 @@ pub fn read_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
             .try_fold(0i64, |value, c| c.is_ascii_digit().then(|| value * 10 + i64::from(c - b'0')))
     };
     let is = |at: usize, wanted: &[u8]| text.get(at).is_some_and(|c| wanted.contains(c));
-    if !(is(4, b"-") && is(7, b"-") && is(10, b" T") && is(13, b":") && is(16, b":")) {
+    let has_seconds = text.len() > MINUTES_END;
+    if !(is(4, b"-") && is(7, b"-") && is(10, b" T") && is(13, b":"))
+        || (has_seconds && !is(16, b":"))
+    {
         return None;
     }
     let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
-    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
+    let (hour, minute) = (digits(11, 13)?, digits(14, 16)?);
+    let second = if has_seconds { digits(17, 19)? } else { 0 };
     let date = chrono::NaiveDate::from_ymd_opt(year as i32, month as u32, day as u32)?;
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let fraction = match text.len() {
-        19 => 0,
+        MINUTES_END | 19 => 0,
         length if is(19, b".") && (21..=29).contains(&length) => {
             digits(20, length)? * 10i64.pow(29 - length as u32)
         }

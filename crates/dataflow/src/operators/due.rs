@@ -5,12 +5,17 @@
 //! `w ≥ end − 1 u`. It fires at the close at which it is complete, and a row is late if its
 //! window was complete at the close before. By the wall clock a window is complete once the clock
 //! has reached its end, and nothing is late. At the end of all input every window is complete.
+//!
+//! Windows of a zone lie in its local time, while watermarks and the clock are instants. Such a
+//! window is complete once no instant is still to come at which clocks show less than its end: where
+//! they are set back it waits until they show its end for the second time.
 
 use arrow::array::Array;
 use arrow::compute::min;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use thalweg_plan::window::{TimeBasis, WindowSpec};
 use thalweg_types::epoch::Ending;
+use thalweg_types::zone::ZonedUnit;
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
 use super::slices::{Slices, times};
@@ -21,6 +26,9 @@ use crate::operator::{Close, Output};
 pub struct Due {
     unit: TimeUnit,
     basis: TimeBasis,
+    /// Where windows lie in local time: what turns instants into it.
+    zone: Option<ZonedUnit>,
+    /// In the time in which windows lie.
     complete: i64,
 }
 
@@ -32,7 +40,8 @@ impl Due {
     pub fn new(spec: &WindowSpec, input: &SchemaRef) -> Result<Due> {
         match input.fields().get(spec.end).map(|field| field.data_type()) {
             Some(DataType::Timestamp(unit, _)) => {
-                Ok(Due { unit: *unit, basis: spec.basis, complete: i64::MIN })
+                let zone = spec.zone.map(|zone| zone.in_unit(*unit));
+                Ok(Due { unit: *unit, basis: spec.basis, zone, complete: i64::MIN })
             }
             other => Err(Error::internal(format!("a window ends in a column of type {other:?}"))),
         }
@@ -52,11 +61,16 @@ impl Due {
     }
 
     fn advance(&mut self, moment: &Moment) {
-        let complete = match (self.basis, moment.watermark) {
+        // No instant before this one is still to come.
+        let next = match (self.basis, moment.watermark) {
             (TimeBasis::Processing, _) => moment.clock.to_unit(self.unit),
-            (TimeBasis::Event, EventTime::MIN) => i64::MIN,
+            (TimeBasis::Event, EventTime::MIN) => return,
             (TimeBasis::Event, EventTime::MAX) => i64::MAX,
             (TimeBasis::Event, time) => time.to_unit(self.unit).saturating_add(1),
+        };
+        let complete = match self.zone {
+            Some(zone) if next < i64::MAX => zone.least_from(next),
+            _ => next,
         };
         self.complete = self.complete.max(complete);
     }
@@ -74,7 +88,8 @@ impl Due {
 
     /// Returns the wall-clock time at which a window with this end fires, if the clock drives it.
     pub fn wake(&self, end: i64) -> Option<EventTime> {
-        (self.basis == TimeBasis::Processing).then(|| EventTime::from_unit(end, self.unit))
+        let instant = || self.zone.map_or(end, |zone| zone.first_past(end));
+        (self.basis == TimeBasis::Processing).then(|| EventTime::from_unit(instant(), self.unit))
     }
 }
 

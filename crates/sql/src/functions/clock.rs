@@ -2,9 +2,11 @@
 //!
 //! They are never called: an expression that holds one reads the wall clock of its epoch from a
 //! hidden column instead. They are volatile so that no optimiser folds them to the time of
-//! planning. The session's time zone is UTC.
+//! planning. Those that show a local time show it in UTC: [`crate::local_time`] puts others into
+//! their place.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::logical_expr::ScalarUDF;
 use thalweg_types::Error;
 
 use super::Function;
@@ -37,24 +39,34 @@ pub(crate) fn is_processing_time(name: &str) -> bool {
     name == PROCTIME
 }
 
+macro_rules! clock {
+    ($name:expr, $usage:expr) => {
+        Function::new($usage, &[])
+            .optional(0)
+            .named($name, |_, _| {
+                let types = clock_types($name).unwrap_or_default();
+                types.into_iter().next_back().unwrap_or(DataType::Null)
+            })
+            .volatile()
+            .body(|_| Err(wrap(Error::internal("the clock was asked outside of a stream"))))
+    };
+}
+
 pub(super) fn all() -> Vec<Function> {
-    macro_rules! clock {
-        ($name:expr, $usage:expr) => {
-            Function::new($usage, &[])
-                .optional(0)
-                .named($name, |_, _| {
-                    let types = clock_types($name).unwrap_or_default();
-                    types.into_iter().next_back().unwrap_or(DataType::Null)
-                })
-                .volatile()
-                .body(|_| Err(wrap(Error::internal("the clock was asked outside of a stream"))))
-        };
-    }
     vec![
         clock!(PROCTIME, "PROCTIME()"),
-        clock!(NOW, "NOW()").alias("current_timestamp").alias("current_row_timestamp"),
+        now_function(),
         clock!(LOCALTIMESTAMP, "LOCALTIMESTAMP"),
         clock!(CURRENT_DATE, "CURRENT_DATE").alias("today"),
         clock!(CURRENT_TIME, "CURRENT_TIME").alias("localtime"),
     ]
+}
+
+fn now_function() -> Function {
+    clock!(NOW, "NOW()").alias("current_timestamp").alias("current_row_timestamp")
+}
+
+/// Returns `NOW`.
+pub(crate) fn now() -> ScalarUDF {
+    ScalarUDF::from(now_function())
 }

@@ -1,9 +1,9 @@
-//! Functions between times, texts and numbers. The session's time zone is UTC.
+//! Functions between times, texts and numbers. Instants are shown in UTC here, and local times
+//! taken as such: [`crate::local_time`] puts the session's time zone around them.
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDateTime, TimeZone};
-use datafusion::arrow::array::timezone::Tz;
+use chrono::{DateTime, NaiveDateTime};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, StringViewArray, StringViewBuilder,
     TimestampMillisecondArray,
@@ -14,7 +14,8 @@ use datafusion::arrow::datatypes::{
 };
 use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
-use thalweg_types::Error;
+use thalweg_types::zone::Overlap;
+use thalweg_types::{Error, Zone};
 
 use super::clock::UNIX_TIMESTAMP;
 use super::pattern::Pattern;
@@ -45,15 +46,7 @@ pub(super) fn all() -> Vec<Function> {
             .pattern(1)
             .named("to_date", |_, _| DataType::Date32)
             .body(to_date),
-        Function::new(
-            "TO_TIMESTAMP_LTZ(number[, precision]) or TO_TIMESTAMP_LTZ(text[, pattern[, zone]])",
-            &[Kind::WholeOrText, Kind::WholeOrText, Kind::Text],
-        )
-        .optional(2)
-        .pattern(1)
-        .checked(|constants| constant_text(constants, 2).map_or(Ok(()), |z| zone(z).map(|_| ())))
-        .named("to_timestamp_ltz", |_, _| local_millis())
-        .body(to_timestamp_ltz),
+        to_timestamp_ltz_function(),
         Function::new("UNIX_TIMESTAMP([text[, pattern]])", &[Kind::Text, Kind::Text])
             .optional(2)
             .pattern(1)
@@ -73,6 +66,23 @@ pub(super) fn all() -> Vec<Function> {
             .named("convert_tz", |_, _| DataType::Utf8View)
             .body(convert_tz),
     ]
+}
+
+fn to_timestamp_ltz_function() -> Function {
+    Function::new(
+        "TO_TIMESTAMP_LTZ(number[, precision]) or TO_TIMESTAMP_LTZ(text[, pattern[, zone]])",
+        &[Kind::WholeOrText, Kind::WholeOrText, Kind::Text],
+    )
+    .optional(2)
+    .pattern(1)
+    .checked(|constants| constant_text(constants, 2).map_or(Ok(()), |z| zone(z).map(|_| ())))
+    .named("to_timestamp_ltz", |_, _| local_millis())
+    .body(instants)
+}
+
+/// Returns `TO_TIMESTAMP_LTZ`.
+pub(crate) fn to_timestamp_ltz() -> ScalarUDF {
+    ScalarUDF::from(to_timestamp_ltz_function())
 }
 
 fn date_format_function() -> Function {
@@ -191,7 +201,7 @@ fn unix_timestamp(columns: &[ArrayRef]) -> Result<ArrayRef> {
 }
 
 /// A count of seconds (precision 0) or milliseconds (3, the default) as a time.
-fn to_timestamp_ltz(columns: &[ArrayRef]) -> Result<ArrayRef> {
+fn instants(columns: &[ArrayRef]) -> Result<ArrayRef> {
     if *columns[0].data_type() == DataType::Utf8View {
         return read_local(columns);
     }
@@ -224,71 +234,35 @@ fn read_local(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let Some(zones) = columns.get(2).map(|column| column.as_string_view()) else {
         return Ok(Arc::new(times.with_timezone("UTC")));
     };
-    let mut moved = Vec::with_capacity(times.len());
-    for row in 0..times.len() {
-        let local = times.is_valid(row).then(|| times.value(row));
-        let Some((local, name)) = local.zip(text_at(zones, row)) else {
-            moved.push(None);
-            continue;
-        };
-        let local = DateTime::from_timestamp_millis(local).map(|time| time.naive_utc());
-        let utc = local
-            .and_then(|local| zone(name).map(|zone| to_utc(local, zone, Twice::First)).transpose());
-        moved.push(utc.transpose().map_err(wrap)?.map(|time| time.and_utc().timestamp_millis()));
-    }
+    let moved = times.iter().enumerate().map(|(row, local)| {
+        let Some((local, name)) = local.zip(text_at(zones, row)) else { return Ok(None) };
+        Ok(Some(zone(name)?.in_unit(TimeUnit::Millisecond).instant(local, Overlap::Earlier)))
+    });
+    let moved = moved.collect::<thalweg_types::Result<Vec<_>>>().map_err(wrap)?;
     Ok(Arc::new(TimestampMillisecondArray::from(moved).with_timezone("UTC")))
 }
 
-/// Returns the zone that Java calls `name`: a place, an offset, or `GMT` and an offset.
-fn zone(name: &str) -> thalweg_types::Result<Tz> {
-    let offset = name.strip_prefix("GMT").or_else(|| name.strip_prefix("UTC"));
-    let offset = offset.filter(|offset| offset.starts_with(['+', '-'])).unwrap_or(name);
-    offset.parse().map_err(|_| {
+/// Returns the zone called `name`.
+fn zone(name: &str) -> thalweg_types::Result<Zone> {
+    Zone::named(name).ok_or_else(|| {
         Error::invalid(format!("there is no time zone '{name}'"))
             .remedy("write 'UTC', 'Europe/Berlin' or '+02:00'")
     })
-}
-
-/// Which of two times is meant where clocks were set back and show one twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Twice {
-    /// The one in summer time, as Java's `ZonedDateTime` has it.
-    First,
-    /// The one in winter time, as Java's `SimpleDateFormat` has it.
-    Second,
-}
-
-/// Returns what clocks in `zone` show as `local`, as UTC; a time that the clocks skip is moved on
-/// by an hour.
-fn to_utc(local: NaiveDateTime, zone: Tz, twice: Twice) -> Option<NaiveDateTime> {
-    let found = |local: NaiveDateTime| match (zone.from_local_datetime(&local), twice) {
-        (times, Twice::First) => times.earliest(),
-        (times, Twice::Second) => times.latest(),
-    };
-    let hour = chrono::TimeDelta::hours(1);
-    let time = match found(local) {
-        Some(time) => time,
-        None => found(local.checked_add_signed(hour)?)?,
-    };
-    Some(time.naive_utc())
 }
 
 /// A text as clocks show it in one zone, as they show it in another.
 fn convert_tz(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let times = read(&columns[..1])?;
     let (sources, targets) = (columns[1].as_string_view(), columns[2].as_string_view());
-    let mut moved = Vec::with_capacity(times.len());
-    for row in 0..times.len() {
-        let local = times.is_valid(row).then(|| times.value(row));
+    let moved = times.iter().enumerate().map(|(row, local)| {
         let zones = text_at(sources, row).zip(text_at(targets, row));
-        let Some((local, (source, target))) = local.zip(zones) else {
-            moved.push(None);
-            continue;
-        };
-        let (source, target) = (zone(source).map_err(wrap)?, zone(target).map_err(wrap)?);
-        let local = DateTime::from_timestamp_millis(local).map(|time| time.naive_utc());
-        let utc = local.and_then(|local| to_utc(local, source, Twice::Second));
-        moved.push(utc.map(|utc| target.from_utc_datetime(&utc).naive_local()));
-    }
+        let Some((local, (source, target))) = local.zip(zones) else { return Ok(None) };
+        let [source, target] =
+            [zone(source)?, zone(target)?].map(|z| z.in_unit(TimeUnit::Millisecond));
+        // As Java's `SimpleDateFormat` has it.
+        let instant = source.instant(local, Overlap::Later);
+        Ok(DateTime::from_timestamp_millis(target.local(instant)).map(|time| time.naive_utc()))
+    });
+    let moved = moved.collect::<thalweg_types::Result<Vec<_>>>().map_err(wrap)?;
     written(moved.len(), Patterns::new(None), |row| moved[row])
 }

@@ -70,6 +70,7 @@ impl Lowering<'_> {
                 basis: stream.basis,
                 start: 0,
                 end: 1,
+                zone: stream.zone,
             }),
             _ => None,
         };
@@ -148,7 +149,7 @@ impl Lowering<'_> {
             let (pick, role) = match role {
                 Role::WindowStart if is_windowed => (Pick::Column(0), Role::WindowStart),
                 Role::WindowEnd if is_windowed => (Pick::Column(1), Role::WindowEnd),
-                Role::WindowTime if is_windowed => (Pick::LastOf(1), Role::WindowTime),
+                Role::WindowTime if is_windowed => (Pick::LastOf(1, stream.zone), Role::WindowTime),
                 _ => {
                     next += 1;
                     (Pick::Column(next - 1), Role::Plain)
@@ -166,7 +167,7 @@ impl Lowering<'_> {
         let made = self.schema(stream);
         let fields = aggregate.schema.fields().iter().zip(&picks).map(|(wanted, pick)| {
             let is_nullable = match pick {
-                Pick::Column(column) | Pick::LastOf(column) => made.field(*column).is_nullable(),
+                Pick::Column(column) | Pick::LastOf(column, _) => made.field(*column).is_nullable(),
                 Pick::Null => true,
             };
             // Names and types are the query's.

@@ -10,7 +10,7 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
 use thalweg_plan::node::{NodeKind, SourceNode};
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use super::{Lowering, Role, Stream, forward, role_of};
 use crate::catalog::{Column, Table, declared_name, table_of};
@@ -28,14 +28,14 @@ fn table(scan: &TableScan) -> Result<Arc<Table>> {
 /// Adds the physical columns that the scans of `plan` need to `needed`.
 pub(super) fn collect_needed(
     session: &Session,
-    plan: &LogicalPlan,
+    (plan, zone): &(LogicalPlan, Zone),
     needed: &mut BTreeMap<String, BTreeSet<usize>>,
 ) -> Result<()> {
     let mut outcome = Ok(());
     let walked = plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let columns = table(scan).and_then(|table| {
-                let shape = Shape::of(session, &table)?;
+                let shape = Shape::of(session, &table, *zone)?;
                 let scanned = scanned_columns(scan, &table);
                 Ok((table.name.clone(), shape.needed(scanned.iter().copied())))
             });
@@ -64,7 +64,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(session: &Session, table: &Table) -> Result<Shape> {
+    fn of(session: &Session, table: &Table, zone: Zone) -> Result<Shape> {
         let physical =
             DFSchema::try_from(table.spec.schema.as_ref().clone()).map_err(plan_error)?;
         let mut columns = Vec::new();
@@ -73,7 +73,7 @@ impl Shape {
                 Column::Physical(field) => {
                     Expr::Column(datafusion::common::Column::from_name(field.name()))
                 }
-                Column::Computed { tokens, .. } => session.expression(tokens, &physical)?,
+                Column::Computed { tokens, .. } => session.expression(tokens, &physical, zone)?,
             });
         }
         let watermark = match &table.watermark {
@@ -81,7 +81,7 @@ impl Shape {
             Some(watermark) => {
                 let whole =
                     DFSchema::try_from(table.schema().as_ref().clone()).map_err(plan_error)?;
-                let expr = session.expression(&watermark.tokens, &whole)?;
+                let expr = session.expression(&watermark.tokens, &whole, zone)?;
                 Some(substitute(expr, &whole, &columns)?)
             }
         };
@@ -118,12 +118,14 @@ impl Lowering<'_> {
     /// Lowers a scan: the table's one source, and a projection to what this scan reads.
     pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Stream> {
         let table = table(scan)?;
-        let shape = Shape::of(self.session, &table)?;
+        let shape = Shape::of(self.session, &table, self.zone)?;
         let mut stream = match self.sources.get(&table.name) {
-            Some(stream) => stream.clone(),
+            Some((stream, watermark)) if *watermark == shape.watermark => stream.clone(),
+            Some(_) => return Err(two_watermarks(&table.name)),
             None => {
                 let stream = self.source(&table, &shape)?;
-                self.sources.insert(table.name.clone(), stream.clone());
+                let known = (stream.clone(), shape.watermark.clone());
+                self.sources.insert(table.name.clone(), known);
                 stream
             }
         };
@@ -192,6 +194,7 @@ impl Lowering<'_> {
             roles: Vec::new(),
             window: None,
             basis: TimeBasis::Event,
+            zone: None,
             session_keys: 0,
             bad_records: table.engine.bad_records,
             bad_table: table.engine.bad_table.clone(),
@@ -199,6 +202,15 @@ impl Lowering<'_> {
             is_bounded,
         })
     }
+}
+
+/// A table is read once for all statements, so it has one watermark.
+fn two_watermarks(table: &str) -> Error {
+    Error::invalid(format!(
+        "the watermark of table `{table}` depends on the time zone, and statements of two zones \
+         read it"
+    ))
+    .remedy("SET 'table.local-time-zone' once, before the first statement")
 }
 
 /// What a source is called, and its state found by: as its table was declared, so that other

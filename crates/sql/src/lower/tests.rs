@@ -141,9 +141,13 @@ fn lowered(queries: &[&str]) -> Result<Plan> {
     let session = session();
     let fake = |bounded| Arc::new(Fake(Arc::new(Schema::empty()), bounded));
     let registry = Registry::new(vec![fake(false), fake(true)]);
-    let plans = queries.iter().map(|q| session.optimize(&session.query(&tokenize(q)?)?));
+    let zone = Zone::utc();
+    let plans = queries.iter().map(|query| {
+        let plan = session.query(&tokenize(query)?)?;
+        Ok((session.optimize(&plan, zone)?, zone))
+    });
     let plans = plans.collect::<Result<Vec<_>>>()?;
-    let mut lowering = Lowering::new(&session, &registry, &plans.iter().collect::<Vec<_>>())?;
+    let mut lowering = Lowering::new(&session, &registry, &plans)?;
     for (number, plan) in plans.iter().enumerate() {
         let target = Target { name: format!("out{number}"), sink: fake(true) };
         lowering.statement(&format!("out{number}"), plan, target)?;

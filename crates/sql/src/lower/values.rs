@@ -67,6 +67,7 @@ impl Lowering<'_> {
             roles,
             window: None,
             basis: TimeBasis::Event,
+            zone: None,
             session_keys: 0,
             bad_records: BadRecords::Fail,
             bad_table: None,

@@ -74,7 +74,13 @@ impl Lowering<'_> {
         let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(super::lost_window);
         let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
         let node = WindowTopNode {
-            window: WindowSpec { assigner: Assigner::Attached, basis: stream.basis, start, end },
+            window: WindowSpec {
+                assigner: Assigner::Attached,
+                basis: stream.basis,
+                start,
+                end,
+                zone: stream.zone,
+            },
             partition: partition.clone(),
             order: order_of(call, schema)?,
             limit,

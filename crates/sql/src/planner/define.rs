@@ -11,7 +11,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use thalweg_plan::connector::{Options, Registry, TableSpec};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
 use super::queries;
 use crate::catalog::{Column, EngineOptions, Table, Watermark};
@@ -24,7 +24,11 @@ use crate::types;
 ///
 /// # Errors
 /// `Invalid`, at the column or option.
-pub(super) fn table(create: CreateTable, session: &Session, registry: &Registry) -> Result<Table> {
+pub(super) fn table(
+    create: CreateTable,
+    (session, zone): (&Session, Zone),
+    registry: &Registry,
+) -> Result<Table> {
     let physical: Vec<Field> = create
         .columns
         .iter()
@@ -39,10 +43,10 @@ pub(super) fn table(create: CreateTable, session: &Session, registry: &Registry)
     }
     let schema = Arc::new(Schema::new(physical));
     let rows = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
-    let columns = columns(create.columns, session, &rows)?;
+    let columns = columns(create.columns, (session, zone), &rows)?;
     let watermark = match create.watermark {
         None => None,
-        Some((column, tokens)) => Some(watermark(column, tokens, session, &columns)?),
+        Some((column, tokens)) => Some(watermark(column, tokens, (session, zone), &columns)?),
     };
     check_key(&create.primary_key, &columns)?;
     let options = create.options.iter();
@@ -81,13 +85,17 @@ pub(super) fn columns_of(
 }
 
 /// Gives computed columns their types; they are computed from physical ones.
-fn columns(declared: Vec<Declared>, session: &Session, rows: &DFSchema) -> Result<Vec<Column>> {
+fn columns(
+    declared: Vec<Declared>,
+    (session, zone): (&Session, Zone),
+    rows: &DFSchema,
+) -> Result<Vec<Column>> {
     let mut columns = Vec::new();
     for column in declared {
         columns.push(match column {
             Declared::Physical(_, field) => Column::Physical(field),
             Declared::Computed(name, tokens) => {
-                let expr = session.expression(&tokens, rows);
+                let expr = session.expression(&tokens, rows, zone);
                 let expr = expr.map_err(|error| located(error, &name.at))?;
                 let (_, field) = expr.to_field(rows).map_err(plan_error)?;
                 let field = field.as_ref().clone().with_name(name.text);
@@ -101,7 +109,7 @@ fn columns(declared: Vec<Declared>, session: &Session, rows: &DFSchema) -> Resul
 fn watermark(
     column: Name,
     tokens: Vec<TokenWithSpan>,
-    session: &Session,
+    (session, zone): (&Session, Zone),
     columns: &[Column],
 ) -> Result<Watermark> {
     let wrong = |message: String| text::at(&column.at, message);
@@ -117,7 +125,8 @@ fn watermark(
     }
     let fields: Vec<Field> = columns.iter().map(|column| column.field().clone()).collect();
     let rows = DFSchema::try_from(Schema::new(fields)).map_err(plan_error)?;
-    let expr = session.expression(&tokens, &rows).map_err(|error| located(error, &column.at))?;
+    let expr =
+        session.expression(&tokens, &rows, zone).map_err(|error| located(error, &column.at))?;
     match expr.get_type(&rows).map_err(plan_error)? {
         DataType::Timestamp(_, _) => Ok(Watermark { column: column.text, tokens }),
         other => {

@@ -3,7 +3,7 @@
 //! Invariant: a setting is obeyed, or named in a notice, or an error. None is dropped in silence.
 
 use thalweg_plan::connector::{nearest, parse_duration};
-use thalweg_types::Result;
+use thalweg_types::{Error, Result, Zone};
 
 use crate::statement::{Name, Pair};
 use crate::text;
@@ -24,8 +24,7 @@ enum Values {
     Span,
     /// A time span; 0 turns it off.
     SpanOrNone,
-    /// The one time zone that there is.
-    Utc,
+    Zone,
     Flag,
     Text,
 }
@@ -37,8 +36,12 @@ const OBEYED: [(&str, Values); 6] = [
     ("pipeline.name", Values::Text),
     ("require.exactly-once", Values::Flag),
     (IDLE_TIMEOUT, Values::SpanOrNone),
-    ("table.local-time-zone", Values::Utc),
+    (TIME_ZONE, Values::Zone),
 ];
+
+/// In which time zone the statements behind it take and show local times. UTC unless a script says
+/// otherwise: results do not depend on the machine.
+pub(super) const TIME_ZONE: &str = "table.local-time-zone";
 
 /// How long a source may be silent before watermarks no longer wait for it, for tables that do not
 /// say so themselves.
@@ -110,9 +113,6 @@ const WITHOUT_MEANING: [&str; 62] = [
     "taskmanager.numberOfTaskSlots",
 ];
 
-/// What the local time zone may be.
-const UTC_ONLY: &str = "'UTC', the one zone in which times are kept and shown here";
-
 /// Most workers that a script may ask for.
 const WORKERS_MAX: u64 = 256;
 
@@ -154,7 +154,7 @@ pub(super) fn check(pair: &Pair) -> Result<Effect> {
             (parse_duration(value).is_some_and(|span| !span.is_zero()), "a time span such as '1s'")
         }
         Values::SpanOrNone => (parse_duration(value).is_some(), "a time span such as '5s', or 0"),
-        Values::Utc => (matches!(value, "UTC" | "Etc/UTC" | "Z"), UTC_ONLY),
+        Values::Zone => (Zone::named(value).is_some(), "a time zone"),
         Values::Flag => (matches!(value, "true" | "false"), "true or false"),
         Values::Text => (true, "a text"),
     };
@@ -162,7 +162,21 @@ pub(super) fn check(pair: &Pair) -> Result<Effect> {
         true => Ok(effect),
         false => {
             let message = format!("'{}' is not {wanted}: '{value}'", pair.key.text);
-            Err(text::at(&pair.value.at, message))
+            let error = text::at(&pair.value.at, message);
+            Err(if pair.key.text == TIME_ZONE { near_zone(error, value) } else { error })
         }
+    }
+}
+
+/// Names the regions that may be meant: those spelled nearly so, or else those of a city.
+fn near_zone(error: Error, value: &str) -> Error {
+    let regions = Zone::regions();
+    let city = format!("/{}", value.to_ascii_lowercase().replace(' ', "_"));
+    let by_city = regions.iter().filter(|name| name.to_ascii_lowercase().ends_with(&city));
+    let by_city: Vec<&str> = by_city.map(String::as_str).collect();
+    let names: Vec<&str> = regions.iter().map(String::as_str).collect();
+    match nearest(value, &names).into_iter().chain(by_city).next() {
+        Some(near) => error.remedy(format!("did you mean '{near}'?")),
+        None => error.remedy("write a region such as 'Europe/Berlin', 'UTC', or 'GMT+02:00'"),
     }
 }

@@ -263,8 +263,16 @@ fn settings_are_obeyed_named_or_refused() {
             "['0 s'] 'execution.checkpointing.interval' is not a time span such as '1s': '0 s'",
         ),
         (
-            "SET 'table.local-time-zone' = 'Europe/Rome'",
-            "['Europe/Rome'] 'table.local-time-zone' is not 'UTC', the one zone in which times are kept and shown here: 'Europe/Rome'",
+            "SET 'table.local-time-zone' = 'Europe/Rom'",
+            "['Europe/Rom'] 'table.local-time-zone' is not a time zone: 'Europe/Rom'; did you mean 'Europe/Rome'?",
+        ),
+        (
+            "SET 'table.local-time-zone' = 'berlin'",
+            "['berlin'] 'table.local-time-zone' is not a time zone: 'berlin'; did you mean 'Europe/Berlin'?",
+        ),
+        (
+            "SET 'table.local-time-zone' = 'default'",
+            "['default'] 'table.local-time-zone' is not a time zone: 'default'; write a region such as 'Europe/Berlin', 'UTC', or 'GMT+02:00'",
         ),
         (
             "SET 'table.exec.source.idle-timeout' = 'soon'",
@@ -359,4 +367,67 @@ fn a_table_may_be_called_result() {
     let text =
         explained(&format!("{table} INSERT INTO result SELECT url FROM bid; SELECT 1 FROM bid"));
     assert_eq!(text.matches("Sink result").count(), 2, "{text}");
+}
+
+/// What decides the state of a script's operators.
+fn signatures(script: &str) -> Vec<String> {
+    let plan = plan(script).unwrap().plan.unwrap();
+    let of = |node| thalweg_plan::fingerprint::signature(&plan, node);
+    plan.nodes.iter().filter_map(of).collect()
+}
+
+/// Would fail if state of one time zone were taken up in another, or if a zone on which nothing
+/// depends stood in the way.
+#[test]
+fn state_belongs_to_the_zone_that_it_was_made_in() {
+    let check = |query: &str, depends: bool| {
+        let zones = ["UTC", "Europe/Berlin", "Asia/Tokyo", "GMT+01:00"];
+        let found = zones
+            .map(|zone| signatures(&format!("SET 'table.local-time-zone' = '{zone}'; {query}")));
+        let are_apart = (0..4).all(|a| (0..a).all(|b| found[a] != found[b]));
+        let are_same = found.iter().all(|signatures| *signatures == found[0]);
+        assert!(if depends { are_apart } else { are_same }, "{query}: {found:?}");
+    };
+    check("SELECT CAST(seen AS DATE), COUNT(*) FROM event GROUP BY CAST(seen AS DATE)", true);
+    check("SELECT kind, COUNT(*) FROM event WHERE HOUR(seen) < 6 GROUP BY kind", true);
+    check("SELECT kind, MAX(seen) FROM event GROUP BY kind", false);
+    check("SELECT CAST(seen AS DATE) FROM event", false);
+    let window = |time: &str| {
+        format!(
+            "CREATE TABLE seen (n INT, ts TIMESTAMP(3), at TIMESTAMP_LTZ(3), \
+                WATERMARK FOR {time} AS {time}) WITH ('connector' = 'append'); \
+             SELECT window_start, COUNT(*) \
+             FROM TABLE(HOP(TABLE seen, DESCRIPTOR({time}), INTERVAL '1' HOUR, INTERVAL '1' DAY)) \
+             GROUP BY window_start, window_end"
+        )
+    };
+    check(&window("at"), true);
+    check(&window("ts"), false);
+}
+
+/// Would fail if a statement meant the zone of another one, or a source two watermarks at once.
+#[test]
+fn each_statement_means_the_zone_before_it() {
+    let table = "CREATE TABLE seen (n INT, t STRING, at AS CAST(t AS TIMESTAMP_LTZ(3)) WATERMARK) \
+        WITH ('connector' = 'append');";
+    let insert = "INSERT INTO plain SELECT CAST(at AS STRING), n FROM seen;";
+    let script = |watermark: &str| {
+        let table = table.replace(" WATERMARK", watermark);
+        format!(
+            "{table} SET 'table.local-time-zone' = 'Asia/Tokyo'; {insert} \
+             RESET 'table.local-time-zone'; {insert} \
+             SET 'table.local-time-zone' = 'Europe/Berlin'; {insert}"
+        )
+    };
+    let text = explained(&script(""));
+    for zone in ["Asia/Tokyo", "Europe/Berlin"] {
+        let count = |call| text.matches(&format!("{call}[{zone}](")).count();
+        assert_eq!([count("to_instant"), count("to_local")], [1, 1], "{zone}\n{text}");
+    }
+    assert_eq!(text.matches("to_local").count(), 2, "{text}");
+    let refused = refused(&script(", WATERMARK FOR at AS at"));
+    assert!(
+        refused.contains("the watermark of table `seen` depends on the time zone"),
+        "{refused}"
+    );
 }

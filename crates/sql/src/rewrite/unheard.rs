@@ -4,7 +4,7 @@
 //! the others are refused.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, LimitClause, Query, Select, Spanned, TableFactor, Value,
+    Expr, GroupByExpr, LimitClause, Query, Select, Spanned, TableFactor, Value,
 };
 use thalweg_types::{Error, Result};
 
@@ -55,11 +55,18 @@ pub(super) fn in_select(select: &Select) -> Result<()> {
         (!select.connect_by.is_empty(), "CONNECT BY"),
         (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
         (select.value_table_mode.is_some(), "SELECT AS STRUCT or VALUE"),
+        (has_modifiers(&select.group_by), "WITH behind GROUP BY"),
     ];
     match clauses.iter().find(|(is_there, _)| *is_there) {
         Some((_, what)) => refuse(what, select.clone()),
         None => Ok(()),
     }
+}
+
+/// Does `WITH TOTALS` or the like stand behind the keys?
+fn has_modifiers(group_by: &GroupByExpr) -> bool {
+    let (GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers)) = group_by;
+    !modifiers.is_empty()
 }
 
 /// Looks at what stands behind a table in FROM.

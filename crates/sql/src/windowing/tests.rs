@@ -42,7 +42,7 @@ fn an_expansion_comes_in_pieces() {
     let assigner = Assigner::Hop { size: 50_000, slide: 1, offset: 0 };
     let (schema, rows) = times(vec![Some(5), None, Some(7), Some(8)], 1);
     let (columns, count) = ([Some(0), None, None], 3 * 50_000 + 1);
-    let expand = ExpandWindows { columns, assigner, schema };
+    let expand = ExpandWindows { columns, assigner, zone: None, schema };
     let mut out = Vec::new();
     expand.apply(&Change::append(rows), &MOMENT, &mut out).unwrap();
     assert!(out.len() == 2 && out.iter().all(|change| change.len() <= EXPANDED_MAX + 50_000));
@@ -55,7 +55,8 @@ fn an_expansion_comes_in_pieces() {
 #[test]
 fn a_session_begins_as_one_row() {
     let (schema, rows) = times(vec![Some(5), None], 4);
-    let assign = AssignWindow { time: 0, assigner: Assigner::Session { gap: 10 }, schema };
+    let assign =
+        AssignWindow { time: 0, assigner: Assigner::Session { gap: 10 }, zone: None, schema };
     let mut out = Vec::new();
     assign.apply(&Change::append(rows), &MOMENT, &mut out).unwrap();
     let value = |column: usize| {

@@ -12,6 +12,37 @@ fn timestamps_are_read_in_both_ways() {
     }
 }
 
+/// Would fail if an offset were dropped, taken the wrong way round, or a date's hyphen for its sign.
+#[test]
+fn instants_are_read_with_their_offset() {
+    let seconds = |text| read_instant(text, TimeUnit::Second);
+    let noon = seconds("2024-03-31 12:00:00Z");
+    assert_eq!(noon, Some(1_711_886_400));
+    let same = [
+        "2024-03-31T12:00:00",
+        "2024-03-31T12:00",
+        "2024-03-31T12:00Z",
+        "2024-03-31T14:00:00.999+02:00",
+        "2024-03-31 14:00:00+0200",
+        "2024-03-31T14:00+02",
+        "2024-03-31T08:30:00-03:30",
+    ];
+    same.iter().for_each(|text| assert_eq!(seconds(text), noon, "{text}"));
+    let wrong =
+        ["2024-03-31T12:00:00+19:00", "2024-03-31T12:00:00+2:00", "2024-03-31T12:00:00Z+02:00"];
+    wrong.iter().for_each(|text| assert_eq!(seconds(text), None, "{text}"));
+    for wrong in
+        ["2024-03-31", "2024-03-31T12:00:00+é1", "2024-03-31T12:0", "2024-03-31T12:00:", "+"]
+    {
+        assert_eq!(seconds(wrong), None, "{wrong}");
+    }
+    assert_eq!(read_timestamp("2024-03-31T12:00:00+02:00", TimeUnit::Second), None);
+    assert_eq!(
+        read_instant("2024-03-31 12:00:00.123Z", TimeUnit::Millisecond),
+        Some(1_711_886_400_123)
+    );
+}
+
 /// Would fail if a price went through binary floating point.
 #[test]
 fn decimals_are_exact() {

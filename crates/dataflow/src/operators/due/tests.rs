@@ -13,7 +13,7 @@ fn windows() -> SchemaRef {
 }
 
 fn spec(basis: TimeBasis) -> WindowSpec {
-    WindowSpec { assigner: Assigner::Attached, basis, start: 0, end: 1 }
+    WindowSpec { assigner: Assigner::Attached, basis, start: 0, end: 1, zone: None }
 }
 
 fn close(watermark: EventTime, clock: i64, ending: Option<Ending>) -> Close {

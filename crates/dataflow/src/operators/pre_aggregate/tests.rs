@@ -7,7 +7,13 @@ use crate::operators::testing::*;
 fn node(assigner: Option<Assigner>) -> AggregateNode {
     let basis = TimeBasis::Event;
     AggregateNode {
-        window: assigner.map(|assigner| WindowSpec { assigner, basis, start: 2, end: 3 }),
+        window: assigner.map(|assigner| WindowSpec {
+            assigner,
+            basis,
+            start: 2,
+            end: 3,
+            zone: None,
+        }),
         keys: vec![0],
         calls: calls().0,
         stage: Stage::Partial,

@@ -40,8 +40,13 @@ fn times_at_the_ends_of_the_range_saturate() {
 #[test]
 fn a_change_is_cut_by_window() {
     let row = |value, start| Row { key: String::new(), value: Some(value), start, end: start + 5 };
-    let spec =
-        WindowSpec { assigner: Assigner::Attached, basis: TimeBasis::Event, start: 2, end: 3 };
+    let spec = WindowSpec {
+        assigner: Assigner::Attached,
+        basis: TimeBasis::Event,
+        start: 2,
+        end: 3,
+        zone: None,
+    };
     let rows = [row(1, 10), row(2, 10), row(3, 0), row(4, 10), row(5, 0)];
     let parts = by_window(&spec, change(&rows)).unwrap();
     let parts: Vec<_> = parts.iter().map(|(slice, part)| (*slice, texts(part))).collect();

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::EventTime;
+use thalweg_types::{EventTime, Zone};
 
 use super::*;
 use crate::operators::pre_aggregate::PreAggregate;
@@ -22,17 +22,20 @@ fn tumble(size: i64, offset: i64) -> Assigner {
 fn node(assigner: Assigner, basis: TimeBasis, stage: Stage) -> AggregateNode {
     let (start, end) = if stage == Stage::Final { (0, 1) } else { (2, 3) };
     let keys = if stage == Stage::Final { vec![2] } else { vec![0] };
-    let window = Some(WindowSpec { assigner, basis, start, end });
+    let window = Some(WindowSpec { assigner, basis, start, end, zone: None });
     AggregateNode { window, keys, calls: calls().0, stage, divert_late: false }
 }
 
 fn operator(assigner: Assigner, basis: TimeBasis, stage: Stage) -> Box<dyn Operator> {
-    let node = node(assigner, basis, stage);
+    made(&node(assigner, basis, stage), stage)
+}
+
+fn made(node: &AggregateNode, stage: Stage) -> Box<dyn Operator> {
     let output = result_schema(true);
     let input = if stage == Stage::Final { output.clone() } else { row_schema() };
     match stage {
-        Stage::Partial => Box::new(PreAggregate::new(&node, &input, output).unwrap()),
-        _ => make(&node, node.window.unwrap(), &input, output).unwrap(),
+        Stage::Partial => Box::new(PreAggregate::new(node, &input, output).unwrap()),
+        _ => make(node, node.window.unwrap(), &input, output).unwrap(),
     }
 }
 
@@ -71,8 +74,13 @@ fn turns(assigner: Assigner, size: i64, seed: u64) -> Vec<Turn> {
     turns
 }
 
-/// Results and late rows of each epoch, window by window.
-fn naive(assigner: Assigner, turns: &[Turn]) -> Vec<(Vec<String>, u64)> {
+/// Results and late rows of each epoch, window by window; `least` tells below which time no window
+/// grows, given the first time that is still to come.
+fn naive(
+    assigner: Assigner,
+    turns: &[Turn],
+    least: impl Fn(i64) -> i64,
+) -> Vec<(Vec<String>, u64)> {
     let mut open: BTreeMap<(i64, i64, String), Naive> = BTreeMap::new();
     let (mut all, mut complete) = (Vec::new(), i64::MIN);
     for turn in turns {
@@ -89,7 +97,7 @@ fn naive(assigner: Assigner, turns: &[Turn]) -> Vec<(Vec<String>, u64)> {
         }
         complete = match turn.is_last {
             true => i64::MAX,
-            false => turn.watermark.to_unit(arrow::datatypes::TimeUnit::Millisecond) + 1,
+            false => least(turn.watermark.to_unit(arrow::datatypes::TimeUnit::Millisecond) + 1),
         };
         let later = open.split_off(&(complete.saturating_add(1), i64::MIN, String::new()));
         let due = std::mem::replace(&mut open, later);
@@ -113,7 +121,7 @@ fn check(assigner: Assigner, size: i64) {
     ];
     for seed in 0..4 {
         let turns = turns(assigner, size, seed);
-        let expected = naive(assigner, &turns);
+        let expected = naive(assigner, &turns, |next| next);
         assert!(expected.iter().any(|(_, late)| *late > 0), "the rows test lateness");
         for stand in &stands {
             let found: Vec<_> = stand.run(&turns).iter().map(|s| (s.sorted(), s.late)).collect();
@@ -237,8 +245,91 @@ fn rows_of_a_slice_that_fired_count_in_its_later_windows() {
     ];
     let mut operator = operator(assigner, TimeBasis::Event, Stage::Whole);
     let sent = run_one(operator.as_mut(), &turns);
-    let expected: Vec<_> = naive(assigner, &turns);
+    let expected = naive(assigner, &turns, |next| next);
     let found: Vec<_> = sent.iter().map(|sent| (sent.sorted(), sent.late)).collect();
     assert_eq!(found, expected);
     assert_eq!(found[3].1, 1);
+}
+
+/// The two changes of 2024 in Berlin, in milliseconds: 01:00 UTC on 2024-03-31 and on 2024-10-27.
+const CHANGES: [i64; 2] = [1_711_846_800_000, 1_729_990_800_000];
+const HOUR: i64 = 3_600_000;
+
+/// An operator whose windows lie in the local time of Berlin.
+fn in_berlin(assigner: Assigner, basis: TimeBasis, stage: Stage) -> Box<dyn Operator> {
+    let mut node = node(assigner, basis, stage);
+    let zone = Some(Zone::named("Europe/Berlin").unwrap());
+    node.window = node.window.map(|spec| WindowSpec { zone, ..spec });
+    made(&node, stage)
+}
+
+/// What clocks in Berlin show around the changes, told from the dates alone.
+fn berlin(instant: i64) -> i64 {
+    let is_summer = (CHANGES[0]..CHANGES[1]).contains(&instant);
+    instant + if is_summer { 2 * HOUR } else { HOUR }
+}
+
+/// Would fail if a day of 23 or 25 hours ended an hour early or late by the clock, or an hour that
+/// comes twice fired after the first time.
+#[test]
+fn windows_of_the_wall_clock_end_with_the_local_day() {
+    let check = |size: i64, row_at: i64, ends_at: i64| {
+        let assigner = tumble(size, 0);
+        let mut operator = in_berlin(assigner, TimeBasis::Processing, Stage::Whole);
+        let turn =
+            |clock: i64, batches| Turn { watermark: EventTime::MAX, ..Turn::at(clock, batches) };
+        let rows = change(&[row(assigner, (1, Some(1)), berlin(row_at))]);
+        let first = run_one(operator.as_mut(), &[turn(row_at, vec![rows])]);
+        assert!(first[0].results.is_empty());
+        assert_eq!(operator.wake(), Some(EventTime(ends_at * 1_000_000)));
+        let sent = run_one(operator.as_mut(), &[turn(ends_at - 1, vec![]), turn(ends_at, vec![])]);
+        let fired: Vec<usize> = sent.iter().map(|sent| sent.results.len()).collect();
+        assert_eq!(fired, [0, 1], "{size} {row_at}");
+    };
+    let [spring, autumn] = CHANGES;
+    let day = 24 * HOUR;
+    // Midnight is at 23:00 UTC in winter, at 22:00 in summer.
+    check(day, spring - 2 * HOUR, spring + 21 * HOUR);
+    check(day, autumn - 3 * HOUR, autumn + 22 * HOUR);
+    // From 02:00 to 03:00, and to 02:30, twice; to 02:00 once.
+    check(HOUR, autumn - HOUR, autumn + HOUR);
+    check(HOUR / 2, autumn - HOUR, autumn + HOUR / 2);
+    check(HOUR, autumn - 2 * HOUR, autumn - HOUR);
+    // To 02:00, behind which the clocks show 03:00.
+    check(HOUR, spring - HOUR, spring);
+}
+
+/// Would fail if across a change of clocks a row were late while its window could still grow, went
+/// into a window that fired, or a window fired other than when it is complete.
+#[test]
+fn rows_are_late_by_the_local_time_of_their_window() {
+    const STEP: i64 = HOUR / 4;
+    let assigners = [tumble(HOUR, 0), hop(2 * HOUR, HOUR / 2, 0), cumulate(3 * HOUR, HOUR, 0)];
+    for (change_at, assigner) in CHANGES.into_iter().flat_map(|at| assigners.map(|a| (at, a))) {
+        let mut random = Random::new(change_at as u64);
+        let turns = (0..48).map(|step| {
+            let watermark = change_at - 6 * HOUR + step * STEP;
+            let rows = (0..6).map(|_| {
+                let time = watermark + (random.below(32) - 24) * STEP + 1;
+                row(assigner, (random.below(3), Some(1)), berlin(time))
+            });
+            Turn::at(watermark, vec![change(&rows.collect::<Vec<_>>())])
+        });
+        let turns: Vec<Turn> = turns.collect();
+        // What clocks show in the next hours is looked up.
+        let least = |from| (0..16).map(|step| berlin(from + step * STEP)).min().unwrap();
+        let expected = naive(assigner, &turns, least);
+        assert!(expected.iter().any(|(_, late)| *late > 0), "the rows test lateness");
+        let make = |stage| move || in_berlin(assigner, TimeBasis::Event, stage);
+        let (pre, last, whole) = (make(Stage::Partial), make(Stage::Final), make(Stage::Whole));
+        let stands = [
+            Stand { pre: None, make: &whole, keys: vec![0] },
+            Stand { pre: Some(&pre), make: &last, keys: vec![2] },
+        ];
+        for stand in &stands {
+            let found: Vec<_> = stand.run(&turns).iter().map(|s| (s.sorted(), s.late)).collect();
+            assert_eq!(found, expected, "{assigner:?} {change_at}");
+            stand.check_crashes(&turns, change_at as u64);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::operators::testing::*;
 fn operator(limit: usize, rank: bool, partition: Vec<usize>) -> WindowTop {
     let basis = TimeBasis::Event;
     let node = WindowTopNode {
-        window: WindowSpec { assigner: Assigner::Attached, basis, start: 2, end: 3 },
+        window: WindowSpec { assigner: Assigner::Attached, basis, start: 2, end: 3, zone: None },
         partition,
         order: vec![SortKey { column: 1, descending: true, nulls_first: false }],
         limit,

@@ -8,7 +8,13 @@ use crate::operators::testing::*;
 const GAP: i64 = 10;
 
 fn operator(basis: TimeBasis) -> SessionWindow {
-    let spec = WindowSpec { assigner: Assigner::Session { gap: GAP }, basis, start: 2, end: 3 };
+    let spec = WindowSpec {
+        assigner: Assigner::Session { gap: GAP },
+        basis,
+        start: 2,
+        end: 3,
+        zone: None,
+    };
     let node = AggregateNode {
         window: Some(spec),
         keys: vec![0],
