@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use thalweg_cluster::memory::MemoryLimit;
 use thalweg_connectors::print::Style;
 use thalweg_plan::connector::parse_duration;
 use thalweg_types::{Error, Result};
@@ -158,11 +159,34 @@ pub(crate) enum StateCommand {
         /// State directory or `s3://…` prefix.
         state_dir: String,
     },
-    /// Shows the newest checkpoint: offsets by split, rows and bytes by operator.
-    Show {
-        /// State directory or `s3://…` prefix.
-        state_dir: String,
-    },
+    /// Shows a checkpoint: offsets by split, rows and bytes by operator; or what it holds of a key.
+    Show(ShowArguments),
+}
+
+/// Flags of `state show`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// State directory or `s3://…` prefix.
+    pub(crate) state_dir: String,
+    /// Number of the checkpoint; the newest unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) checkpoint: Option<u64>,
+    #[command(flatten)]
+    pub(crate) key: KeyArguments,
+}
+
+/// Flags of `state show` that ask for one key.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeyArguments {
+    /// A column of the key and its value, as user=alice; again for each further column.
+    #[arg(long, value_name = "COLUMN=VALUE")]
+    pub(crate) key: Vec<String>,
+    /// Shows the state of this operator only.
+    #[arg(long, value_name = "ID", requires = "key")]
+    pub(crate) operator: Option<String>,
+    /// How values are shown.
+    #[arg(long, value_enum, default_value_t, requires = "key")]
+    pub(crate) output: OutputFormat,
 }
 
 /// Where the script is.
@@ -219,6 +243,10 @@ pub(crate) struct Tuning {
     /// Time between checkpoints; 1s unless given.
     #[arg(long, value_name = "TIME", value_parser = time_span)]
     checkpoint_interval: Option<String>,
+    /// Memory that a process may use, as 2GB; of all memory, as 80%, which it is unless given; none
+    /// for no limit. At the limit the job takes a checkpoint and ends.
+    #[arg(long, value_name = "SIZE", value_parser = memory_limit)]
+    memory_limit: Option<String>,
     /// How rows of a bare SELECT are shown; as a table unless given.
     #[arg(long, value_enum)]
     output: Option<OutputFormat>,
@@ -231,6 +259,7 @@ impl Tuning {
         config.flag(Key::Processes, self.processes.map(|count| count.to_string()));
         config.flag(Key::StateDir, self.state_dir.clone());
         config.flag(Key::CheckpointInterval, self.checkpoint_interval.clone());
+        config.flag(Key::MemoryLimit, self.memory_limit.clone());
         config.flag(Key::Output, self.output.map(name_of));
     }
 }
@@ -257,6 +286,13 @@ pub(crate) struct RunArguments {
     /// On Ctrl-C, fires open windows before it ends.
     #[arg(long)]
     pub(crate) drain: bool,
+}
+
+fn memory_limit(text: &str) -> Result<String, String> {
+    match MemoryLimit::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write a size such as 2GB, a percentage such as 80%, or none".to_owned()),
+    }
 }
 
 fn time_span(text: &str) -> Result<String, String> {

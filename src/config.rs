@@ -8,6 +8,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use thalweg_cluster::memory::MemoryLimit;
 use thalweg_plan::connector::{nearest, parse_duration};
 use thalweg_types::{Error, Place, Result};
 use toml::Spanned;
@@ -23,17 +24,19 @@ pub(crate) enum Key {
     Processes,
     CheckpointInterval,
     StateDir,
+    MemoryLimit,
     Output,
     LogLevel,
     LogFormat,
 }
 
 /// All of them, in the order in which they are shown.
-const KEYS: [Key; 7] = [
+const KEYS: [Key; 8] = [
     Key::Workers,
     Key::Processes,
     Key::CheckpointInterval,
     Key::StateDir,
+    Key::MemoryLimit,
     Key::Output,
     Key::LogLevel,
     Key::LogFormat,
@@ -62,6 +65,7 @@ impl Key {
             Key::Processes => "processes",
             Key::CheckpointInterval => "checkpoint_interval",
             Key::StateDir => "state_dir",
+            Key::MemoryLimit => "memory_limit",
             Key::Output => "output",
             Key::LogLevel => "level",
             Key::LogFormat => "format",
@@ -74,6 +78,7 @@ impl Key {
             Key::Processes => "THALWEG_PROCESSES",
             Key::CheckpointInterval => "THALWEG_CHECKPOINT_INTERVAL",
             Key::StateDir => "THALWEG_STATE_DIR",
+            Key::MemoryLimit => "THALWEG_MEMORY_LIMIT",
             Key::Output => "THALWEG_OUTPUT",
             Key::LogLevel => "THALWEG_LOG",
             Key::LogFormat => "THALWEG_LOG_FORMAT",
@@ -88,6 +93,7 @@ impl Key {
             Key::Processes => Some("1".to_owned()),
             Key::CheckpointInterval => Some("1s".to_owned()),
             Key::StateDir => None,
+            Key::MemoryLimit => Some("80%".to_owned()),
             Key::Output => Some("table".to_owned()),
             Key::LogLevel => Some("warn".to_owned()),
             Key::LogFormat => Some("text".to_owned()),
@@ -109,6 +115,10 @@ impl Key {
                 "a time span such as \"1s\"",
             ),
             Key::StateDir => (!value.is_empty(), "a directory or an s3://… prefix"),
+            Key::MemoryLimit => (
+                MemoryLimit::parse(value).is_some(),
+                "a size such as \"2GB\", a percentage such as \"80%\", or \"none\"",
+            ),
             Key::Output => {
                 (matches!(value, "table" | "json" | "csv"), "\"table\", \"json\" or \"csv\"")
             }

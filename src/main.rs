@@ -12,7 +12,11 @@ mod arguments;
 mod report;
 mod signals;
 
+mod analyze;
+
 mod wire;
+
+mod lookup;
 
 mod bench;
 mod schema;
@@ -98,9 +102,7 @@ fn obey(command: Command, config: &Config, is_quiet: bool) -> Result<ExitCode, F
         Command::State { command: StateCommand::List { state_dir } } => {
             Ok(state::list(&state_dir)?)
         }
-        Command::State { command: StateCommand::Show { state_dir } } => {
-            Ok(state::show(&state_dir)?)
-        }
+        Command::State { command: StateCommand::Show(arguments) } => Ok(state::show(&arguments)?),
     }
 }
 

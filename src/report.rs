@@ -82,7 +82,7 @@ const CLEAR: &str = "\r\x1b[K";
 pub(crate) fn watcher(shows_rows: bool) -> Option<Watcher> {
     let is_free = !(shows_rows && std::io::stdout().is_terminal());
     (is_free && std::io::stderr().is_terminal()).then(|| {
-        Watcher(Arc::new(|progress| {
+        Watcher(Arc::new(|progress, _| {
             let Progress { elapsed, rows, rate, watermark, lag } = progress;
             let seconds = elapsed.as_secs();
             let time = match (watermark, lag) {

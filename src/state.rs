@@ -7,6 +7,9 @@ use thalweg_storage::checkpoint::manifest::Kind;
 use thalweg_storage::{CheckpointLog, ObjectStore};
 use thalweg_types::{Error, EventTime, Result};
 
+use crate::arguments::ShowArguments;
+use crate::lookup;
+
 fn open(place: &str) -> Result<(CheckpointLog, tokio::runtime::Runtime)> {
     let runtime = crate::wire::runtime()?;
     Ok((CheckpointLog::new(ObjectStore::open(place)?), runtime))
@@ -39,14 +42,28 @@ pub(crate) fn list(place: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the newest checkpoint.
-pub(crate) fn show(place: &str) -> Result<ExitCode> {
+/// Prints a checkpoint, or what it holds of a key.
+pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode> {
+    let place = &arguments.state_dir;
     let (log, runtime) = open(place)?;
-    let newest: Option<Manifest> = runtime.block_on(log.newest())?;
-    let manifest = newest.ok_or_else(|| {
+    let manifest = match arguments.checkpoint {
+        Some(number) => Some(runtime.block_on(log.read(number)).map_err(|error| {
+            error.remedy("`thalweg state list` lists the checkpoints that there are")
+        })?),
+        None => runtime.block_on(log.newest())?,
+    };
+    let manifest = manifest.ok_or_else(|| {
         Error::state(format!("there is no checkpoint in `{place}`"))
             .remedy("name the --state-dir of a job that ran")
     })?;
+    if !arguments.key.key.is_empty() {
+        return runtime.block_on(lookup::show(&log, &manifest, &arguments.key));
+    }
+    print(&manifest);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(manifest: &Manifest) {
     println!("job {}, attempt {}, epoch {}", manifest.job, manifest.attempt, manifest.epoch);
     for (domain, watermark) in &manifest.watermarks {
         println!("watermark of {domain}: {}", EventTime(*watermark));
@@ -70,5 +87,4 @@ pub(crate) fn show(place: &str) -> Result<ExitCode> {
     for (name, count) in &manifest.counters {
         println!("{name}: {count}");
     }
-    Ok(ExitCode::SUCCESS)
 }

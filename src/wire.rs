@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::group::TOKEN;
+use thalweg_cluster::memory::MemoryLimit;
 use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_connectors::print::{Facts, Shown};
@@ -14,9 +15,10 @@ use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_sql::{Planner, Script};
 use thalweg_types::{Error, Result};
 
+use crate::analyze::Analysis;
 use crate::arguments::{OutputFormat, RunArguments, ScriptText};
 use crate::config::{Config, Key};
-use crate::{report, signals};
+use crate::{analyze, report, signals};
 
 /// Starts what runs asynchronous connectors.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -79,7 +81,13 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
     let script = planner(view.clone()).plan(&text.text)?;
     script.outputs.iter().for_each(|output| println!("{output}"));
     let mut options = options(order, text, &script)?;
-    let Some(plan) = script.plan else { return Ok(ExitCode::SUCCESS) };
+    let Some(mut plan) = script.plan else { return Ok(ExitCode::SUCCESS) };
+    let mut analysis = None;
+    if script.analyzes {
+        plan = analyze::without_rows(plan, arguments.limit);
+        analysis = Some(Analysis::new(plan.clone()));
+        analyze::adapt(&mut options, &plan, arguments.limit)?;
+    }
     view.learn(&plan);
     let shows_rows = plan.nodes.iter().any(|node| match &node.kind {
         NodeKind::Sink(sink) => sink.sink.is_local(),
@@ -87,12 +95,20 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
     });
     if !order.is_quiet {
         options.watcher = report::watcher(shows_rows);
-        report::notify(&script.notices);
+        if analysis.is_none() {
+            report::notify(&script.notices);
+        }
+    }
+    if let Some(watcher) = analysis.as_ref().and_then(|analysis| analysis.watcher()) {
+        options.watcher = Some(watcher);
     }
     let runtime = runtime()?;
     let (control, inbox) = Control::new();
     signals::listen(&runtime, control, arguments.drain)?;
     let outcome = thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())?;
+    if let Some(analysis) = analysis {
+        analysis.print(&outcome.counts, outcome.elapsed)?;
+    }
     if !order.is_quiet {
         report::summarize(&outcome);
     }
@@ -125,6 +141,9 @@ fn options(order: &Order<'_>, text: &ScriptText, script: &Script) -> Result<RunO
         ))
         .remedy("give --workers a multiple of --processes"));
     }
+    let (limit, _) = config.get(Key::MemoryLimit);
+    let limit = limit.unwrap_or_default();
+    let memory_limit = MemoryLimit::parse(limit).ok_or_else(|| wrong("the memory limit", limit))?;
     let launch = || -> Result<Launch> {
         let program = std::env::current_exe()
             .map_err(|error| Error::failed(format!("cannot find this program: {error}")))?;
@@ -140,6 +159,7 @@ fn options(order: &Order<'_>, text: &ScriptText, script: &Script) -> Result<RunO
         continues: arguments.continues,
         stats: arguments.stats.clone(),
         watcher: None,
+        memory_limit: memory_limit.of_process(processes),
         holder: format!("process {} running `{}`", std::process::id(), text.name),
     })
 }
@@ -152,7 +172,8 @@ pub(crate) fn member(address: &str, index: usize) -> Result<ExitCode> {
     // Rows of a bare SELECT are shown by the first process, in its style.
     let plan = |script: &str| {
         let script = planner(View::default()).plan(script)?;
-        script.plan.ok_or_else(|| Error::internal("the script makes no job"))
+        let plan = script.plan.ok_or_else(|| Error::internal("the script makes no job"))?;
+        Ok(if script.analyzes { analyze::without_rows(plan, None) } else { plan })
     };
     thalweg_cluster::member::serve(address, index, token, plan, runtime.handle().clone())?;
     Ok(ExitCode::SUCCESS)

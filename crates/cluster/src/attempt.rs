@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use thalweg_dataflow::job::{Command, Commands, Event, Job, Listener, Seat, Start, Stop};
 use thalweg_dataflow::port::{Port, SinkPort, SourcePort};
-use thalweg_dataflow::stats::Counters;
+use thalweg_dataflow::stats::{Counters, Counts};
 use thalweg_dataflow::worker::{Fabric, run};
 use thalweg_plan::node::NodeKind;
 use thalweg_plan::sink::{WriterContext, WriterState};
@@ -29,10 +29,10 @@ use tokio::sync::watch;
 
 use crate::credits;
 use crate::group::Group;
+use crate::memory::{Gauge, LOOK_EVERY, Verdict};
 use crate::mesh::Mesh;
 use crate::message::{Message, Tell};
 use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
-use crate::orders::Counts;
 use crate::reader::{Pace, Reader};
 use crate::splits::Answer;
 use crate::writer::Writer;
@@ -57,6 +57,8 @@ pub struct Begin {
     pub writers: BTreeMap<String, Vec<String>>,
     /// Where state files go.
     pub log: CheckpointLog,
+    /// Bytes that this process may use.
+    pub memory_limit: Option<u64>,
     /// Who hears the threads.
     pub tell: Tell,
     /// Runs what is asynchronous.
@@ -118,7 +120,11 @@ impl Attempt {
             }),
         };
         attempt.upload(&begin, uploads)?;
+        let memory_limit = begin.memory_limit;
         attempt.seat(begin)?;
+        if let Some(limit) = memory_limit {
+            attempt.guard(limit)?;
+        }
         let fabric = match mesh {
             None => Fabric::Threads,
             Some(mesh) => {
@@ -227,6 +233,32 @@ impl Attempt {
             for upload in uploads {
                 let message = save(&plan, &log, (&runtime, attempt), upload);
                 tell(message.unwrap_or_else(Message::Failed));
+            }
+        })
+    }
+
+    /// Starts the thread that keeps the process below `limit` bytes of memory.
+    fn guard(&mut self, limit: u64) -> Result<()> {
+        let (stop, tell) = (self.job.stop.clone(), self.tell.clone());
+        let sources = self.sources.clone();
+        let mut gauge = Gauge::new(limit);
+        self.spawn("memory", move || {
+            stop.register();
+            let mut last = Verdict::Go;
+            // Where the system does not say what is used, there is nothing to guard.
+            while !stop.is_set()
+                && let Some((verdict, shortage)) = gauge.look()
+            {
+                if verdict != last {
+                    sources.iter().for_each(|port| port.hold(verdict != Verdict::Go));
+                    match verdict {
+                        Verdict::Go | Verdict::Hold => {}
+                        Verdict::End => tell(Message::MemoryFull(shortage, true)),
+                        Verdict::Abort => tell(Message::MemoryFull(shortage, false)),
+                    }
+                    last = verdict;
+                }
+                std::thread::park_timeout(LOOK_EVERY);
             }
         })
     }

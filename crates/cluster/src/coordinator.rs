@@ -11,10 +11,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use thalweg_dataflow::job::{Command, hold_of_sequence, hold_of_split};
-use thalweg_plan::Plan;
 use thalweg_plan::fingerprint::signature;
+use thalweg_plan::layout::layout;
 use thalweg_plan::node::{BadRecords, NodeKind};
 use thalweg_plan::sink::{Committable, Committer};
+use thalweg_plan::{Node, Plan};
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::manifest::{Kind, Manifest, OperatorState, Pending};
 use thalweg_storage::checkpoint::retention::KEPT;
@@ -25,8 +26,10 @@ use tokio::runtime::Handle;
 use crate::attempt::Attempt;
 use crate::checkpoints::{Checkpoint, Expected, Saved, chains};
 use crate::fault::is_planted;
+use crate::memory::{LAST_CHECKPOINT_MAX, Shortage, StateSize};
 use crate::message::{Message, Stop};
 use crate::splits::{Answer, Splits};
+use crate::stats::Meter;
 
 /// How long the cause of a broken connection is waited for.
 const SEVERED_MAX: Duration = Duration::from_millis(1500);
@@ -89,6 +92,8 @@ struct Progress {
     next_checkpoint: Instant,
     /// When a broken connection fails the attempt, should nobody say before why it broke.
     severed: Option<Instant>,
+    /// Why the job is ended for want of memory, and until when its last checkpoint is waited for.
+    short: Option<(Shortage, Instant)>,
 }
 
 impl Coordinator {
@@ -102,13 +107,14 @@ impl Coordinator {
             is_requested: false,
             next_checkpoint: Instant::now() + self.interval,
             severed: None,
+            short: None,
         };
         loop {
             let wait = self.until_next(&progress);
             match inbox.recv_timeout(wait) {
                 Ok(message) => {
                     if let Some(end) = self.handle(attempt, &mut progress, message)? {
-                        return Ok(end);
+                        return self.end(attempt, &progress, end);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -120,6 +126,11 @@ impl Coordinator {
                 progress.is_requested = true;
                 attempt.command(Command::Checkpoint);
             }
+            if let Some((shortage, until)) = progress.short
+                && Instant::now() >= until
+            {
+                return Err(self.out_of_time(attempt, shortage));
+            }
             if progress.severed.is_some_and(|at| Instant::now() >= at) {
                 return Err(Error::failed("a connection between two processes of the job broke"));
             }
@@ -127,10 +138,38 @@ impl Coordinator {
         }
     }
 
+    /// Ends the job with a checkpoint, since a process has no memory left.
+    fn run_short(attempt: &Attempt, progress: &mut Progress, shortage: Shortage) {
+        if progress.short.is_none() {
+            progress.short = Some((shortage, Instant::now() + LAST_CHECKPOINT_MAX));
+            attempt.command(Command::End(Ending::Suspend));
+        }
+    }
+
+    /// A job that was suspended for want of memory did not end well.
+    fn end(&self, attempt: &Attempt, progress: &Progress, end: End) -> Result<End> {
+        match (progress.short, end) {
+            (Some((shortage, _)), End::Suspended) => {
+                let checkpoint = format!("checkpoint {} holds all of it", self.manifest.number);
+                Err(shortage.error(state_sizes(&self.plan, attempt), &checkpoint))
+            }
+            _ => Ok(end),
+        }
+    }
+
+    fn out_of_time(&self, attempt: &Attempt, shortage: Shortage) -> Error {
+        let Manifest { number, epoch, .. } = self.manifest;
+        let checkpoint = format!(
+            "there was no time for a checkpoint, the last one is {number} of epoch {epoch}"
+        );
+        shortage.error(state_sizes(&self.plan, attempt), &checkpoint)
+    }
+
     fn until_next(&self, progress: &Progress) -> Duration {
         let looks = self.sources.values().filter_map(|desk| desk.look_at);
         let checkpoint = (!progress.is_requested).then_some(progress.next_checkpoint);
-        let next = looks.chain(checkpoint).chain(progress.severed).min();
+        let short = progress.short.map(|(_, until)| until);
+        let next = looks.chain(checkpoint).chain(progress.severed).chain(short).min();
         let bound = Duration::from_secs(3600);
         next.map_or(bound, |at| at.saturating_duration_since(Instant::now()).min(bound))
     }
@@ -171,6 +210,10 @@ impl Coordinator {
             Message::Failed(error) => return Err(error),
             Message::Severed => {
                 progress.severed.get_or_insert_with(|| Instant::now() + SEVERED_MAX);
+            }
+            Message::MemoryFull(shortage, true) => Self::run_short(attempt, progress, shortage),
+            Message::MemoryFull(shortage, false) => {
+                return Err(self.out_of_time(attempt, shortage));
             }
             Message::Stop(Stop::AtOnce) => return Ok(Some(End::Aborted)),
             Message::Stop(Stop::Gently(ending)) => attempt.command(Command::End(ending)),
@@ -246,7 +289,7 @@ impl Coordinator {
     /// Writes the manifest of a complete checkpoint and publishes what it covers.
     fn complete(&mut self, checkpoint: Checkpoint) -> Result<Option<End>> {
         let ending = checkpoint.info.ending;
-        let mut manifest = self.manifest_of(checkpoint);
+        let mut manifest = self.manifest_of(checkpoint)?;
         if is_planted("early-publish") && !manifest.committables.is_empty() && ending.is_none() {
             self.manifest.committables = manifest.committables.clone();
             self.publish()?;
@@ -304,7 +347,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn manifest_of(&mut self, checkpoint: Checkpoint) -> Manifest {
+    fn manifest_of(&mut self, checkpoint: Checkpoint) -> Result<Manifest> {
         let info = &checkpoint.info;
         for (node, progress) in &checkpoint.cuts {
             if let Some(desk) = self.sources.get_mut(node) {
@@ -322,7 +365,9 @@ impl Coordinator {
             let old = self.manifest.operators.get(&operator(node));
             let old = old.map_or(&[][..], |state| state.chains.as_slice());
             let chains = chains(old, saves, self.groups);
-            operators.insert(operator(node), OperatorState { signature, chains });
+            let layout = layout(&self.plan, self.plan.node(*node));
+            let layout = layout.map(|layout| layout.write()).transpose()?;
+            operators.insert(operator(node), OperatorState { signature, layout, chains });
         }
         let mut writers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut committables = self.manifest.committables.clone();
@@ -340,7 +385,7 @@ impl Coordinator {
             *counters.entry(name).or_default() += count;
         }
         let sources = self.sources.iter().map(|(node, desk)| (operator(node), desk.splits.state()));
-        Manifest {
+        Ok(Manifest {
             number: self.manifest.number + 1,
             kind: Kind::Checkpoint,
             epoch: info.epoch.0,
@@ -353,7 +398,7 @@ impl Coordinator {
             committables,
             counters,
             ..self.manifest.clone()
-        }
+        })
     }
 }
 
@@ -364,6 +409,20 @@ fn give(attempt: &Attempt, node: NodeId, worker: WorkerId, answer: Answer) {
         attempt.command(Command::Discovered(node, vec![hold]));
     }
     attempt.answer(node, worker, answer);
+}
+
+/// Returns how large the state of each operator is on all workers.
+fn state_sizes(plan: &Plan, attempt: &Attempt) -> Vec<StateSize> {
+    let counts = Meter::new(attempt).read();
+    let size = |node: &Node| {
+        let own = || counts.iter().filter_map(|worker| worker.get(node.id.0));
+        StateSize {
+            operator: node.operator.0.clone(),
+            rows: own().map(|counted| counted.state_rows).sum(),
+            bytes: own().map(|counted| counted.state_bytes).sum(),
+        }
+    };
+    plan.nodes.iter().map(size).collect()
 }
 
 /// Returns the watermark of each time domain, by name.

@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use thalweg_dataflow::stats::Counts;
 use thalweg_types::{Error, NodeId, Result, WorkerId};
 
 use crate::link::{Hearer, Lost, SILENCE, Speaker, link};
 use crate::mesh::{self, Agreement, Mesh};
 use crate::message::{Message, Tell};
 use crate::options::Launch;
-use crate::orders::{Counts, Invitation, Order, Word};
+use crate::orders::{Invitation, Order, Word};
 use crate::splits::Answer;
 
 /// How long a process may take from its start to its first word.

@@ -8,6 +8,7 @@
 
 pub mod fault;
 
+pub mod memory;
 pub mod options;
 
 pub mod splits;
@@ -28,10 +29,10 @@ pub mod restore;
 
 pub mod attempt;
 
+pub mod stats;
+
 pub mod coordinator;
 pub mod member;
-
-pub mod stats;
 
 pub mod run;
 

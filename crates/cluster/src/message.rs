@@ -9,6 +9,8 @@ use thalweg_storage::checkpoint::manifest::StateFile;
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Epoch, EpochInfo, Error, NodeId, WorkerId};
 
+use crate::memory::Shortage;
+
 /// Hears the messages of an attempt's threads.
 pub type Tell = Arc<dyn Fn(Message) + Send + Sync>;
 
@@ -59,6 +61,8 @@ pub enum Message {
     Failed(Error),
     /// A connection between processes broke; why, another message will tell.
     Severed,
+    /// A process has no memory left; may a last checkpoint be tried?
+    MemoryFull(Shortage, bool),
     /// The user wants the job to end.
     Stop(Stop),
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thalweg_dataflow::stats::Counts;
 use thalweg_types::EventTime;
 
 /// How to start another process of the job.
@@ -32,9 +33,9 @@ pub struct Progress {
     pub lag: Option<Duration>,
 }
 
-/// Is told each second how far a run has come.
+/// Is told each second how far a run has come, and the counters of all its workers.
 #[derive(Clone)]
-pub struct Watcher(pub Arc<dyn Fn(&Progress) + Send + Sync>);
+pub struct Watcher(pub Arc<dyn Fn(&Progress, &Counts) + Send + Sync>);
 
 impl std::fmt::Debug for Watcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -65,6 +66,8 @@ pub struct RunOptions {
     pub stats: Option<PathBuf>,
     /// Who is told each second how far the run has come.
     pub watcher: Option<Watcher>,
+    /// Bytes that each process may use.
+    pub memory_limit: Option<u64>,
     /// Who runs it, for whoever finds the state directory locked.
     pub holder: String,
 }
@@ -86,6 +89,7 @@ impl RunOptions {
             continues: false,
             stats: None,
             watcher: None,
+            memory_limit: None,
             holder: format!("process {} running `{job}`", std::process::id()),
         }
     }

@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::job::Start;
-use thalweg_dataflow::stats::Counted;
+use thalweg_dataflow::stats::Counts;
 use thalweg_storage::checkpoint::Manifest;
 use thalweg_types::{AttemptId, JobId, KeyGroups, NodeId, WorkerId};
 
 use crate::message::Message;
 use crate::splits::Answer;
-
-/// Counters of the workers of a process, by worker and node.
-pub type Counts = Vec<Vec<Counted>>;
 
 /// What the first process tells another.
 #[derive(Serialize, Deserialize)]
@@ -44,6 +41,8 @@ pub struct Invitation {
     pub start: Start,
     /// What it goes on from.
     pub manifest: Manifest,
+    /// Bytes that the process may use.
+    pub memory_limit: Option<u64>,
     /// Directory or `s3://…` prefix of the checkpoints.
     pub state: String,
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use thalweg_dataflow::job::Start;
-use thalweg_dataflow::stats::Durations;
+use thalweg_dataflow::stats::{Counts, Durations};
 use thalweg_plan::Plan;
 use thalweg_plan::fingerprint::fingerprint;
 use thalweg_plan::node::NodeKind;
@@ -29,7 +29,7 @@ use crate::group::Group;
 use crate::mesh::Agreement;
 use crate::message::{Message, Stop, Tell};
 use crate::options::{RunOptions, Watcher};
-use crate::orders::{Counts, Invitation};
+use crate::orders::Invitation;
 use crate::splits::Splits;
 use crate::stats::Meter;
 use crate::{restore, stats};
@@ -70,6 +70,8 @@ pub struct Outcome {
     pub counters: BTreeMap<String, u64>,
     /// Rows that each sink was given in this run, by operator.
     pub rows_out: BTreeMap<String, u64>,
+    /// Counters of this run, by worker and node.
+    pub counts: Counts,
     /// Checkpoints completed in this run.
     pub checkpoints: u64,
     /// Time that the run took.
@@ -162,7 +164,7 @@ impl Run<'_> {
         let mut coordinator = self.coordinator(manifest)?;
         coordinator.publish()?;
         if was_finished && !self.options.continues {
-            let nothing = (BTreeMap::new(), Arc::default());
+            let nothing = (Counts::new(), Arc::default());
             return Ok(self.outcome(&coordinator, (End::Finished, true), nothing));
         }
         let Inbox { sender, receiver } = inbox;
@@ -172,21 +174,21 @@ impl Run<'_> {
         let end = coordinator.run(&attempt, &receiver);
         attempt.end();
         drop(statistics);
-        let rows_out = rows_out(&self.plan, &meter.read());
-        Ok(self.outcome(&coordinator, (end?, false), (rows_out, epochs)))
+        Ok(self.outcome(&coordinator, (end?, false), (meter.read(), epochs)))
     }
 
     fn outcome(
         &self,
         coordinator: &Coordinator,
         (end, was_finished): (End, bool),
-        (rows_out, epochs): (BTreeMap<String, u64>, Arc<Durations>),
+        (counts, epochs): (Counts, Arc<Durations>),
     ) -> Outcome {
         Outcome {
             end,
             was_finished,
             counters: coordinator.manifest.counters.clone(),
-            rows_out,
+            rows_out: rows_out(&self.plan, &counts),
+            counts,
             checkpoints: coordinator.completed,
             elapsed: self.began.elapsed(),
             epochs,
@@ -252,6 +254,7 @@ impl Run<'_> {
             attempt: begin.attempt,
             start: begin.start.clone(),
             manifest: coordinator.manifest.clone(),
+            memory_limit: self.options.memory_limit,
             state: self.place.clone(),
         };
         let mesh = group.invite(invitation, own, &tell)?;
@@ -285,6 +288,7 @@ impl Run<'_> {
             state,
             writers: manifest.writers.clone(),
             log: self.log.clone(),
+            memory_limit: self.options.memory_limit,
             tell,
             runtime: self.runtime.clone(),
         })
@@ -322,7 +326,7 @@ impl Run<'_> {
                     let now = SystemClock.now();
                     let progress = stats::progress(&plan, &counts, (elapsed, now), last);
                     last = (elapsed, progress.rows);
-                    watch(&progress);
+                    watch(&progress, &counts);
                 }
             }
         });

@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use thalweg_dataflow::stats::Counters;
+use thalweg_dataflow::stats::{Counters, Counts};
 use thalweg_plan::{NodeKind, Plan};
 use thalweg_types::{Error, EventTime, Result};
 
 use crate::attempt::{Attempt, counts};
 use crate::group::Group;
 use crate::options::Progress;
-use crate::orders::Counts;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -30,6 +29,10 @@ struct Line<'a> {
     backlog_rows: u64,
     state_rows: u64,
     state_bytes: u64,
+    state_rows_max: u64,
+    state_bytes_max: u64,
+    moved_rows: u64,
+    moved_bytes: u64,
     watermark: String,
 }
 
@@ -55,6 +58,10 @@ pub fn write(plan: &Plan, workers: &Counts, elapsed_ms: u64, to: &mut dyn Write)
                 backlog_rows: c.backlog_rows,
                 state_rows: c.state_rows,
                 state_bytes: c.state_bytes,
+                state_rows_max: c.state_rows_max,
+                state_bytes_max: c.state_bytes_max,
+                moved_rows: c.moved_rows,
+                moved_bytes: c.moved_bytes,
                 watermark: EventTime(c.watermark).to_string(),
             };
             let text = serde_json::to_string(&line).map_err(|e| Error::internal(e.to_string()))?;

@@ -1,6 +1,7 @@
 //! `'connector' = 'blackhole'`: takes every row and keeps none; for measurements.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use thalweg_plan::connector::{Connector, TableSpec};
@@ -10,9 +11,21 @@ use thalweg_plan::sink::{
 use thalweg_plan::source::Source;
 use thalweg_types::{Change, Epoch, Error, Result};
 
-/// The connector.
-#[derive(Clone, Copy, Debug)]
-pub struct Blackhole;
+/// The connector, and each of its sinks.
+#[derive(Clone, Debug, Default)]
+pub struct Blackhole {
+    /// Rows after which a sink ends the job.
+    limit: Option<u64>,
+    /// Rows taken by all writers of a sink.
+    taken: Arc<AtomicU64>,
+}
+
+impl Blackhole {
+    /// Returns a sink that takes about `limit` rows in this process, and then ends the job.
+    pub fn of(limit: Option<u64>) -> Blackhole {
+        Blackhole { limit, taken: Arc::default() }
+    }
+}
 
 impl Connector for Blackhole {
     fn name(&self) -> &'static str {
@@ -28,7 +41,7 @@ impl Connector for Blackhole {
     }
 
     fn sink(&self, _: &TableSpec) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(Blackhole))
+        Ok(Arc::new(Blackhole::default()))
     }
 }
 
@@ -47,18 +60,23 @@ impl Sink for Blackhole {
     }
 
     async fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>> {
-        Ok(Box::new(Blackhole))
+        Ok(Box::new(self.clone()))
     }
 
     async fn committer(&self) -> Result<Box<dyn Committer>> {
-        Ok(Box::new(Blackhole))
+        Ok(Box::new(self.clone()))
     }
 }
 
 #[async_trait]
 impl SinkWriter for Blackhole {
-    async fn write(&mut self, _: Change) -> Result<()> {
-        Ok(())
+    async fn write(&mut self, change: Change) -> Result<()> {
+        let rows = change.len() as u64;
+        let before = self.taken.fetch_add(rows, Ordering::Relaxed);
+        match self.limit {
+            Some(limit) if before + rows >= limit => Err(Error::closed("enough rows were taken")),
+            _ => Ok(()),
+        }
     }
 
     async fn end_epoch(&mut self, _: Epoch) -> Result<()> {

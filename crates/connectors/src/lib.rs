@@ -28,7 +28,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(datagen::Datagen),
         Arc::new(nexmark::Nexmark),
         Arc::new(print::Print),
-        Arc::new(blackhole::Blackhole),
+        Arc::new(blackhole::Blackhole::default()),
     ]
 }
 

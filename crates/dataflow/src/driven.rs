@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::Node;
@@ -33,6 +33,10 @@ use crate::stats::Counters;
 
 /// Snapshots after which a full one is taken, so that restores stay short.
 const DELTAS_MAX: usize = 32;
+/// Stands for the snapshots since a full one before there was any.
+const NO_FULL: usize = usize::MAX;
+/// How often the state is measured; some of it is counted group by group.
+const SIZE_EVERY: Duration = Duration::from_millis(200);
 
 /// Where rows go before an operator.
 pub enum Route {
@@ -68,6 +72,13 @@ pub struct Surroundings {
     pub outbox: Outbox,
 }
 
+impl Surroundings {
+    /// Returns the counters of `node` on this worker.
+    fn counters(&self, node: &Node) -> Arc<Counters> {
+        self.job.counters[self.worker - self.job.first_worker][node.id.0].clone()
+    }
+}
+
 /// Builds `operator` into the dataflow; returns its two outputs.
 pub fn driven<'scope>(
     scope: Scope<'scope, u64>,
@@ -84,8 +95,11 @@ pub fn driven<'scope>(
         pulls.push(match input.route {
             Route::Stay => pull(builder.new_input(stream, Pipeline), index),
             Route::ByKey(columns) => {
-                let groups = around.job.groups;
-                let pact = DistributorPact(move |_| KeyDistributor::new(columns, groups));
+                let (groups, sender) = (around.job.groups, WorkerId(around.worker));
+                let counters = around.counters(node);
+                let pact = DistributorPact(move |_| {
+                    KeyDistributor::new(columns, groups, (sender, counters))
+                });
                 pull(builder.new_input(stream, pact), index)
             }
             Route::Home => {
@@ -167,6 +181,8 @@ struct Driver {
     unfinished: Option<Doing>,
     wake: Option<EventTime>,
     deltas: usize,
+    /// When the state was measured last.
+    sized: Instant,
     is_over: bool,
 }
 
@@ -184,7 +200,7 @@ impl Driver {
             node: node.clone(),
             schemas,
             frames: [frame(0), frame(1)],
-            counters: job.counters[around.worker - job.first_worker][node.id.0].clone(),
+            counters: around.counters(node),
             sent: job.flow.count(Sender { node: node.id, worker: WorkerId(around.worker) }),
             capabilities: Vec::new(),
             next: job.start.epoch.next().0,
@@ -192,7 +208,8 @@ impl Driver {
             stashed_rows: 0,
             unfinished: None,
             wake: None,
-            deltas: DELTAS_MAX,
+            deltas: NO_FULL,
+            sized: Instant::now(),
             is_over: false,
             around,
         }
@@ -279,6 +296,10 @@ impl Driver {
                 self.end();
                 return Ok(());
             };
+            // Before a close the state is at its largest.
+            if self.sized.elapsed() >= SIZE_EVERY || info.ending.is_some() {
+                self.measure();
+            }
             let mut output = Output::new(self.sent.bytes());
             let close = self.close_of(&info);
             let step = self.operator.close(&close, &mut output)?;
@@ -317,12 +338,21 @@ impl Driver {
         Ok(())
     }
 
+    fn measure(&mut self) {
+        self.counters.set_state(self.operator.size());
+        self.sized = Instant::now();
+    }
+
     fn snapshot(&mut self, info: &EpochInfo) -> Result<()> {
-        let full = self.deltas >= DELTAS_MAX;
-        self.deltas = if full { 0 } else { self.deltas + 1 };
+        let full = match info.ending {
+            None => self.deltas >= DELTAS_MAX,
+            // The last one is kept small: memory may be what ended the attempt.
+            Some(_) => self.deltas == NO_FULL,
+        };
+        self.deltas = if full { 0 } else { self.deltas.saturating_add(1) };
         let mut state = StateWriter::new(full, self.around.job.groups);
         self.operator.snapshot(&mut state)?;
-        self.counters.set_state(self.operator.size());
+        self.measure();
         let (late, bad) = self.counters.rejected();
         self.around.job.tell(Event::Snapshot {
             node: self.node.id,

@@ -3,26 +3,35 @@
 //! Invariants: rows are neither lost nor doubled, since timely counts them; rows of one sender
 //! keep their order at each receiver. With one worker none of this runs.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, UInt32Array};
-use thalweg_types::{KeyGroups, Result, hash};
+use thalweg_types::{KeyGroups, Result, WorkerId, hash};
 use timely::communication::Push;
 use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pushers::exchange::Distributor;
 
 use crate::container::Container;
+use crate::stats::Counters;
 
 /// Sends each row to the owner of its key.
 #[derive(Debug)]
 pub struct KeyDistributor {
     columns: Vec<usize>,
     groups: KeyGroups,
+    /// Who sends, and where is counted what it sends to others.
+    sender: (WorkerId, Arc<Counters>),
     hashes: Vec<u64>,
 }
 
 impl KeyDistributor {
     /// Returns a distributor by the key in `columns`; without columns all rows have one key.
-    pub fn new(columns: Vec<usize>, groups: KeyGroups) -> KeyDistributor {
-        KeyDistributor { columns, groups, hashes: Vec::new() }
+    pub fn new(
+        columns: Vec<usize>,
+        groups: KeyGroups,
+        sender: (WorkerId, Arc<Counters>),
+    ) -> KeyDistributor {
+        KeyDistributor { columns, groups, sender, hashes: Vec::new() }
     }
 
     /// Returns, for each worker, the positions of its rows.
@@ -34,6 +43,13 @@ impl KeyDistributor {
             positions[self.groups.owner(self.groups.group_of(*hash)).0].push(row as u32);
         }
         Ok(positions)
+    }
+
+    fn count(&self, owner: usize, part: &Container) {
+        let (sender, counters) = &self.sender;
+        if let Some(change) = part.change().filter(|_| owner != sender.0) {
+            counters.count_moved(change.len(), change.bytes());
+        }
     }
 
     /// Splits a container into one for each worker that gets rows.
@@ -63,6 +79,7 @@ impl Distributor<Container> for KeyDistributor {
         let taken = std::mem::take(container);
         let parts = self.split(&taken).expect("planned: key columns can be hashed");
         for (owner, mut part) in parts {
+            self.count(owner, &part);
             Message::push_at(&mut part, time.clone(), &mut pushers[owner]);
         }
     }

@@ -101,6 +101,8 @@ struct State<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
     is_closed: bool,
+    /// Must whoever pushes wait, full or not?
+    is_held: bool,
 }
 
 /// A queue with a bound in bytes.
@@ -116,7 +118,7 @@ pub struct Port<T> {
 impl<T> Port<T> {
     /// Returns an empty port of at most `bytes_max` bytes.
     pub fn new(bytes_max: usize) -> Arc<Port<T>> {
-        let state = State { items: VecDeque::new(), bytes: 0, is_closed: false };
+        let state = State { items: VecDeque::new(), bytes: 0, is_closed: false, is_held: false };
         Arc::new(Port {
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -129,10 +131,10 @@ impl<T> Port<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an item, waiting while the port is full. Returns whether the port was open.
+    /// Adds an item, waiting while the port is full or held. Returns whether the port was open.
     pub fn push_waiting(&self, item: T, bytes: usize) -> bool {
         let mut state = self.lock();
-        while state.bytes >= self.bytes_max && !state.is_closed {
+        while (state.bytes >= self.bytes_max || state.is_held) && !state.is_closed {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_closed {
@@ -143,6 +145,12 @@ impl<T> Port<T> {
         drop(state);
         self.operator.wake();
         true
+    }
+
+    /// Lets whoever pushes wait, or go on.
+    pub fn hold(&self, is_held: bool) {
+        self.lock().is_held = is_held;
+        self.changed.notify_all();
     }
 
     /// Adds an item at once, full or not; the caller asks `is_full` first.

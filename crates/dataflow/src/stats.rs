@@ -21,6 +21,10 @@ pub struct Counters {
     backlog_rows: AtomicU64,
     state_rows: AtomicU64,
     state_bytes: AtomicU64,
+    state_rows_max: AtomicU64,
+    state_bytes_max: AtomicU64,
+    moved_rows: AtomicU64,
+    moved_bytes: AtomicU64,
     watermark: AtomicI64,
 }
 
@@ -37,6 +41,10 @@ impl Default for Counters {
             backlog_rows: AtomicU64::new(0),
             state_rows: AtomicU64::new(0),
             state_bytes: AtomicU64::new(0),
+            state_rows_max: AtomicU64::new(0),
+            state_bytes_max: AtomicU64::new(0),
+            moved_rows: AtomicU64::new(0),
+            moved_bytes: AtomicU64::new(0),
             watermark: AtomicI64::new(i64::MIN),
         }
     }
@@ -103,9 +111,20 @@ pub struct Counted {
     pub state_rows: u64,
     /// Bytes of state.
     pub state_bytes: u64,
+    /// The most rows of state there were.
+    pub state_rows_max: u64,
+    /// The most bytes of state there were.
+    pub state_bytes_max: u64,
+    /// Rows that this worker sent to the operator on other workers.
+    pub moved_rows: u64,
+    /// Bytes that this worker sent to the operator on other workers.
+    pub moved_bytes: u64,
     /// The watermark of the last closed epoch, nanoseconds since 1970.
     pub watermark: i64,
 }
+
+/// Counters of the workers of a process or of a job, by worker and node.
+pub type Counts = Vec<Vec<Counted>>;
 
 impl Counters {
     /// Counts rows and bytes that came in.
@@ -140,6 +159,14 @@ impl Counters {
     pub fn set_state(&self, (bytes, rows): (usize, usize)) {
         self.state_bytes.store(bytes as u64, Ordering::Relaxed);
         self.state_rows.store(rows as u64, Ordering::Relaxed);
+        self.state_bytes_max.fetch_max(bytes as u64, Ordering::Relaxed);
+        self.state_rows_max.fetch_max(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Counts rows and bytes sent to other workers.
+    pub fn count_moved(&self, rows: usize, bytes: usize) {
+        self.moved_rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.moved_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Says how far event time has come.
@@ -166,6 +193,10 @@ impl Counters {
             backlog_rows: get(&self.backlog_rows),
             state_rows: get(&self.state_rows),
             state_bytes: get(&self.state_bytes),
+            state_rows_max: get(&self.state_rows_max),
+            state_bytes_max: get(&self.state_bytes_max),
+            moved_rows: get(&self.moved_rows),
+            moved_bytes: get(&self.moved_bytes),
             watermark: self.watermark.load(Ordering::Relaxed),
         }
     }

@@ -182,6 +182,24 @@ pub fn last_value(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
     kept_value(argument, Kind::Last, "last_value")
 }
 
+/// Returns the aggregate of this module that has this name; `None` if it is none of them.
+pub fn named(name: &str) -> Option<Arc<dyn AggregateFunction>> {
+    let Some((kind, argument)) = name.split_once('(') else {
+        return (name == "count").then(count);
+    };
+    let argument: DataType = argument.strip_suffix(')')?.parse().ok()?;
+    let make = match kind {
+        "sum" => sum,
+        "avg" => average,
+        "min" => min,
+        "max" => max,
+        "first_value" => first_value,
+        "last_value" => last_value,
+        _ => return None,
+    };
+    make(&argument).ok()
+}
+
 /// Aggregates whose state is one value of the argument's type.
 fn kept_value(argument: &DataType, kind: Kind, name: &str) -> Result<Arc<dyn AggregateFunction>> {
     let function = Builtin {

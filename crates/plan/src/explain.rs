@@ -1,123 +1,106 @@
-//! A plan as text: what `EXPLAIN` prints and what two processes compare before they start.
+//! A plan for people: what `EXPLAIN` prints.
+//!
+//! Invariants: the sink is on top and each operator's inputs are below it; each operator is named
+//! by the id under which its state and its statistics stand; an operator that several read is
+//! explained once. No line is longer than [`WIDTH`], but for single words that are. It does *not*
+//! steer anything: what two processes compare is [`crate::outline`].
 
-use std::fmt::Write;
+mod text;
+
+mod operator;
+mod state;
+
+use std::collections::BTreeSet;
 
 use thalweg_types::NodeId;
 
 use crate::graph::Plan;
-use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
-use crate::sink::Delivery;
-use crate::source::Replay;
-use crate::window::WindowSpec;
+use crate::node::{Node, NodeKind};
 
-/// Returns the plan as trees, one for each sink, inputs indented below what reads them.
+pub use operator::calls;
+
+/// Characters of a line.
+pub const WIDTH: usize = 100;
+/// Characters of a line that are left to words, however deep the tree is.
+const WORDS_MIN: usize = 40;
+
+/// Something worth knowing of an operator: a label, and what is known.
+pub type Fact = (&'static str, String);
+
+/// Returns the plan as trees, one for each sink, inputs below what reads them.
 pub fn explain(plan: &Plan) -> String {
-    let mut text = String::new();
-    for node in &plan.nodes {
-        if matches!(node.kind, NodeKind::Sink(_)) {
-            tree(plan, node.id, 0, &mut text);
+    explain_with(plan, &|_| Vec::new())
+}
+
+/// Returns the plan as trees, with further facts of each operator.
+pub fn explain_with(plan: &Plan, more: &dyn Fn(&Node) -> Vec<Fact>) -> String {
+    let mut tree = Tree { plan, more, explained: BTreeSet::new(), text: String::new() };
+    for node in plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::Sink(_))) {
+        tree.add(node.id, "", "");
+    }
+    tree.text
+}
+
+/// Returns what is known of an operator, in the order in which people ask.
+fn facts(plan: &Plan, node: &Node) -> Vec<Fact> {
+    let mut facts = operator::does(plan, node);
+    facts.extend(operator::arrives(plan, node));
+    facts.extend(operator::watermark(plan, node));
+    facts.extend(state::kept(plan, node));
+    facts.extend(operator::leaves(node));
+    facts.extend(operator::guarantee(plan, node));
+    facts
+}
+
+/// A text in the making.
+struct Tree<'a> {
+    plan: &'a Plan,
+    more: &'a dyn Fn(&Node) -> Vec<Fact>,
+    explained: BTreeSet<NodeId>,
+    text: String,
+}
+
+impl Tree<'_> {
+    /// Adds an operator and what is below it: `branch` stands before its name, `trunk` before all
+    /// that follows.
+    fn add(&mut self, id: NodeId, branch: &str, trunk: &str) {
+        let node = self.plan.node(id);
+        let is_new = self.explained.insert(id);
+        let note = match (is_new, node.is_updating) {
+            (false, _) => "see above",
+            (true, false) => "append",
+            (true, true) => "updating",
+        };
+        self.text.push_str(&format!("{branch}{} ({note})\n", node.operator));
+        if !is_new {
+            return;
+        }
+        let stem = if node.inputs.is_empty() { "  " } else { "│ " };
+        let mut last = "";
+        for (label, known) in facts(self.plan, node).into_iter().chain((self.more)(node)) {
+            let shown = if label == last { "" } else { label };
+            self.fact(&format!("{trunk}{stem}"), shown, &known);
+            last = label;
+        }
+        for (place, input) in node.inputs.iter().enumerate() {
+            let (elbow, below) = match place + 1 == node.inputs.len() {
+                true => ("└─ ", "   "),
+                false => ("├─ ", "│  "),
+            };
+            self.add(input.from, &format!("{trunk}{elbow}"), &format!("{trunk}{below}"));
         }
     }
-    text
-}
 
-fn tree(plan: &Plan, id: NodeId, depth: usize, text: &mut String) {
-    let node = plan.node(id);
-    let mode = if node.is_updating { "updating" } else { "append" };
-    let watermark: Vec<&str> = node.domains.iter().map(|d| plan.domains[d.0].as_str()).collect();
-    let watermark = match watermark.as_slice() {
-        [] => String::new(),
-        names => format!(", watermark of {}", names.join(" and ")),
-    };
-    let indent = "  ".repeat(depth);
-    let _ = writeln!(text, "{indent}{} [{mode}{watermark}]", describe(plan, node));
-    for input in &node.inputs {
-        let port = if input.port == 0 { "" } else { ", rejected rows" };
-        match &input.exchange {
-            Exchange::Forward if input.port == 0 => tree(plan, input.from, depth + 1, text),
-            exchange => {
-                let how = match exchange {
-                    Exchange::Forward => "Forward".to_owned(),
-                    Exchange::Global => "Exchange to one worker".to_owned(),
-                    Exchange::ByKey(columns) => {
-                        format!("Exchange by {}", names(plan, input.from, input.port, columns))
-                    }
-                };
-                let _ = writeln!(text, "{indent}  {how}{port}");
-                tree(plan, input.from, depth + 2, text);
-            }
-        }
-    }
-}
-
-fn names(plan: &Plan, id: NodeId, port: usize, columns: &[usize]) -> String {
-    let schema = plan.output_schema(id, port);
-    let names: Vec<&str> = columns.iter().map(|c| schema.field(*c).name().as_str()).collect();
-    names.join(", ")
-}
-
-fn describe(plan: &Plan, node: &Node) -> String {
-    match &node.kind {
-        NodeKind::Source(source) => {
-            let guarantee = match source.source.replay() {
-                Replay::Exact => "replayable",
-                Replay::None => "cannot be replayed",
-            };
-            let bounded = if source.source.is_bounded() { "bounded" } else { "unbounded" };
-            let columns: Vec<String> =
-                node.schema.fields().iter().map(|f| f.name().clone()).collect();
-            let watermark =
-                source.watermark.as_ref().map(|w| format!(", watermark {}", w.explain()));
-            let bad = match source.bad_records {
-                BadRecords::Fail => "",
-                BadRecords::Skip => ", bad records skipped",
-                BadRecords::Divert => ", bad records diverted",
-            };
-            format!(
-                "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}",
-                source.table,
-                source.source.connector(),
-                columns.join(", "),
-                watermark.unwrap_or_default()
-            )
-        }
-        NodeKind::Map(map) => {
-            let steps: Vec<String> = map.transforms.iter().map(|t| t.explain()).collect();
-            format!("Map {}", steps.join(" then "))
-        }
-        NodeKind::Aggregate(aggregate) => describe_aggregate(plan, node, aggregate),
-        NodeKind::WindowTop(top) => format!(
-            "WindowTop {} by {}; a row comes out when the watermark passes its window",
-            top.limit,
-            names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
-        ),
-        NodeKind::Union => "Union".to_owned(),
-        NodeKind::Sort(sort) => match sort.limit {
-            Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),
-            None => "Sort; rows come out at the end of the input".to_owned(),
-        },
-        NodeKind::Sink(sink) => {
-            let delivery = match sink.sink.delivery() {
-                Delivery::ExactlyOnce => "exactly once",
-                Delivery::AtLeastOnce => "at least once across a crash",
-                Delivery::AtMostOnce => "nothing kept",
-            };
-            format!("Sink {} ({}, {delivery})", sink.table, sink.sink.connector())
+    /// Adds a fact, in as many lines as it needs.
+    fn fact(&mut self, trunk: &str, label: &str, known: &str) {
+        let width = WIDTH.saturating_sub(trunk.chars().count() + LABEL + 1).max(WORDS_MIN);
+        let lines = text::wrap(known, width);
+        for (label, line) in std::iter::once(label).chain(std::iter::repeat("")).zip(lines) {
+            self.text.push_str(format!("{trunk}{label:<LABEL$} {line}").trim_end());
+            self.text.push('\n');
         }
     }
 }
 
-fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
-    let input = &node.inputs[0];
-    let keys = names(plan, input.from, input.port, &aggregate.keys);
-    let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
-    let zone = |w: WindowSpec| w.zone.map_or(String::new(), |zone| format!(" in {zone}"));
-    let window = aggregate.window.map(|w| format!(" {} {:?} time{}", w.assigner, w.basis, zone(w)));
-    let when = match (aggregate.stage, &window) {
-        (Stage::Partial, _) => "partial states come out at the end of each epoch",
-        (_, Some(_)) => "a row comes out when the watermark passes its window",
-        (_, None) => "keeps every key; changes come out at the end of each epoch",
-    };
-    let window = window.unwrap_or_default();
-    format!("{}{window} by [{keys}]: {}; {when}", node.kind.name(), calls.join(", "))
-}
+/// Characters of the longest label.
+const LABEL: usize = 9;

@@ -60,7 +60,7 @@ fn order(keys: &[SortKey]) -> String {
 
 /// Returns a number that two processes share only if they would run the same dataflow.
 pub fn fingerprint(plan: &Plan) -> u64 {
-    let text = crate::explain::explain(plan);
+    let text = crate::outline::outline(plan);
     let column = std::sync::Arc::new(arrow::array::StringArray::from(vec![text]));
     let mut hashes = Vec::new();
     hash::hash_rows(&[column], 1, &mut hashes).expect("text can be hashed");

@@ -26,8 +26,14 @@ pub trait Transform: Send + Sync + Debug {
     /// `Data` if a value cannot be computed (a cast, a division).
     fn apply(&self, input: &Change, moment: &Moment, out: &mut Vec<Change>) -> Result<()>;
 
-    /// Returns a line for `EXPLAIN`.
+    /// Returns all that decides the result, on one line; two processes compare it.
     fn explain(&self) -> String;
+
+    /// Returns what is done, in the user's words, for `EXPLAIN`; `None` if columns are only named and
+    /// picked.
+    fn describe(&self) -> Option<String> {
+        Some(self.explain())
+    }
 
     /// Does the result depend on the wall clock?
     fn is_processing_time(&self) -> bool {

@@ -20,7 +20,10 @@ pub mod node;
 pub mod graph;
 
 pub mod explain;
+pub mod outline;
+
 pub mod fingerprint;
+pub mod layout;
 
 pub use graph::{Plan, PlanBuilder};
 pub use node::{Exchange, Input, Node, NodeKind};

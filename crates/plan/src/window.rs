@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
 use thalweg_types::Zone;
+use thalweg_types::time::nanos_per;
 
 /// How rows are assigned to windows. Sizes are positive, in the unit of the time column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -95,6 +97,22 @@ impl Assigner {
             Assigner::Session { .. } | Assigner::Attached => Vec::new(),
         }
     }
+
+    /// Returns the windows in words; sizes are in the unit of columns of type `column`.
+    pub fn describe(self, column: &DataType) -> String {
+        let span = |value| span(value, column);
+        match self {
+            Assigner::Attached => "its window".to_owned(),
+            Assigner::Tumble { size, .. } => format!("TUMBLE of {}", span(size)),
+            Assigner::Hop { size, slide, .. } => {
+                format!("HOP of {} every {}", span(size), span(slide))
+            }
+            Assigner::Cumulate { size, step, .. } => {
+                format!("CUMULATE to {} by {}", span(size), span(step))
+            }
+            Assigner::Session { gap } => format!("SESSION with a gap of {}", span(gap)),
+        }
+    }
 }
 
 impl fmt::Display for Assigner {
@@ -111,6 +129,25 @@ impl fmt::Display for Assigner {
     }
 }
 
+/// Returns a span of `value` units of a time column as the largest unit that it is whole in.
+fn span(value: i64, column: &DataType) -> String {
+    const UNITS: [(i64, &str); 6] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "min"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let unit = match column {
+        DataType::Timestamp(unit, _) => *unit,
+        _ => TimeUnit::Nanosecond,
+    };
+    let nanos = value.saturating_mul(nanos_per(unit));
+    let whole = UNITS.iter().find(|(unit, _)| nanos % unit == 0);
+    whole.map_or_else(|| format!("{nanos} ns"), |(unit, name)| format!("{} {name}", nanos / unit))
+}
+
 /// Which time drives a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimeBasis {
@@ -125,7 +162,7 @@ pub enum TimeBasis {
 /// Every row that reaches a window operator carries a window: the true one (`Attached`), the
 /// slice it falls into (hopping, cumulating), or the window it would have alone (sessions: from
 /// its time to its time plus the gap). The operator makes true windows of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowSpec {
     /// Where windows lie.
     pub assigner: Assigner,
@@ -137,5 +174,6 @@ pub struct WindowSpec {
     pub end: usize,
     /// The zone in whose local time windows lie, where they were assigned to instants
     /// (`TIMESTAMP_LTZ`); `None` if they lie in the time that watermarks count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Zone>,
 }

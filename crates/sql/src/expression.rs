@@ -6,6 +6,8 @@
 mod clock;
 mod flink;
 
+pub(crate) use flink::column_name;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +35,10 @@ use crate::text::{data_error, plan_error};
 pub(crate) struct Expression {
     physical: Arc<dyn PhysicalExpr>,
     text: String,
+    /// The same for `EXPLAIN`.
+    shown: String,
+    /// Is it a column as it is?
+    is_column: bool,
     /// Does it read the wall clock, from the hidden column?
     reads_clock: bool,
     /// The time zone that it depends on.
@@ -55,7 +61,10 @@ impl Expression {
         let context = PhysicalPlanningContext::default();
         let physical = create_physical_expr(&replaced, &schema, &ExecutionProps::new(), &context);
         let physical = physical.map_err(plan_error)?;
-        Ok(Expression { physical, text: flink::text(expr), reads_clock, zone: zone_of(expr) })
+        let (text, shown) = (flink::text(expr), flink::shown(expr));
+        let is_column = matches!(expr.clone().unalias_nested().data, Expr::Column(_));
+        let zone = zone_of(expr);
+        Ok(Expression { physical, text, shown, is_column, reads_clock, zone })
     }
 
     /// Computes the expression for each row.
@@ -140,6 +149,17 @@ impl Transform for Projection {
         format!("project {}", texts.join(", "))
     }
 
+    fn describe(&self) -> Option<String> {
+        let columns = self.expressions.iter().zip(self.schema.fields());
+        let computed = columns.filter(|(expression, _)| !expression.is_column);
+        let computed = computed.map(|(expression, field)| {
+            let (shown, name) = (&expression.shown, flink::name_shown(field.name()));
+            if *shown == name { name } else { format!("{shown} AS {name}") }
+        });
+        let computed: Vec<String> = computed.collect();
+        (!computed.is_empty()).then(|| format!("computes {}", computed.join(", ")))
+    }
+
     fn is_processing_time(&self) -> bool {
         self.expressions.iter().any(|expression| expression.reads_clock)
     }
@@ -203,6 +223,10 @@ impl Transform for Filter {
         format!("filter {}", self.condition.text)
     }
 
+    fn describe(&self) -> Option<String> {
+        Some(format!("keeps rows where {}", self.condition.shown))
+    }
+
     fn is_processing_time(&self) -> bool {
         self.condition.reads_clock
     }
@@ -255,7 +279,7 @@ impl Watermarker for GreatestWatermark {
     }
 
     fn explain(&self) -> String {
-        self.expression.text.clone()
+        self.expression.shown.clone()
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Script {
     pub settings: BTreeMap<String, String>,
     /// How many statements there are.
     pub statements: usize,
+    /// Is the job run for `EXPLAIN ANALYZE`?
+    pub analyzes: bool,
     /// What the user should know: guarantees, settings without meaning here.
     pub notices: Vec<String>,
 }
@@ -156,6 +158,13 @@ impl Work<'_> {
                 Ok(())
             }
             Kind::Explain(statements) => self.explain(statements),
+            Kind::Analyze(_) if !self.jobs.is_empty() => Err(not_alone(&first)),
+            Kind::Analyze(statements) => {
+                self.script.analyzes = true;
+                self.jobs = self.jobs_of(statements)?;
+                Ok(())
+            }
+            Kind::Insert { .. } | Kind::Query(_) if self.script.analyzes => Err(not_alone(&first)),
             kind @ (Kind::Insert { .. } | Kind::Query(_)) => {
                 let job = self.job(kind, first, &self.jobs)?;
                 self.jobs.push(job);
@@ -320,7 +329,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+    /// Plans statements that are explained together.
+    fn jobs_of(&mut self, statements: Vec<Statement>) -> Result<Vec<Job>> {
         let mut jobs = Vec::new();
         for statement in statements {
             let first = statement.first.clone();
@@ -328,6 +338,11 @@ impl Work<'_> {
             let job = self.job(statement.kind, statement.first, &jobs);
             jobs.push(job.map_err(|error| located(error, &first))?);
         }
+        Ok(jobs)
+    }
+
+    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+        let jobs = self.jobs_of(statements)?;
         let plan = self.lower(jobs)?;
         self.script.outputs.push(explain::explain(&plan).trim_end().to_owned());
         Ok(())
@@ -386,6 +401,11 @@ impl Work<'_> {
         self.script.plan = Some(plan);
         Ok(self.script)
     }
+}
+
+fn not_alone(first: &TokenWithSpan) -> Error {
+    text::at(first, "EXPLAIN ANALYZE runs what it explains, and nothing else of its script")
+        .remedy("put all INSERTs into one: EXPLAIN ANALYZE STATEMENT SET BEGIN … END")
 }
 
 /// Names a statement by what it writes, so that its state is found again.

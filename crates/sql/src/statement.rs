@@ -121,6 +121,8 @@ pub(crate) enum Kind {
         if_exists: bool,
     },
     Explain(Vec<Statement>),
+    /// To be run for what it says of itself.
+    Analyze(Vec<Statement>),
     /// A statement of Flink's that changes nothing here; why.
     Ignored(String),
 }
@@ -143,10 +145,18 @@ struct Script {
     open: Option<Set>,
 }
 
+/// What is done with statements that run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Run,
+    Explain,
+    Analyze,
+}
+
 /// A statement set that is not closed yet.
 struct Set {
     first: TokenWithSpan,
-    is_explained: bool,
+    mode: Mode,
     inserts: Vec<Statement>,
 }
 
@@ -154,11 +164,11 @@ impl Script {
     /// Reads what stands between two semicolons.
     fn read(&mut self, tokens: &mut Tokens<'_>, hints: Hints) -> Result<()> {
         let first = tokens.peek().clone();
-        if let Some(is_explained) = opens_set(tokens)? {
+        if let Some(mode) = opens_set(tokens)? {
             if self.open.is_some() {
                 return Err(text::at(&first, "a statement set cannot hold another one"));
             }
-            self.open = Some(Set { first: first.clone(), is_explained, inserts: Vec::new() });
+            self.open = Some(Set { first: first.clone(), mode, inserts: Vec::new() });
         }
         if tokens.rest().len() == 1 && tokens.take_word("END") {
             let set = self.open.take();
@@ -182,14 +192,13 @@ impl Script {
 
     fn close(&mut self, set: Set) {
         // All inserts of a script are one job, so a set adds nothing but its explanation.
-        match set.is_explained {
-            true => {
-                let kind = Kind::Explain(set.inserts);
-                let hints = Hints::default();
-                self.statements.push(Statement { first: set.first, kind, hints });
-            }
-            false => self.statements.extend(set.inserts),
-        }
+        let kind = match set.mode {
+            Mode::Run => return self.statements.extend(set.inserts),
+            Mode::Explain => Kind::Explain(set.inserts),
+            Mode::Analyze => Kind::Analyze(set.inserts),
+        };
+        let hints = Hints::default();
+        self.statements.push(Statement { first: set.first, kind, hints });
     }
 
     fn finish(self) -> Result<Vec<Statement>> {
@@ -201,26 +210,35 @@ impl Script {
     }
 }
 
-/// Takes the words that open a statement set; returns whether it is only explained.
-fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<bool>> {
+/// Takes the words that open a statement set; returns what is done with it.
+fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<Mode>> {
     if tokens.take_words(&["BEGIN", "STATEMENT", "SET"]) {
         tokens.finish().map_err(|error| error.remedy("write `;` behind BEGIN STATEMENT SET"))?;
-        return Ok(Some(false));
+        return Ok(Some(Mode::Run));
     }
     if tokens.take_words(&["EXECUTE", "STATEMENT", "SET"]) {
         tokens.words(&["BEGIN"])?;
-        return Ok(Some(false));
+        return Ok(Some(Mode::Run));
     }
     let mut ahead = tokens.clone();
     if ahead.take_word("EXPLAIN") {
-        ahead.take_words(&["PLAN", "FOR"]);
+        let mode = explains(&mut ahead);
         if ahead.take_words(&["STATEMENT", "SET"]) {
             ahead.words(&["BEGIN"])?;
             *tokens = ahead;
-            return Ok(Some(true));
+            return Ok(Some(mode));
         }
     }
     Ok(None)
+}
+
+/// Takes the words behind `EXPLAIN`.
+fn explains(tokens: &mut Tokens<'_>) -> Mode {
+    if tokens.take_word("ANALYZE") {
+        return Mode::Analyze;
+    }
+    tokens.take_words(&["PLAN", "FOR"]);
+    Mode::Explain
 }
 
 fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
@@ -248,10 +266,11 @@ fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
     } else if tokens.take_word("DROP") {
         drop_table(tokens)?
     } else if tokens.take_word("EXPLAIN") {
-        tokens.take_words(&["PLAN", "FOR"]);
+        let mode = explains(tokens);
         let first = tokens.peek().clone();
         let kind = runs(tokens)?.ok_or_else(|| tokens.expected("a query or an INSERT"))?;
-        Kind::Explain(vec![Statement { first, kind, hints: Hints::default() }])
+        let explained = vec![Statement { first, kind, hints: Hints::default() }];
+        if mode == Mode::Analyze { Kind::Analyze(explained) } else { Kind::Explain(explained) }
     } else {
         foreign::read(tokens)?
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use thalweg_plan::connector::{Connector, Registry, TableSpec};
-use thalweg_plan::explain;
+use thalweg_plan::outline::outline;
 use thalweg_plan::sink::{Accepts, Committer, Delivery, Sink, SinkWriter, WriterContext};
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
 use thalweg_types::{Error, Place, Result};
@@ -120,10 +120,10 @@ pub(crate) fn plan(script: &str) -> Result<Script> {
     planner().plan(&format!("{TABLES}\n{script}"))
 }
 
-/// Returns the plan of a script that is right, as `EXPLAIN` shows it.
+/// Returns the outline of the plan of a script that is right.
 pub(crate) fn explained(script: &str) -> String {
     let script = plan(script).unwrap_or_else(|error| panic!("{script}: {error:?}"));
-    explain::explain(&script.plan.unwrap())
+    outline(&script.plan.unwrap())
 }
 
 /// Returns the error of a script that is wrong: the text it points at, the message, the remedy.

@@ -114,6 +114,12 @@ impl Transform for AssignWindow {
     fn zone(&self) -> Option<Zone> {
         self.zone
     }
+
+    fn describe(&self) -> Option<String> {
+        let time = self.schema.field(self.time);
+        let windows = self.assigner.describe(time.data_type());
+        Some(format!("assigns windows: {windows} by {}", time.name()))
+    }
 }
 
 /// Makes a row for each window that holds a row's slice.
@@ -164,6 +170,10 @@ impl Transform for ExpandWindows {
 
     fn explain(&self) -> String {
         "expand windows".to_owned()
+    }
+
+    fn describe(&self) -> Option<String> {
+        Some("makes a row for each window that holds a row".to_owned())
     }
 }
 
@@ -250,6 +260,10 @@ impl Transform for Reorder {
         let names: Vec<&str> =
             self.schema.fields().iter().map(|field| field.name().as_str()).collect();
         format!("pick {}", names.join(", "))
+    }
+
+    fn describe(&self) -> Option<String> {
+        None
     }
 }
 

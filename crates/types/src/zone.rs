@@ -29,6 +29,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use arrow::datatypes::TimeUnit;
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::time::nanos_per;
 
@@ -284,6 +285,21 @@ fn offset_of(name: &str) -> Option<i64> {
         seconds += number.filter(|number| *number < bound)? * size;
     }
     (seconds <= OFFSET_MAX).then_some(sign * seconds)
+}
+
+/// A zone is stored under its name.
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Zone, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unknown = || serde::de::Error::custom(format!("there is no time zone `{name}`"));
+        Zone::named(&name).ok_or_else(unknown)
+    }
 }
 
 impl fmt::Display for Zone {

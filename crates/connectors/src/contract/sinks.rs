@@ -163,7 +163,8 @@ fn a_lost_part_is_an_error() {
 #[test]
 fn sinks_without_transactions_leave_nothing_open() {
     let schema = rows(0, 0).schema();
-    let cases = [Case::new(Print, schema.clone(), &[]), Case::new(Blackhole, schema, &[])];
+    let cases =
+        [Case::new(Print, schema.clone(), &[]), Case::new(Blackhole::default(), schema, &[])];
     for case in cases {
         let sink = case.connector.sink(&case.spec).unwrap();
         assert_ne!(sink.delivery(), Delivery::ExactlyOnce, "{}", case.name());

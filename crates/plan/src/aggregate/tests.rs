@@ -206,3 +206,26 @@ fn a_retraction_from_max_is_an_error() {
     let error = max(&DataType::Int64).unwrap().accumulator().unwrap().update(rows).unwrap_err();
     assert_eq!(error.kind(), thalweg_types::ErrorKind::Internal);
 }
+
+/// Would fail if an aggregate could not be found again by the name that stands in its state.
+#[test]
+fn aggregates_are_found_by_their_names() {
+    let millis = DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None);
+    let decimal = DataType::Decimal128(10, 2);
+    let functions = [
+        count(),
+        sum(&DataType::Int64).unwrap(),
+        average(&decimal).unwrap(),
+        min(&DataType::Utf8View).unwrap(),
+        max(&millis).unwrap(),
+        first_value(&DataType::Boolean).unwrap(),
+        last_value(&DataType::Float64).unwrap(),
+    ];
+    for function in functions {
+        let found = named(function.name()).unwrap_or_else(|| panic!("{}", function.name()));
+        assert_eq!((found.name(), found.state()), (function.name(), function.state()));
+    }
+    for name in ["", "sum", "sum(Int65)", "sum(Utf8)", "median(Int64)", "count(distinct Int64)"] {
+        assert!(named(name).is_none(), "{name}");
+    }
+}

@@ -3,6 +3,7 @@
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::{Alias, Cast};
 use thalweg_types::Result;
 
 use crate::meaning::as_text;
@@ -37,6 +38,39 @@ pub(super) fn text(expr: &Expr) -> String {
         })
     });
     replaced.map_or_else(|_| expr.to_string(), |replaced| replaced.data.to_string())
+}
+
+/// Returns the text of an expression as a user knows it: without the tables of its columns, and
+/// without the names that were given on the way.
+pub(super) fn shown(expr: &Expr) -> String {
+    let replaced = expr.clone().transform_up(|node| {
+        Ok(match node {
+            Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            Expr::Column(column) => {
+                let name = name_shown(&column.name);
+                Transformed::yes(Expr::Column(Column::new_unqualified(name)))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    replaced.map_or_else(|_| text(expr), |replaced| text(&replaced.data))
+}
+
+/// Names a column after the expression that it holds; one that is only cast keeps its name.
+pub(crate) fn column_name(expr: &Expr) -> String {
+    let mut bare = expr;
+    while let Expr::Alias(Alias { expr, .. }) | Expr::Cast(Cast { expr, .. }) = bare {
+        bare = expr;
+    }
+    shown(if matches!(bare, Expr::Column(_)) { bare } else { expr })
+}
+
+/// Returns the name of a column as a user would write it, also where the planner made it.
+pub(super) fn name_shown(name: &str) -> String {
+    match name.split_once("() PARTITION BY [").or_else(|| name.split_once("() ORDER BY [")) {
+        Some((function, _)) => format!("{function}()"),
+        None => name.replace("(Int64(1))", "(*)"),
+    }
 }
 
 fn constant(value: &ScalarValue) -> String {

@@ -12,7 +12,7 @@ use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::function;
-use crate::expression::{Expression, Projection};
+use crate::expression::{Expression, Projection, column_name};
 use crate::sums;
 use crate::text::{RELATIONAL, plan_error, to_come};
 use crate::window_tvf::in_unit;
@@ -263,9 +263,8 @@ impl Columns {
         let (_, field) = expr.to_field(input).map_err(plan_error)?;
         let is_time = matches!(field.data_type(), DataType::Timestamp(_, _));
         let is_nullable = field.is_nullable() || is_time;
-        let name = column_of(expr, input).map(|column| input.field(column).name().clone());
-        let name = name.unwrap_or_else(|| field.name().clone());
-        self.fields.push(Field::new(name, field.data_type().clone(), is_nullable));
+        // State and explanations call the column so.
+        self.fields.push(Field::new(column_name(expr), field.data_type().clone(), is_nullable));
         self.expressions.push(Expression::new(expr, input)?);
         self.exprs.push(expr.clone());
         Ok(self.exprs.len() - 1)

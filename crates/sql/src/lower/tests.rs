@@ -8,7 +8,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::util::display::array_value_to_string;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
-use thalweg_plan::explain::explain;
+use thalweg_plan::outline::outline;
 use thalweg_plan::sink::{Committer, Delivery, SinkWriter, WriterContext};
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
 use thalweg_plan::{NodeKind, Plan};
@@ -225,7 +225,7 @@ fn plans_are_as_written() {
     let mut found = String::new();
     for case in text.split("\n\n").map(str::trim).filter(|case| !case.is_empty()) {
         let queries: Vec<&str> = case.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
-        let plan = lowered(&queries).map(|plan| explain(&plan));
+        let plan = lowered(&queries).map(|plan| outline(&plan));
         let plan = plan.unwrap_or_else(|error| {
             format!("{}\n  {}", error.message(), error.remedy_text().unwrap_or_default())
         });

@@ -53,11 +53,14 @@ fn shown(statement: &Statement) -> String {
         Kind::Drop { table, is_view, if_exists } => {
             format!("drop {} {is_view} {if_exists}", table.text)
         }
-        Kind::Explain(inner) => {
-            let inner: Vec<String> = inner.iter().map(shown).collect();
-            format!("explain {{{}}}", inner.join(" | "))
-        }
+        Kind::Explain(inner) => format!("explain {}", set(inner)),
+        Kind::Analyze(inner) => format!("analyze {}", set(inner)),
     }
+}
+
+fn set(inner: &[Statement]) -> String {
+    let inner: Vec<String> = inner.iter().map(shown).collect();
+    format!("{{{}}}", inner.join(" | "))
 }
 
 fn parsed(text: &str) -> String {
@@ -114,6 +117,7 @@ fn statements_are_read() {
         ("DESCRIBE a; DESC b", "describe a | describe b"),
         ("DROP TABLE a; DROP TEMPORARY VIEW IF EXISTS b", "drop a false false | drop b true true"),
         ("EXPLAIN SELECT 1", "explain {query: SELECT 1}"),
+        ("EXPLAIN ANALYZE SELECT 1", "analyze {query: SELECT 1}"),
         ("EXPLAIN PLAN FOR INSERT INTO t SELECT 1", "explain {insert t []: SELECT 1}"),
         ("-- nothing\n; /* still\n nothing */ ;", ""),
         ("SELECT 'a;b' -- c;d\n;SELECT 2", "query: SELECT 'a;b' | query: SELECT 2"),
@@ -132,6 +136,8 @@ fn statement_sets_are_their_inserts() {
     assert_eq!(parsed(&format!("BEGIN STATEMENT SET; {two} END;")), expected);
     let explained = format!("EXPLAIN STATEMENT SET BEGIN {two} END; SELECT 3");
     assert_eq!(parsed(&explained), format!("explain {{{expected}}} | query: SELECT 3"));
+    let analyzed = format!("EXPLAIN ANALYZE STATEMENT SET BEGIN {two} END");
+    assert_eq!(parsed(&analyzed), format!("analyze {{{expected}}}"));
 }
 
 /// Would fail if a wrong statement were guessed at, or the error pointed elsewhere.

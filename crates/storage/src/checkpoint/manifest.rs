@@ -84,6 +84,10 @@ pub struct SplitState {
 pub struct OperatorState {
     /// What decides the layout of the state; another signature cannot read it.
     pub signature: String,
+    /// What the columns of the state are, for who reads single values; only the plan's room reads
+    /// it. Absent where an earlier release wrote the checkpoint, or where there is no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<serde_json::Value>,
     /// State files, by the key groups of the workers that wrote them.
     pub chains: Vec<Chain>,
 }

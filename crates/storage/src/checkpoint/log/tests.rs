@@ -1,4 +1,5 @@
 use super::*;
+use crate::checkpoint::manifest::OperatorState;
 
 fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -43,4 +44,22 @@ fn the_fixture_of_version_1_opens() {
     assert_eq!(Manifest::decode("fixture", &bytes).unwrap(), expected);
     let newer = br#"{"version": 2}"#;
     assert_eq!(Manifest::decode("newer", newer).unwrap_err().kind(), ErrorKind::State);
+}
+
+/// Would fail if state that an earlier release wrote, without a layout beside it, did not open.
+#[test]
+fn operators_with_and_without_a_layout_open() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/v1/operators.json");
+    let mut expected = Manifest::empty("job", 1024);
+    let layouts = [("old", None), ("new", Some(serde_json::json!({"version": 1})))];
+    for (operator, layout) in layouts {
+        let state = OperatorState { signature: "s".to_owned(), layout, chains: Vec::new() };
+        expected.operators.insert(operator.to_owned(), state);
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, expected.encode().unwrap()).unwrap();
+    }
+    let bytes = std::fs::read(path).unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains("null"), "what is absent is not written");
+    assert_eq!(Manifest::decode("fixture", &bytes).unwrap(), expected);
 }

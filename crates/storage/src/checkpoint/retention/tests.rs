@@ -8,7 +8,7 @@ fn manifest(number: u64, epoch: u64, files: &[&str]) -> Manifest {
     let file = |path: &&str| StateFile { path: (*path).to_owned(), bytes: 1, rows: 1 };
     let files = files.iter().map(file).collect();
     let chains = vec![Chain { groups: KeyGroupRange { start: 0, end: 8 }, files }];
-    let state = OperatorState { signature: String::new(), chains };
+    let state = OperatorState { signature: String::new(), layout: None, chains };
     manifest.operators.insert("operator".to_owned(), state);
     manifest
 }

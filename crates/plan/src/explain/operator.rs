@@ -1,0 +1,288 @@
+//! What an operator does, how rows come to it and leave it, and what holds across a crash.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_types::NodeId;
+
+use super::Fact;
+use crate::graph::Plan;
+use crate::node::{
+    AggregateCall, AggregateNode, BadRecords, Exchange, Input, MapNode, Node, NodeKind, SortKey,
+    SortNode, SourceNode, Stage,
+};
+use crate::sink::Delivery;
+use crate::source::Replay;
+use crate::window::{Assigner, TimeBasis, WindowSpec};
+
+/// Says what an operator does.
+pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
+    match &node.kind {
+        NodeKind::Source(source) => reads(node, source),
+        NodeKind::Map(map) => {
+            let steps = map.transforms.iter().filter_map(|transform| transform.describe());
+            let mut facts: Vec<Fact> = steps.map(|step| ("does", step)).collect();
+            if facts.is_empty() {
+                facts.push(("does", "picks and names columns".to_owned()));
+            }
+            facts.extend(fails(map));
+            facts
+        }
+        NodeKind::Aggregate(aggregate) => vec![("does", aggregates(plan, node, aggregate))],
+        NodeKind::WindowTop(top) => {
+            let schema = input_schema(plan, node);
+            let order = order(&schema, &top.order);
+            let by = columns(&schema, &top.partition);
+            let rows =
+                if top.limit == 1 { "row".to_owned() } else { format!("{} rows", top.limit) };
+            let per = if by.is_empty() { String::new() } else { format!(" and ({by})") };
+            vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
+        }
+        NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
+        NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
+        NodeKind::Sink(sink) => {
+            vec![("does", format!("writes `{}` ({})", sink.table, sink.sink.connector()))]
+        }
+    }
+}
+
+fn reads(node: &Node, source: &SourceNode) -> Vec<Fact> {
+    let bounded = if source.source.is_bounded() { "bounded" } else { "unbounded" };
+    let connector = source.source.connector();
+    let names = all_columns(&node.schema);
+    let mut facts =
+        vec![("does", format!("reads {names} of `{}` ({connector}, {bounded})", source.table))];
+    if let Some(rate) = source.rows_per_second {
+        facts.push(("does", format!("reads {rate} rows per second at most")));
+    }
+    let bad = match source.bad_records {
+        BadRecords::Fail => return facts,
+        BadRecords::Skip => "leaves out records that it cannot decode, and counts them",
+        BadRecords::Divert => "sends records that it cannot decode to another table",
+    };
+    facts.push(("does", bad.to_owned()));
+    facts
+}
+
+/// Says what becomes of rows whose expressions fail, where that does not fail the job.
+fn fails(map: &MapNode) -> Option<Fact> {
+    match map.bad_records {
+        BadRecords::Fail => None,
+        BadRecords::Skip => Some(("does", "leaves out rows that fail, and counts them".to_owned())),
+        BadRecords::Divert => Some(("does", "sends rows that fail to another table".to_owned())),
+    }
+}
+
+fn aggregates(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
+    let schema = input_schema(plan, node);
+    let calls = calls(plan, node).join(", ");
+    let what = match (aggregate.stage, aggregate.calls.is_empty()) {
+        (_, true) => "keeps one row of equal ones".to_owned(),
+        (Stage::Partial, false) => format!("aggregates {calls} on its own worker first"),
+        (Stage::Final, false) => format!("puts {calls} together"),
+        (Stage::Whole, false) => format!("aggregates {calls}"),
+    };
+    let keys = columns(&schema, &aggregate.keys);
+    let by = if keys.is_empty() { String::new() } else { format!(" by ({keys})") };
+    let windows = aggregate.window.map(|spec| format!(" per {}", windows(&spec, &schema)));
+    format!("{what}{by}{}", windows.unwrap_or_default())
+}
+
+/// Names the windows of an aggregation.
+fn windows(spec: &WindowSpec, schema: &SchemaRef) -> String {
+    let time = match spec.basis {
+        TimeBasis::Event => "event time",
+        TimeBasis::Processing => "processing time",
+    };
+    let zone = spec.zone.map(|zone| format!(" in {zone}")).unwrap_or_default();
+    match spec.assigner {
+        Assigner::Attached => format!("window of {time}{zone}"),
+        assigner => {
+            let window = assigner.describe(schema.field(spec.end).data_type());
+            format!("{window} of {time}{zone}")
+        }
+    }
+}
+
+/// Returns the aggregates of an aggregation, in the user's words; nothing for other operators.
+pub fn calls(plan: &Plan, node: &Node) -> Vec<String> {
+    let NodeKind::Aggregate(aggregate) = &node.kind else { return Vec::new() };
+    let input = plan.node(node.inputs[0].from);
+    if let (Stage::Final, NodeKind::Aggregate(_)) = (aggregate.stage, &input.kind) {
+        // Its arguments are states; those of the first part are the user's.
+        return calls(plan, input);
+    }
+    let schema = input_schema(plan, node);
+    aggregate.calls.iter().map(|one| call(one, &schema)).collect()
+}
+
+fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
+    let name = call.function.name();
+    let (function, rest) = name.split_once('(').unwrap_or((name, ""));
+    let distinct = if rest.starts_with("distinct ") { "DISTINCT " } else { "" };
+    let arguments = columns(schema, &call.arguments);
+    let is_of_rows = call.arguments.is_empty() && function == "count";
+    let arguments = if is_of_rows { "*" } else { &arguments };
+    let filter =
+        call.filter.map(|column| format!(" FILTER (WHERE {})", schema.field(column).name()));
+    format!("{}({distinct}{arguments}){}", function.to_uppercase(), filter.unwrap_or_default())
+}
+
+fn sorts(plan: &Plan, node: &Node, sort: &SortNode) -> String {
+    let order = order(&input_schema(plan, node), &sort.order);
+    let skip =
+        if sort.skip > 0 { format!(", but for the first {}", sort.skip) } else { String::new() };
+    let rows = match sort.limit {
+        Some(limit) => format!("passes {limit} rows on{skip}"),
+        None => format!("passes all rows on{skip}"),
+    };
+    if order.is_empty() { rows } else { format!("{rows}, ordered by {order}") }
+}
+
+fn order(schema: &SchemaRef, keys: &[SortKey]) -> String {
+    let key = |key: &SortKey| {
+        let direction = if key.descending { " DESC" } else { "" };
+        format!("{}{direction}", schema.field(key.column).name())
+    };
+    keys.iter().map(key).collect::<Vec<_>>().join(", ")
+}
+
+/// Says how rows come to an operator, where they do not just stay where they are.
+pub(super) fn arrives(plan: &Plan, node: &Node) -> Vec<Fact> {
+    node.inputs.iter().filter_map(|input| arrival(plan, input)).map(|how| ("input", how)).collect()
+}
+
+fn arrival(plan: &Plan, input: &Input) -> Option<String> {
+    let schema = plan.output_schema(input.from, input.port);
+    let how = match &input.exchange {
+        Exchange::Forward => None,
+        Exchange::Global => Some("all rows go to one worker".to_owned()),
+        Exchange::ByKey(keys) => {
+            Some(format!("each row goes to the worker of its ({})", columns(&schema, keys)))
+        }
+    };
+    let from = plan.node(input.from);
+    match (input.port, &from.kind) {
+        (0, _) => how,
+        (_, NodeKind::Aggregate(_)) => Some(format!("late rows of {}", from.operator)),
+        _ => Some(format!("bad records of {}", from.operator)),
+    }
+}
+
+/// Says which watermark an operator makes or follows.
+pub(super) fn watermark(plan: &Plan, node: &Node) -> Vec<Fact> {
+    if let NodeKind::Source(source) = &node.kind {
+        let watermark = source.watermark.as_ref().map(|watermark| watermark.explain());
+        let idle = source
+            .idle_timeout
+            .map(|after| format!("; not held back by what is idle for {after:?}"));
+        return watermark
+            .map(|text| ("watermark", format!("{text}{}", idle.unwrap_or_default())))
+            .into_iter()
+            .collect();
+    }
+    let sources = plan.sources().filter_map(|(_, source)| {
+        let domain = source.domain.filter(|domain| node.domains.contains(domain))?;
+        let made = source.watermark.as_ref()?.explain();
+        Some((domain, format!("{made} of `{}`", plan.domains[domain.0])))
+    });
+    let made: BTreeSet<_> = sources.collect();
+    let made: Vec<String> = made.into_iter().map(|(_, made)| made).collect();
+    match (made.as_slice(), &node.kind) {
+        // Nothing of theirs depends on it.
+        ([], _) | (_, NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_)) => Vec::new(),
+        ([one], _) => vec![("watermark", format!("follows {one}"))],
+        (all, _) => vec![("watermark", format!("follows the least of {}", all.join(" and ")))],
+    }
+}
+
+/// Says when rows leave an operator, where that is not as they come.
+pub(super) fn leaves(node: &Node) -> Vec<Fact> {
+    let when = match &node.kind {
+        NodeKind::Sink(_) | NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => {
+            return Vec::new();
+        }
+        NodeKind::Aggregate(aggregate) => match (aggregate.stage, &aggregate.window) {
+            (Stage::Partial, _) => "what came in, at the end of each epoch",
+            (_, None) => "what changed, at the end of each epoch",
+            (_, Some(spec)) => when_due(spec),
+        },
+        NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::Sort(sort) if sort.order.is_empty() => return Vec::new(),
+        NodeKind::Sort(_) => "at the end of the input",
+    };
+    vec![("emits", when.to_owned())]
+}
+
+fn when_due(spec: &WindowSpec) -> &'static str {
+    match spec.basis {
+        TimeBasis::Event => "when the watermark passes the end of the window",
+        TimeBasis::Processing => "when the clock reaches the end of the window",
+    }
+}
+
+/// Says what holds across a crash, where rows or state could be lost or doubled.
+pub(super) fn guarantee(plan: &Plan, node: &Node) -> Vec<Fact> {
+    let lost = unreplayable(plan, node.id);
+    let names = lost.iter().map(|table| format!("`{table}`")).collect::<Vec<_>>().join(", ");
+    let from_source = match lost.is_empty() {
+        true => "exactly once".to_owned(),
+        false => format!("at most once: rows of {names} that a crash loses do not come again"),
+    };
+    let text = match &node.kind {
+        NodeKind::Source(source) => match source.source.replay() {
+            Replay::Exact => {
+                "exactly once: rows behind the last checkpoint are read again".to_owned()
+            }
+            Replay::None => {
+                "at most once: rows behind the last checkpoint are gone after a crash".to_owned()
+            }
+        },
+        NodeKind::Sink(sink) => match sink.sink.delivery() {
+            Delivery::ExactlyOnce => {
+                format!("{from_source}; rows appear once their checkpoint is durable")
+            }
+            Delivery::AtLeastOnce => {
+                "at least once: rows appear at once, and again after a crash".to_owned()
+            }
+            Delivery::AtMostOnce => "none: rows are not kept".to_owned(),
+        },
+        kind if kind.is_stateful() && lost.is_empty() => {
+            "exactly once: state and offsets of sources are of one checkpoint".to_owned()
+        }
+        kind if kind.is_stateful() => from_source,
+        _ => return Vec::new(),
+    };
+    vec![("guarantee", text)]
+}
+
+/// Returns the tables above which rows may be lost in a crash.
+fn unreplayable(plan: &Plan, id: NodeId) -> BTreeSet<&str> {
+    let node = plan.node(id);
+    match &node.kind {
+        NodeKind::Source(source) => {
+            let is_lost = source.source.replay() == Replay::None;
+            is_lost.then_some(source.table.as_str()).into_iter().collect()
+        }
+        _ => node.inputs.iter().flat_map(|input| unreplayable(plan, input.from)).collect(),
+    }
+}
+
+/// Returns the schema of an operator's first input.
+pub(super) fn input_schema(plan: &Plan, node: &Node) -> SchemaRef {
+    let input = &node.inputs[0];
+    plan.output_schema(input.from, input.port)
+}
+
+/// Returns the names of some columns.
+pub(super) fn columns(schema: &SchemaRef, columns: &[usize]) -> String {
+    let names: Vec<&str> = columns.iter().map(|c| schema.field(*c).name().as_str()).collect();
+    names.join(", ")
+}
+
+fn all_columns(schema: &SchemaRef) -> String {
+    match schema.fields().len() {
+        0 => "no columns".to_owned(),
+        count => columns(schema, &(0..count).collect::<Vec<_>>()),
+    }
+}

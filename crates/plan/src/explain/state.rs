@@ -1,0 +1,78 @@
+//! What an operator keeps, until when, and what bounds it.
+
+use super::Fact;
+use super::operator::{calls, columns, input_schema};
+use crate::graph::Plan;
+use crate::node::{AggregateNode, Node, NodeKind, SortNode, Stage};
+use crate::window::{TimeBasis, WindowSpec};
+
+/// Says what state an operator keeps, and what helps where nothing bounds it.
+pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
+    let text = match &node.kind {
+        NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => return Vec::new(),
+        NodeKind::Source(_) => "where to go on in each split".to_owned(),
+        NodeKind::Aggregate(aggregate) => match (aggregate.stage, &aggregate.window) {
+            (Stage::Partial, _) => "none beyond the epoch".to_owned(),
+            (_, Some(spec)) => by_window(plan, node, aggregate, spec),
+            (_, None) => return running(plan, node, aggregate),
+        },
+        NodeKind::WindowTop(top) => {
+            let until = until_due(&top.window);
+            format!("the rows of each window that can still be among the first, {until}: bounded")
+        }
+        NodeKind::Sort(sort) => sorted(sort, plan.node(node.inputs[0].from).is_updating),
+    };
+    vec![("state", text)]
+}
+
+fn by_window(plan: &Plan, node: &Node, aggregate: &AggregateNode, spec: &WindowSpec) -> String {
+    let keys = columns(&input_schema(plan, node), &aggregate.keys);
+    let per = if keys.is_empty() { "window".to_owned() } else { format!("(window, {keys})") };
+    let what = values(plan, node);
+    format!("{what} per {per} {}: bounded", until_due(spec))
+}
+
+/// A running aggregation keeps its keys as long as it runs.
+fn running(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Vec<Fact> {
+    let what = values(plan, node);
+    let keys = columns(&input_schema(plan, node), &aggregate.keys);
+    if keys.is_empty() {
+        return vec![("state", format!("{what}, one row in all: bounded"))];
+    }
+    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
+        let text = format!("{what} per ({keys}) until the input ends: grows with its keys");
+        return vec![("state", text)];
+    }
+    let help = "aggregate per window (TUMBLE, HOP, CUMULATE, SESSION) to have state that ends";
+    vec![
+        ("state", format!("{what} per ({keys}) for ever: unbounded, grows with every new key")),
+        ("help", help.to_owned()),
+    ]
+}
+
+/// Says what is kept for one group.
+fn values(plan: &Plan, node: &Node) -> String {
+    match calls(plan, node).join(", ") {
+        calls if calls.is_empty() => "one row".to_owned(),
+        calls => calls,
+    }
+}
+
+fn until_due(spec: &WindowSpec) -> &'static str {
+    match spec.basis {
+        TimeBasis::Event => "until the watermark passes the end of the window",
+        TimeBasis::Processing => "until the clock reaches the end of the window",
+    }
+}
+
+fn sorted(sort: &SortNode, is_updating: bool) -> String {
+    match (sort.order.is_empty(), sort.limit) {
+        _ if is_updating => "all rows until the input ends: grows with the result".to_owned(),
+        (true, _) => "how many rows passed: bounded".to_owned(),
+        (false, Some(limit)) => {
+            let rows = limit.saturating_add(sort.skip);
+            format!("the first {rows} rows until the input ends: bounded")
+        }
+        (false, None) => "all rows until the input ends: grows with the input".to_owned(),
+    }
+}

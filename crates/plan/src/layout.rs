@@ -1,0 +1,156 @@
+//! What the columns of an operator's state are: noted beside it, so that single values can be read
+//! without the script that wrote them.
+//!
+//! Stored format, version 1: JSON with these names; `fixtures/layout/v1.json` must open for ever.
+//! Nothing is restored by it: what decides that is [`crate::fingerprint`].
+
+use serde::{Deserialize, Serialize};
+use thalweg_types::{Error, Result};
+
+use crate::explain::calls;
+use crate::graph::Plan;
+use crate::node::{AggregateNode, Node, NodeKind, Stage, WindowTopNode};
+use crate::window::{Assigner, WindowSpec};
+
+/// Version that this program writes.
+const VERSION: u32 = 1;
+
+/// The columns of a table of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Version of the format.
+    version: u32,
+    /// Name of the table.
+    pub table: String,
+    /// Columns of the key.
+    pub key: Vec<KeyColumn>,
+    /// Where the first of them stands; the others follow.
+    pub key_at: usize,
+    /// Windows, and where their bounds stand.
+    pub window: Option<WindowSpec>,
+    /// Time domains whose least watermark says which windows are over.
+    pub domains: Vec<String>,
+    /// Where values begin: the states of the calls, or columns as they are.
+    pub values_at: usize,
+    /// Aggregates, in the order of their states.
+    pub calls: Vec<KeptCall>,
+}
+
+/// A column of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type, as Arrow writes it.
+    pub kind: String,
+}
+
+/// An aggregate whose states are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCall {
+    /// The user's words.
+    pub text: String,
+    /// Name of the function, as [`crate::aggregate::named`] reads those of ours.
+    pub function: String,
+    /// How many columns its states take.
+    pub states: usize,
+}
+
+impl Layout {
+    /// Reads what [`Layout::write`] wrote.
+    ///
+    /// # Errors
+    /// `State` if it is damaged or of a newer version.
+    pub fn read(value: &serde_json::Value) -> Result<Layout> {
+        let version = value.get("version").and_then(serde_json::Value::as_u64);
+        if version != Some(u64::from(VERSION)) {
+            let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+            return Err(Error::state(format!(
+                "the layout of a state has version {version}, this program reads {VERSION}"
+            ))
+            .remedy("use the release that wrote it, or a later one"));
+        }
+        Layout::deserialize(value)
+            .map_err(|error| Error::state(format!("the layout of a state is damaged: {error}")))
+    }
+
+    /// Returns the layout as a document.
+    ///
+    /// # Errors
+    /// `Internal` if it cannot be written as JSON.
+    pub fn write(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self).map_err(|error| Error::internal(error.to_string()))
+    }
+}
+
+/// Returns the layout of the state of `node`; `None` if it has none that has a key.
+pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
+    let layout = match &node.kind {
+        NodeKind::Aggregate(aggregate) if aggregate.stage != Stage::Partial => {
+            of_aggregate(plan, node, aggregate)
+        }
+        NodeKind::WindowTop(top) => of_top(plan, node, top),
+        _ => return None,
+    };
+    (!layout.key.is_empty()).then_some(layout)
+}
+
+fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
+    let keys = aggregate.keys.len();
+    let (table, key_at, window, values_at) = match aggregate.window {
+        None => ("groups", 0, None, keys),
+        Some(spec) if matches!(spec.assigner, Assigner::Session { .. }) => {
+            ("sessions", 0, Some(WindowSpec { start: keys, end: keys + 1, ..spec }), keys + 2)
+        }
+        Some(spec) => ("panes", 2, Some(WindowSpec { start: 0, end: 1, ..spec }), keys + 2),
+    };
+    let texts = calls(plan, node);
+    let calls = aggregate.calls.iter().zip(texts).map(|(call, text)| KeptCall {
+        text,
+        function: call.function.name().to_owned(),
+        states: call.function.state().len(),
+    });
+    Layout {
+        version: VERSION,
+        table: table.to_owned(),
+        key: key_columns(plan, node, &aggregate.keys),
+        key_at,
+        window,
+        domains: domains(plan, node),
+        values_at,
+        calls: calls.collect(),
+    }
+}
+
+/// Behind the partition and the number of a row stand the columns of the input.
+fn of_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
+    let values_at = top.partition.len() + 1;
+    let WindowSpec { start, end, .. } = top.window;
+    Layout {
+        version: VERSION,
+        table: "rows".to_owned(),
+        key: key_columns(plan, node, &top.partition),
+        key_at: 0,
+        window: Some(WindowSpec { start: values_at + start, end: values_at + end, ..top.window }),
+        domains: domains(plan, node),
+        values_at,
+        calls: Vec::new(),
+    }
+}
+
+fn key_columns(plan: &Plan, node: &Node, keys: &[usize]) -> Vec<KeyColumn> {
+    let input = &node.inputs[0];
+    let schema = plan.output_schema(input.from, input.port);
+    let column = |key: &usize| {
+        let field = schema.field(*key);
+        KeyColumn { name: field.name().clone(), kind: field.data_type().to_string() }
+    };
+    keys.iter().map(column).collect()
+}
+
+fn domains(plan: &Plan, node: &Node) -> Vec<String> {
+    node.domains.iter().map(|domain| plan.domains[domain.0].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+use thalweg_types::ErrorKind;
+
+use super::*;
+use crate::window::TimeBasis;
+
+/// Would fail if this version could not read what version 1 wrote.
+#[test]
+fn the_fixture_of_version_1_opens() {
+    let text = include_str!("../../fixtures/layout/v1.json");
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    let assigner = Assigner::Hop { size: 60_000, slide: 10_000, offset: 0 };
+    let expected = Layout {
+        version: 1,
+        table: "panes".to_owned(),
+        key: vec![KeyColumn { name: "user".to_owned(), kind: "Utf8View".to_owned() }],
+        key_at: 2,
+        window: Some(WindowSpec {
+            assigner,
+            basis: TimeBasis::Event,
+            start: 0,
+            end: 1,
+            zone: None,
+        }),
+        domains: vec!["views".to_owned()],
+        values_at: 3,
+        calls: vec![KeptCall {
+            text: "SUM(price)".to_owned(),
+            function: "sum(Int64)".to_owned(),
+            states: 2,
+        }],
+    };
+    assert_eq!(Layout::read(&value).unwrap(), expected);
+    assert_eq!(expected.write().unwrap(), value);
+}
+
+/// Would fail if a layout of a later release were taken for one of this, or damage for none.
+#[test]
+fn what_cannot_be_read_is_an_error_of_state() {
+    for text in ["{\"version\": 2}", "{\"version\": 1}", "{}", "[]"] {
+        let value = serde_json::from_str(text).unwrap();
+        assert_eq!(Layout::read(&value).unwrap_err().kind(), ErrorKind::State, "{text}");
+    }
+}

@@ -1,0 +1,124 @@
+//! A plan as short text, a line for each node: what two processes compare before they start, and
+//! what tests of planning read. People read [`crate::explain`].
+
+use std::fmt::Write;
+
+use thalweg_types::NodeId;
+
+use crate::graph::Plan;
+use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
+use crate::sink::Delivery;
+use crate::source::Replay;
+use crate::window::WindowSpec;
+
+/// Returns the plan as trees, one for each sink, inputs indented below what reads them.
+pub fn outline(plan: &Plan) -> String {
+    let mut text = String::new();
+    for node in &plan.nodes {
+        if matches!(node.kind, NodeKind::Sink(_)) {
+            tree(plan, node.id, 0, &mut text);
+        }
+    }
+    text
+}
+
+fn tree(plan: &Plan, id: NodeId, depth: usize, text: &mut String) {
+    let node = plan.node(id);
+    let mode = if node.is_updating { "updating" } else { "append" };
+    let watermark: Vec<&str> = node.domains.iter().map(|d| plan.domains[d.0].as_str()).collect();
+    let watermark = match watermark.as_slice() {
+        [] => String::new(),
+        names => format!(", watermark of {}", names.join(" and ")),
+    };
+    let indent = "  ".repeat(depth);
+    let _ = writeln!(text, "{indent}{} [{mode}{watermark}]", describe(plan, node));
+    for input in &node.inputs {
+        let port = if input.port == 0 { "" } else { ", rejected rows" };
+        match &input.exchange {
+            Exchange::Forward if input.port == 0 => tree(plan, input.from, depth + 1, text),
+            exchange => {
+                let how = match exchange {
+                    Exchange::Forward => "Forward".to_owned(),
+                    Exchange::Global => "Exchange to one worker".to_owned(),
+                    Exchange::ByKey(columns) => {
+                        format!("Exchange by {}", names(plan, input.from, input.port, columns))
+                    }
+                };
+                let _ = writeln!(text, "{indent}  {how}{port}");
+                tree(plan, input.from, depth + 2, text);
+            }
+        }
+    }
+}
+
+fn names(plan: &Plan, id: NodeId, port: usize, columns: &[usize]) -> String {
+    let schema = plan.output_schema(id, port);
+    let names: Vec<&str> = columns.iter().map(|c| schema.field(*c).name().as_str()).collect();
+    names.join(", ")
+}
+
+fn describe(plan: &Plan, node: &Node) -> String {
+    match &node.kind {
+        NodeKind::Source(source) => {
+            let guarantee = match source.source.replay() {
+                Replay::Exact => "replayable",
+                Replay::None => "cannot be replayed",
+            };
+            let bounded = if source.source.is_bounded() { "bounded" } else { "unbounded" };
+            let columns: Vec<String> =
+                node.schema.fields().iter().map(|f| f.name().clone()).collect();
+            let watermark =
+                source.watermark.as_ref().map(|w| format!(", watermark {}", w.explain()));
+            let bad = match source.bad_records {
+                BadRecords::Fail => "",
+                BadRecords::Skip => ", bad records skipped",
+                BadRecords::Divert => ", bad records diverted",
+            };
+            format!(
+                "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}",
+                source.table,
+                source.source.connector(),
+                columns.join(", "),
+                watermark.unwrap_or_default()
+            )
+        }
+        NodeKind::Map(map) => {
+            let steps: Vec<String> = map.transforms.iter().map(|t| t.explain()).collect();
+            format!("Map {}", steps.join(" then "))
+        }
+        NodeKind::Aggregate(aggregate) => describe_aggregate(plan, node, aggregate),
+        NodeKind::WindowTop(top) => format!(
+            "WindowTop {} by {}; a row comes out when the watermark passes its window",
+            top.limit,
+            names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
+        ),
+        NodeKind::Union => "Union".to_owned(),
+        NodeKind::Sort(sort) => match sort.limit {
+            Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),
+            None => "Sort; rows come out at the end of the input".to_owned(),
+        },
+        NodeKind::Sink(sink) => {
+            let delivery = match sink.sink.delivery() {
+                Delivery::ExactlyOnce => "exactly once",
+                Delivery::AtLeastOnce => "at least once across a crash",
+                Delivery::AtMostOnce => "nothing kept",
+            };
+            format!("Sink {} ({}, {delivery})", sink.table, sink.sink.connector())
+        }
+    }
+}
+
+fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
+    let input = &node.inputs[0];
+    let keys = names(plan, input.from, input.port, &aggregate.keys);
+    let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
+    let zone = |w: WindowSpec| w.zone.map_or(String::new(), |zone| format!(" in {zone}"));
+    let window = aggregate.window.map(|w| format!(" {} {:?} time{}", w.assigner, w.basis, zone(w)));
+    let when = match (aggregate.stage, &window) {
+        (Stage::Partial, _) => "partial states come out at the end of each epoch",
+        (_, Some(_)) => "a row comes out when the watermark passes its window",
+        (_, None) => "keeps every key; changes come out at the end of each epoch",
+    };
+    let window = window.unwrap_or_default();
+    format!("{}{window} by [{keys}]: {}; {when}", node.kind.name(), calls.join(", "))
+}
