@@ -33,9 +33,12 @@ pub struct Progress {
     pub lag: Option<Duration>,
 }
 
-/// Is told each second how far a run has come, and the counters of all its workers.
+/// Hears how far a run has come, and the counters of all its workers.
+pub type Watch = dyn Fn(&Progress, &Counts) + Send + Sync;
+
+/// Is told each second.
 #[derive(Clone)]
-pub struct Watcher(pub Arc<dyn Fn(&Progress, &Counts) + Send + Sync>);
+pub struct Watcher(pub Arc<Watch>);
 
 impl std::fmt::Debug for Watcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
