@@ -67,30 +67,19 @@ impl Runner {
     }
 
     fn console(&mut self, block: &Block) {
-        let (mut lines, mut code) = (block.lines.iter().zip(block.place()).peekable(), 0);
-        if lines.peek().is_none_or(|(line, _)| !line.starts_with("$ ")) {
-            self.wrong.push(Wrong::new(block.at, "a `console` begins with a command: `$ …`"));
-        }
-        while let Some((line, at)) = lines.next() {
-            let mut command = line.trim_start_matches("$ ").to_owned();
-            while command.ends_with('\\')
-                && let Some((more, _)) = lines.next()
-            {
-                command += &format!("\n{more}");
-            }
-            let begin = lines.peek().map_or(block.place().end, |(_, at)| *at);
-            let mut expected = Vec::new();
-            while let Some((line, _)) = lines.next_if(|(line, _)| !line.starts_with("$ ")) {
-                expected.push(line.clone());
-            }
-            let asks = lines.peek().is_some_and(|(line, _)| *line == "$ echo $?");
+        let Some(steps) = steps(block) else {
+            let error = "a `console` begins with a command: `$ …`";
+            return self.wrong.push(Wrong::new(block.at, error));
+        };
+        let (mut code, mut steps) = (0, steps.into_iter().peekable());
+        while let Some(Step { at, command, shows, place }) = steps.next() {
             let output = self.shell(&command, code);
             code = output.status.code().unwrap_or(-1);
-            if code != 0 && !asks {
+            if code != 0 && steps.peek().is_none_or(|next| next.command != "echo $?") {
                 let message = format!("`{command}` failed ({code}), and no `echo $?` says so");
                 self.wrong.push(Wrong::new(at, message));
             }
-            self.compare(begin..begin + expected.len(), &expected, &lines_of(&output.stdout));
+            self.compare(place, &shows, &lines_of(&output.stdout));
         }
     }
 
@@ -171,6 +160,37 @@ impl Runner {
         let message = format!("it shows\n{}", shown.join("\n"));
         self.wrong.push(Wrong { at: place.start, message, instead: Some((place, instead)) });
     }
+}
+
+/// A command of a `console`.
+struct Step {
+    /// Line of the page, from 0.
+    at: usize,
+    command: String,
+    /// What it is said to show, and where.
+    shows: Vec<String>,
+    place: Range<usize>,
+}
+
+/// Splits a `console` into its commands; `None` if it does not begin with one.
+fn steps(block: &Block) -> Option<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
+    for (at, line) in block.place().zip(&block.lines) {
+        if let Some(command) = line.strip_prefix("$ ") {
+            let (command, place) = (command.to_owned(), at + 1..at + 1);
+            steps.push(Step { at, command, shows: Vec::new(), place });
+            continue;
+        }
+        let step = steps.last_mut()?;
+        if step.command.ends_with('\\') {
+            step.command += &format!("\n{line}");
+            step.place = at + 1..at + 1;
+        } else {
+            step.shows.push(line.clone());
+            step.place.end = at + 1;
+        }
+    }
+    (!steps.is_empty()).then_some(steps)
 }
 
 fn lines_of(bytes: &[u8]) -> Vec<String> {
