@@ -30,7 +30,7 @@ use thalweg_storage::checkpoint::Manifest;
 use thalweg_storage::checkpoint::manifest::OperatorState;
 use thalweg_types::{
     AttemptId, Change, Epoch, Error, EventTime, Groups, JobId, KeyGroup, KeyGroupRange, KeyGroups,
-    Result, WorkerId, hash,
+    NodeId, Result, WorkerId, hash,
 };
 
 use crate::arguments::{KeyArguments, OutputFormat};
@@ -368,8 +368,10 @@ async fn print(operator: &str, rows: RecordBatch, output: OutputFormat) -> Resul
         .writer(WriterContext {
             job: JobId::from("state"),
             attempt: AttemptId(0),
+            node: NodeId(0),
             worker: WorkerId(0),
             workers: 1,
+            lineage: String::new(),
             restored: Vec::new(),
         })
         .await?;

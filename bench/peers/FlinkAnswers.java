@@ -144,7 +144,9 @@ public final class FlinkAnswers {
             return "[" + String.join(",", cells) + "]";
         } else if (value instanceof Map<?, ?> map) {
             Map<String, String> entries = new TreeMap<>();
-            map.forEach((key, one) -> entries.put(cell(key, inner.get(0)), json(one, inner.get(1))));
+            // A MULTISET says how often there is what, by numbers without a type of their own.
+            LogicalType counted = inner.size() > 1 ? inner.get(1) : type;
+            map.forEach((key, one) -> entries.put(cell(key, inner.get(0)), json(one, counted)));
             List<String> cells = new ArrayList<>();
             entries.forEach((key, one) -> cells.add(quoted(key) + ":" + one));
             return "{" + String.join(",", cells) + "}";

@@ -15,6 +15,7 @@ mod lookup;
 mod memory;
 mod object_store;
 mod oracle;
+mod partitions;
 mod processes;
 mod sql;
 mod support;

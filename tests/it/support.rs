@@ -55,25 +55,45 @@ impl Place {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Returns the lines of all published files of a directory.
+    /// Returns the lines of all published files of a directory; those of a folder within begin with
+    /// its name.
     pub(crate) fn published(&self, folder: &str) -> Lines {
         let mut lines = Lines::new();
-        collect(&self.path(folder), &mut lines);
+        collect(&self.path(folder), "", &mut lines);
         lines
+    }
+
+    /// Returns how many files of a directory, and of folders within, are not published.
+    pub(crate) fn staged(&self, folder: &str) -> usize {
+        count_hidden(&self.path(folder))
     }
 }
 
-fn collect(folder: &Path, lines: &mut Lines) {
+fn collect(folder: &Path, inside: &str, lines: &mut Lines) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with('.') {
+        let name = path.file_name().unwrap().to_string_lossy();
+        if name.starts_with('.') {
             continue;
         }
-        for line in std::fs::read_to_string(path).unwrap().lines() {
-            *lines.entry(line.to_owned()).or_default() += 1;
+        if path.is_dir() {
+            collect(&path, &format!("{inside}{name}/"), lines);
+            continue;
+        }
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            *lines.entry(format!("{inside}{line}")).or_default() += 1;
         }
     }
+}
+
+fn count_hidden(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let hidden = entries.map(|path| match path.is_dir() {
+        true => count_hidden(&path),
+        false => usize::from(path.file_name().unwrap().to_string_lossy().starts_with('.')),
+    });
+    hidden.sum()
 }
 
 /// Returns the first few lines in which two results differ.

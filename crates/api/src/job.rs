@@ -71,12 +71,11 @@ impl Job {
 fn spec<T: Record>(name: &str, connector: &str, options: &[(&str, &str)]) -> TableSpec {
     let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let connector = ("connector".to_owned(), connector.to_owned());
-    TableSpec {
-        name: name.to_owned(),
-        schema: T::schema(),
-        primary_key: Vec::new(),
-        options: Options(options.chain([connector]).collect::<BTreeMap<_, _>>()),
-    }
+    TableSpec::new(
+        name,
+        T::schema(),
+        Options(options.chain([connector]).collect::<BTreeMap<_, _>>()),
+    )
 }
 
 /// A source in the making.

@@ -17,7 +17,7 @@ use thalweg_dataflow::stats::{Counters, Counts};
 use thalweg_dataflow::worker::{Fabric, run};
 use thalweg_plan::node::NodeKind;
 use thalweg_plan::sink::{WriterContext, WriterState};
-use thalweg_plan::{Plan, fingerprint};
+use thalweg_plan::{Node, Plan, fingerprint};
 use thalweg_state::{StateReader, StateWriter};
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::manifest::StateFile;
@@ -49,6 +49,8 @@ pub struct Begin {
     pub job: JobId,
     /// Which life of it.
     pub attempt: AttemptId,
+    /// What all lives that share a state have in common.
+    pub lineage: String,
     /// Epoch, clock, watermarks and holds to go on from.
     pub start: Start,
     /// Restored state, by local worker.
@@ -203,7 +205,7 @@ impl Attempt {
                         let port = Port::new(WRITER_BYTES_MAX);
                         self.sinks.push(port.clone());
                         seat.sinks.insert(node.id, port.clone());
-                        let context = context(&begin, node.operator.as_str(), worker);
+                        let context = context(&begin, node, worker);
                         let writer = Writer {
                             node: node.id,
                             sink: sink.sink.clone(),
@@ -385,14 +387,16 @@ fn save(
 }
 
 /// Returns who a writer is; states of the last attempt's writers are dealt out in turn.
-fn context(begin: &Begin, operator: &str, worker: usize) -> WriterContext {
-    let states = begin.writers.get(operator).map_or(&[][..], Vec::as_slice);
+fn context(begin: &Begin, node: &Node, worker: usize) -> WriterContext {
+    let states = begin.writers.get(node.operator.as_str()).map_or(&[][..], Vec::as_slice);
     let own = states.iter().skip(worker).step_by(begin.groups.workers);
     WriterContext {
         job: begin.job.clone(),
         attempt: begin.attempt,
+        node: node.id,
         worker: WorkerId(worker),
         workers: begin.groups.workers,
+        lineage: begin.lineage.clone(),
         restored: own.cloned().map(WriterState).collect(),
     }
 }

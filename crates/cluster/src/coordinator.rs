@@ -14,7 +14,7 @@ use thalweg_dataflow::job::{Command, hold_of_sequence, hold_of_split};
 use thalweg_plan::fingerprint::signature;
 use thalweg_plan::layout::layout;
 use thalweg_plan::node::{BadRecords, NodeKind};
-use thalweg_plan::sink::{Committable, Committer};
+use thalweg_plan::sink::{Committable, Committer, WriterState};
 use thalweg_plan::{Node, Plan};
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::manifest::{Kind, Manifest, OperatorState, Pending};
@@ -344,6 +344,20 @@ impl Coordinator {
             self.runtime.block_on(committer.commit(&committable))?;
         }
         self.manifest.committables.clear();
+        Ok(())
+    }
+
+    /// Removes what earlier attempts staged and no manifest names.
+    ///
+    /// # Errors
+    /// `Failed` if a sink cannot remove it.
+    pub fn clean(&self, lineage: &str) -> Result<()> {
+        // Two sinks may write to one place.
+        let kept = self.manifest.writers.values().flatten();
+        let kept: Vec<WriterState> = kept.cloned().map(WriterState).collect();
+        for committer in self.committers.values() {
+            self.runtime.block_on(committer.clean(lineage, &kept))?;
+        }
         Ok(())
     }
 

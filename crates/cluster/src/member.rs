@@ -118,6 +118,7 @@ fn begin(
         local,
         job: invitation.job.clone(),
         attempt: invitation.attempt,
+        lineage: restore::lineage(&invitation.state),
         start: invitation.start.clone(),
         state,
         writers: manifest.writers.clone(),

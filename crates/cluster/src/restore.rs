@@ -8,7 +8,7 @@ use thalweg_plan::fingerprint::signature;
 use thalweg_state::StateReader;
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::Manifest;
-use thalweg_types::{Error, ErrorKind, KeyGroupRange, KeyGroups, NodeId, Result, WorkerId};
+use thalweg_types::{Error, ErrorKind, KeyGroupRange, KeyGroups, NodeId, Result, WorkerId, hash};
 
 /// Checks that `plan` can go on with the state of `manifest`.
 ///
@@ -50,6 +50,14 @@ pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Names what all attempts have in common whose state is at `place`: so that one can tell what an
+/// earlier one left behind from what another job is writing.
+pub fn lineage(place: &str) -> String {
+    // A bucket has no canonical name; a directory is there, since the run has locked it.
+    let whole = std::fs::canonicalize(place).unwrap_or_else(|_| place.into());
+    format!("{:016x}", hash::hash_bytes(whole.as_os_str().as_encoded_bytes()))
 }
 
 /// Reads the state of some workers, for each of them by node.

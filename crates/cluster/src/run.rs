@@ -163,6 +163,7 @@ impl Run<'_> {
         let manifest = self.runtime.block_on(self.log.fence(&from))?;
         let mut coordinator = self.coordinator(manifest)?;
         coordinator.publish()?;
+        coordinator.clean(&restore::lineage(&self.place))?;
         if was_finished && !self.options.continues {
             let nothing = (Counts::new(), Arc::default());
             return Ok(self.outcome(&coordinator, (End::Finished, true), nothing));
@@ -279,6 +280,7 @@ impl Run<'_> {
             local,
             job: JobId(self.options.job.clone()),
             attempt: AttemptId(manifest.attempt),
+            lineage: restore::lineage(&self.place),
             start: Start {
                 epoch: Epoch(manifest.epoch),
                 clock: EventTime(manifest.clock),

@@ -39,18 +39,20 @@ impl Case {
     ) -> Case {
         let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let name = ("connector".to_owned(), connector.name().to_owned());
-        let spec = TableSpec {
-            name: "t".to_owned(),
-            schema,
-            primary_key: Vec::new(),
-            options: Options(options.chain([name]).collect()),
-        };
+        let spec = TableSpec::new("t", schema, Options(options.chain([name]).collect()));
         connector.validate(&spec).unwrap();
         Case { connector: Arc::new(connector), spec }
     }
 
+    /// Returns the same table, cut into partitions by two columns.
+    fn partitioned(mut self) -> Case {
+        self.spec.partitions = vec!["day".to_owned(), "flag".to_owned()];
+        self.connector.validate(&self.spec).unwrap();
+        self
+    }
+
     fn name(&self) -> String {
-        format!("{:?}", self.spec.options.0)
+        format!("{:?} {:?}", self.spec.partitions, self.spec.options.0)
     }
 
     fn all_columns(&self) -> Vec<usize> {

@@ -6,8 +6,12 @@
 
 mod store;
 
+mod partition;
+
 mod input;
 mod listing;
+
+mod constant;
 
 mod growth;
 
@@ -22,16 +26,18 @@ mod source;
 
 use std::sync::Arc;
 
-use thalweg_plan::connector::{Connector, TableSpec};
+use arrow::datatypes::{DataType, SchemaRef};
+use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::Source;
-use thalweg_types::Result;
+use thalweg_types::{Error, Result};
 
-use self::store::Store;
+use self::listing::Listing;
+use self::partition::Partitions;
 use crate::formats;
 use crate::formats::file::Format;
 
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 15] = [
     "connector",
     "path",
     "format",
@@ -41,7 +47,21 @@ const OPTIONS: [&str; 10] = [
     "sink.rolling-policy.file-size",
     "sink.rolling-policy.rollover-interval",
     "sink.rolling-policy.checkpoint-interval",
-    formats::file::PARQUET_COMPRESSION,
+    "sink.rolling-policy.check-interval",
+    sink::INACTIVITY,
+    "source.report-statistics",
+    AUTO_COMPACTION,
+    listing::PATTERN,
+    partition::DEFAULT_NAME,
+];
+
+/// Merges small files in Flink.
+const AUTO_COMPACTION: &str = "auto-compaction";
+/// Beginnings of options that are Flink's, and why they are not obeyed.
+const REFUSED: [(&str, &str); 3] = [
+    ("sink.partition-commit.", "rows of a partition are seen as soon as a checkpoint covers them"),
+    ("partition.time-extractor.", "partitions are not committed by their time"),
+    ("compaction.", "files are not merged"),
 ];
 
 /// The connector.
@@ -53,23 +73,34 @@ impl Connector for Filesystem {
         "filesystem"
     }
 
+    fn metadata(&self) -> Vec<(&'static str, DataType)> {
+        constant::metadata()
+    }
+
+    fn has_partitions(&self) -> bool {
+        true
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let options = &table.options;
-        options.only(&[&OPTIONS[..], &formats::csv::OPTIONS].concat())?;
-        Store::of(options.required("path")?)?;
-        options.duration("source.monitor-interval")?;
+        refuse(options)?;
+        formats::check_options(options, &OPTIONS)?;
         options.duration("sink.rolling-policy.rollover-interval")?;
+        // Parts are looked at whenever a checkpoint is made.
+        options.duration("sink.rolling-policy.check-interval")?;
+        options.duration(sink::INACTIVITY)?;
         options.bytes("sink.rolling-policy.file-size")?;
         options.bytes("scan.range-size")?;
-        listing::Order::of(options)?;
         options.duration("sink.rolling-policy.checkpoint-interval")?;
-        let written = Format::of(options, &table.schema).map(|_| ());
+        Listing::of(table)?;
+        let schema = in_files(table)?;
+        let written = Format::of(options, &schema).map(|_| ());
         if formats::of(options)? == "parquet" {
             return written;
         }
         // A format that can neither be read nor written is wrong whatever the table is used for.
-        let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
-        let read = formats::decoder(options, &table.schema, &columns).map(|_| ());
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let read = formats::decoder(options, &schema, &columns).map(|_| ());
         if written.is_ok() { Ok(()) } else { read }
     }
 
@@ -83,6 +114,37 @@ impl Connector for Filesystem {
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
         Ok(Arc::new(sink::FileSink::new(table)?))
     }
+}
+
+/// Refuses what Flink has and is not here.
+fn refuse(options: &Options) -> Result<()> {
+    for (key, value) in &options.0 {
+        if let Some((_, why)) = REFUSED.iter().find(|(prefix, _)| key.starts_with(prefix)) {
+            return Err(Error::invalid(format!("option '{key}' is not supported: {why}"))
+                .remedy("leave it out"));
+        }
+        if key == "source.report-statistics" && !matches!(value.as_str(), "NONE" | "ALL") {
+            return Err(Error::invalid(format!(
+                "option '{key}' is neither NONE nor ALL: '{value}'"
+            )));
+        }
+    }
+    match options.flag(AUTO_COMPACTION)? {
+        Some(true) => {
+            let message =
+                format!("option '{AUTO_COMPACTION}' is not supported: files are not merged");
+            Err(Error::invalid(message).remedy(
+                "make larger files by 'sink.rolling-policy.file-size' and '….rollover-interval'",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the columns of a table that stand in its files.
+fn in_files(table: &TableSpec) -> Result<SchemaRef> {
+    let columns = Partitions::of(table)?.in_files(&table.schema);
+    Ok(Arc::new(table.schema.project(&columns)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 pub mod lines;
 pub mod text;
 
+pub mod json_dialect;
+
 mod not_null;
 
 mod column;
@@ -21,11 +23,14 @@ mod parquet;
 
 pub mod file;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::Buffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use thalweg_plan::connector::{Options, nearest};
 use thalweg_types::{Change, Error, Result};
+
+use self::column::{Column, ELEMENTS};
+use self::json_dialect::JsonDialect;
 
 /// A record of a block that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +97,20 @@ pub trait FileEncoder: Send {
     fn cut(&mut self) -> Result<Vec<u8>>;
 }
 
+/// Returns a value that is written as a field of CSV is, in an array of its own; NULL for `None`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn value(field: &Field, text: Option<&str>) -> Result<ArrayRef, String> {
+    let mut column = Column::new(field).map_err(|error| error.message().to_owned())?;
+    match text {
+        Some(text) => column.push_field(text, &ELEMENTS)?,
+        None if field.is_nullable() => column.push_null(),
+        None => return Err("NULL in a NOT NULL column".to_owned()),
+    }
+    Ok(column.finish())
+}
+
 /// Formats that can be read line by line.
 const READABLE: [&str; 3] = ["json", "csv", "raw"];
 
@@ -105,16 +124,55 @@ pub fn decoder(
     columns: &[usize],
 ) -> Result<Box<dyn Decoder>> {
     match of(options)? {
-        "json" => Ok(Box::new(json::JsonDecoder::new(schema, columns)?)),
+        "json" => Ok(Box::new(json::JsonDecoder::new(
+            JsonDialect::of(options, "json")?,
+            schema,
+            columns,
+        )?)),
         "csv" => Ok(Box::new(csv::CsvDecoder::new(options, schema, columns)?)),
-        "raw" => Ok(Box::new(lines::RawDecoder::new(schema, columns)?)),
+        "raw" => Ok(Box::new(lines::RawDecoder::new(options, schema, columns)?)),
         other => Err(unknown(other, &READABLE, "read")),
     }
 }
 
 /// May a line feed stand within a record, so that a file cannot be cut anywhere?
-pub fn is_multi_line(format: &str) -> bool {
-    format == "csv"
+///
+/// # Errors
+/// `Invalid` if the options of the format are wrong.
+pub fn is_multi_line(options: &Options) -> Result<bool> {
+    Ok(of(options)? == "csv" && csv::Dialect::of(options)?.is_multi_line())
+}
+
+/// Formats, and the options that belong to them.
+fn known_options() -> [(&'static str, Vec<String>); 5] {
+    let texts = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    [
+        ("json", JsonDialect::keys("json")),
+        ("debezium-json", JsonDialect::keys("debezium-json")),
+        ("csv", texts(&csv::OPTIONS)),
+        ("raw", texts(&lines::OPTIONS)),
+        ("parquet", texts(&parquet::OPTIONS)),
+    ]
+}
+
+/// Refuses options that are neither a connector's own nor those of the table's format.
+///
+/// # Errors
+/// `Invalid` with the name.
+pub fn check_options(options: &Options, own: &[&str]) -> Result<()> {
+    let format = of(options)?;
+    let all = known_options();
+    for (other, keys) in &all {
+        let foreign = keys.iter().find(|key| *other != format && options.get(key).is_some());
+        if let Some(key) = foreign {
+            let message = format!("option '{key}' is for format '{other}'");
+            return Err(Error::invalid(message).remedy(format!("this table has '{format}'")));
+        }
+    }
+    let mut known = own.to_vec();
+    let keys = all.iter().filter(|(name, _)| *name == format).flat_map(|(_, keys)| keys);
+    known.extend(keys.map(String::as_str));
+    options.only(&known)
 }
 
 fn unknown(format: &str, known: &[&str], what: &str) -> Error {

@@ -70,7 +70,7 @@ impl Connector for Lines {
     }
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(&[self.options(), &formats::csv::OPTIONS].concat())?;
+        formats::check_options(&options(table), self.options())?;
         if *self == Lines::Socket {
             address(table)?;
         }

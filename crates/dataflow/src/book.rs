@@ -26,11 +26,12 @@ impl Book {
         self.0.borrow().get(&epoch).cloned()
     }
 
-    /// Returns the moment of `epoch` for rows of `domains`.
+    /// Returns the moment of `epoch` for rows of `domains`, with the watermark that they met.
     pub fn moment(&self, epoch: u64, domains: &[DomainId]) -> Option<Moment> {
         let book = self.0.borrow();
         let info = book.get(&epoch)?;
-        Some(Moment { epoch: Epoch(epoch), clock: info.clock, watermark: info.watermark(domains) })
+        let watermark = info.watermark_before(domains);
+        Some(Moment { epoch: Epoch(epoch), clock: info.clock, watermark })
     }
 
     /// Forgets the epochs before `epoch`.

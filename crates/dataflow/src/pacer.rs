@@ -86,6 +86,8 @@ struct Pacer {
     next: Epoch,
     clock: EventTime,
     watermarks: Vec<EventTime>,
+    /// The watermarks of the last epoch that was opened.
+    watermarks_before: Vec<EventTime>,
     sources: BTreeMap<NodeId, (Option<DomainId>, SourceProgress)>,
     wakes: BTreeMap<(NodeId, usize), EventTime>,
     checkpoint: bool,
@@ -117,6 +119,7 @@ impl Pacer {
             next: job.start.epoch.next(),
             clock: job.start.clock,
             watermarks: job.start.watermarks.clone(),
+            watermarks_before: job.start.watermarks.clone(),
             wakes: BTreeMap::new(),
             checkpoint: false,
             is_dirty: false,
@@ -249,10 +252,12 @@ impl Pacer {
         if self.end == Some(Ending::Finish) {
             self.watermarks.fill(EventTime::MAX);
         }
+        let before = std::mem::replace(&mut self.watermarks_before, self.watermarks.clone());
         let info = EpochInfo {
             epoch: self.next,
             clock: now,
             watermarks: self.watermarks.clone(),
+            watermarks_before: before,
             is_checkpoint: std::mem::take(&mut self.checkpoint) || self.end.is_some(),
             ending: self.end,
         };

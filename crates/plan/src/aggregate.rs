@@ -38,6 +38,7 @@ struct Builtin {
 enum Kind {
     Count,
     Sum,
+    WrappingSum,
     Average,
     Min,
     Max,
@@ -59,7 +60,7 @@ impl AggregateFunction for Builtin {
     }
 
     fn is_retractable(&self) -> bool {
-        matches!(self.kind, Kind::Count | Kind::Sum | Kind::Average)
+        matches!(self.kind, Kind::Count | Kind::Sum | Kind::WrappingSum | Kind::Average)
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
@@ -67,6 +68,7 @@ impl AggregateFunction for Builtin {
         match self.kind {
             Kind::Count => Ok(Box::new(count::Count::default())),
             Kind::Sum => sum::accumulator(&self.argument, result),
+            Kind::WrappingSum => Ok(sum::wrapping_accumulator()),
             Kind::Average => average::accumulator(&self.argument, result),
             Kind::Min => extreme::least(&self.argument),
             Kind::Max => extreme::greatest(&self.argument),
@@ -119,6 +121,19 @@ pub fn sum(argument: &DataType) -> Result<Arc<dyn AggregateFunction>> {
         state: vec![field("sum", state, false), field("sum_count", DataType::Int64, false)],
         result: field("sum", result, true),
     }))
+}
+
+/// Returns the sum of an argument of BIGINT, which wraps around where it does not fit; NULL over no
+/// values. Its state is that of [`sum`].
+pub fn wrapping_sum() -> Arc<dyn AggregateFunction> {
+    let (sum, count) = ("sum", "sum_count");
+    Arc::new(Builtin {
+        name: format!("sum({})", DataType::Int64),
+        kind: Kind::WrappingSum,
+        argument: DataType::Int64,
+        state: vec![field(sum, DataType::Int64, false), field(count, DataType::Int64, false)],
+        result: field(sum, DataType::Int64, true),
+    })
 }
 
 /// Returns the mean of an argument of DOUBLE or DECIMAL; NULL over no values.

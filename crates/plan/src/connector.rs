@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_types::{Error, Result};
 
 use crate::sink::Sink;
@@ -152,17 +152,48 @@ fn distance(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
+/// A column that says where a row comes from.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// What it holds, one of [`Connector::metadata`].
+    pub key: String,
+    /// Its name, and the type that the connector gives it.
+    pub field: Field,
+}
+
 /// A table as its `CREATE TABLE` describes it to a connector.
 #[derive(Clone, Debug)]
 pub struct TableSpec {
     /// Name of the table.
     pub name: String,
-    /// The physical columns, without computed ones.
+    /// The physical columns, without computed ones and metadata.
     pub schema: SchemaRef,
+    /// Columns that are read beside the physical ones, and never written.
+    pub metadata: Vec<Metadata>,
     /// Columns of the primary key, none if there is no key.
     pub primary_key: Vec<String>,
+    /// Physical columns by whose values the table is cut into partitions, the outermost first.
+    pub partitions: Vec<String>,
     /// The connector's own options; those of the engine are taken out.
     pub options: Options,
+}
+
+impl TableSpec {
+    /// Returns a table of physical columns, without a key or partitions.
+    pub fn new(name: &str, schema: SchemaRef, options: Options) -> TableSpec {
+        let (metadata, primary_key, partitions) = (Vec::new(), Vec::new(), Vec::new());
+        TableSpec { name: name.to_owned(), schema, metadata, primary_key, partitions, options }
+    }
+
+    /// Returns the columns that can be read: the physical ones, then the metadata.
+    pub fn readable(&self) -> SchemaRef {
+        if self.metadata.is_empty() {
+            return self.schema.clone();
+        }
+        let metadata = self.metadata.iter().map(|column| Arc::new(column.field.clone()));
+        let fields = self.schema.fields().iter().cloned().chain(metadata);
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
 }
 
 /// Makes sources and sinks of one kind.
@@ -170,13 +201,23 @@ pub trait Connector: Send + Sync + Debug {
     /// Returns the name by which tables ask for it.
     fn name(&self) -> &'static str;
 
+    /// Returns the keys of the metadata that its sources hand over, and their types.
+    fn metadata(&self) -> Vec<(&'static str, DataType)> {
+        Vec::new()
+    }
+
+    /// Do its sinks keep the partitions of a table apart?
+    fn has_partitions(&self) -> bool {
+        false
+    }
+
     /// Checks schema and options when a table is created; touches nothing outside.
     ///
     /// # Errors
     /// `Invalid`, naming the option or column.
     fn validate(&self, table: &TableSpec) -> Result<()>;
 
-    /// Makes a source that hands over `columns` of the table, in that order.
+    /// Makes a source that hands over `columns` of [`TableSpec::readable`], in that order.
     ///
     /// # Errors
     /// `Invalid` if this connector cannot be read.

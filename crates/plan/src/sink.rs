@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use thalweg_types::{AttemptId, Change, Epoch, JobId, Result, WorkerId};
+use thalweg_types::{AttemptId, Change, Epoch, JobId, NodeId, Result, WorkerId};
 
 /// What a sink promises about rows across a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,14 @@ pub struct WriterContext {
     pub job: JobId,
     /// Which life of the job.
     pub attempt: AttemptId,
+    /// Which sink of the job: two may write one table.
+    pub node: NodeId,
     /// Which worker.
     pub worker: WorkerId,
     /// Number of workers.
     pub workers: usize,
+    /// What all attempts that share a state have in common, and no others; fit for a file's name.
+    pub lineage: String,
     /// What writers of the last attempt left for this one: truncate to it, go on or roll.
     pub restored: Vec<WriterState>,
 }
@@ -100,6 +104,15 @@ pub trait Committer: Send + Sync {
     /// # Errors
     /// `State` if neither is there; `Retry` if the store did not answer.
     async fn commit(&self, committable: &Committable) -> Result<()>;
+
+    /// Removes what earlier attempts of this lineage staged, save what is `kept` for the writers of
+    /// the next one, of all sinks. It is called before there are any, and when nothing waits to be committed.
+    ///
+    /// # Errors
+    /// `Failed` if it cannot be removed.
+    async fn clean(&self, _lineage: &str, _kept: &[WriterState]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A table that can be written.

@@ -13,6 +13,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thalweg_types::{Result, SplitId};
 
+use crate::function::Transform;
+
 /// A part of a source that one worker reads in order: a range of a file, a partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
@@ -139,6 +141,17 @@ pub trait Source: Send + Sync + Debug {
     /// Can only the process that the user started read it? So it is with its standard input.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// Returns this source without the partitions whose columns do not pass `filter`, which reads
+    /// them as rows; `None` if it has none to leave out.
+    fn pruned(&self, _filter: Arc<dyn Transform>) -> Option<Arc<dyn Source>> {
+        None
+    }
+
+    /// Returns what `EXPLAIN` says beyond the columns.
+    fn explain(&self) -> Option<String> {
+        None
     }
 
     /// Finds splits that are not among `known`. Of the finished splits of a sequence only the last

@@ -14,13 +14,17 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
-use thalweg_plan::aggregate::{average, count, first_value, last_value, max, min, sum};
+use thalweg_plan::aggregate::{
+    average, count, first_value, last_value, max, min, sum, wrapping_sum,
+};
 use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
 use thalweg_types::{Error, Groups, Result};
 
 use crate::text::{data_error, plan_error};
 
+mod gathered;
 mod nth;
+mod spread;
 
 /// Returns the aggregate of `expr`, whose arguments, and after them the columns of its
 /// `ORDER BY`, stand in `columns` of rows of `schema`.
@@ -34,6 +38,9 @@ pub(crate) fn function(
 ) -> Result<Arc<dyn AggregateFunction>> {
     if expr.func.name() == "nth_value" && !expr.params.order_by.is_empty() {
         return nth::function(expr, columns, schema);
+    }
+    if let Some(function) = gathered::function(expr, columns, schema)? {
+        return Ok(function);
     }
     match own(expr, columns, schema) {
         Some(function) => Ok(function),
@@ -55,6 +62,7 @@ fn own(
     let respects_nulls = params.null_treatment == Some(NullTreatment::RespectNulls);
     match (expr.func.name(), kinds.as_slice()) {
         ("count", [] | [_]) => Some(count()),
+        ("sum", [DataType::Int64]) => Some(wrapping_sum()),
         ("sum", [kind]) => sum(kind).ok(),
         ("avg", [kind]) => average(kind).ok(),
         ("min", [kind]) => min(kind).ok(),
@@ -62,6 +70,7 @@ fn own(
         // As in Flink, NULLs are left out unless the query says otherwise.
         ("first_value", [kind]) if !respects_nulls => first_value(kind).ok(),
         ("last_value", [kind]) if !respects_nulls => last_value(kind).ok(),
+        (name, [kind]) => spread::function(name, kind),
         _ => None,
     }
 }

@@ -37,6 +37,8 @@ pub(crate) fn hint_of(name: &str) -> Option<(&str, &str)> {
 pub(crate) enum Column {
     /// Comes from outside.
     Physical(Field),
+    /// Says where a row comes from, cast to this type.
+    Metadata { field: Field, key: String, is_virtual: bool },
     /// Is computed from the others; its type is known once it was planned.
     Computed { field: Field, tokens: Vec<TokenWithSpan> },
 }
@@ -44,7 +46,9 @@ pub(crate) enum Column {
 impl Column {
     pub(crate) fn field(&self) -> &Field {
         match self {
-            Column::Physical(field) | Column::Computed { field, .. } => field,
+            Column::Physical(field)
+            | Column::Metadata { field, .. }
+            | Column::Computed { field, .. } => field,
         }
     }
 }
@@ -63,6 +67,8 @@ pub(crate) struct EngineOptions {
     pub(crate) idle_timeout: Option<Duration>,
     /// How far a split may run ahead of the slowest one.
     pub(crate) max_drift: Option<Duration>,
+    /// Options that say how many workers there are, which the job does.
+    pub(crate) parallelism: Vec<&'static str>,
     pub(crate) bad_records: BadRecords,
     pub(crate) bad_table: Option<String>,
     pub(crate) late_table: Option<String>,
@@ -74,6 +80,8 @@ const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 pub(crate) const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
 const BAD_RECORDS: &str = "bad-records";
 const LATE_RECORDS: &str = "late-records";
+/// Keys of Flink's that ask for a number of workers.
+const PARALLELISM: [&str; 2] = ["scan.parallelism", "sink.parallelism"];
 
 impl EngineOptions {
     /// Takes the engine's options out of a table's.
@@ -85,6 +93,8 @@ impl EngineOptions {
             return Err(Error::invalid(format!("option '{ROWS_PER_SECOND}' must be at least 1")));
         }
         let (bad_records, bad_table) = match options.get(BAD_RECORDS) {
+            // What a format is to ignore is left out and counted.
+            None if ignores_errors(options)? => (BadRecords::Skip, None),
             None | Some("fail") => (BadRecords::Fail, None),
             Some("skip") => (BadRecords::Skip, None),
             Some(other) => match other.strip_prefix("table:") {
@@ -105,6 +115,17 @@ impl EngineOptions {
                 Some(table.to_owned())
             }
         };
+        let mut parallelism = Vec::new();
+        for key in PARALLELISM {
+            match options.number(key)? {
+                None => {}
+                Some(0) => {
+                    return Err(Error::invalid(format!("option '{key}' must be at least 1")));
+                }
+                Some(_) => parallelism.push(key),
+            }
+            options.0.remove(key);
+        }
         for key in [ROWS_PER_SECOND, IDLE_TIMEOUT, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS] {
             options.0.remove(key);
         }
@@ -112,11 +133,18 @@ impl EngineOptions {
             rows_per_second,
             idle_timeout,
             max_drift,
+            parallelism,
             bad_records,
             bad_table,
             late_table,
         })
     }
+}
+
+/// Does the format of a table ignore what it cannot read?
+fn ignores_errors(options: &Options) -> Result<bool> {
+    let Some(format) = options.get("format") else { return Ok(false) };
+    Ok(options.flag(&format!("{format}.ignore-parse-errors"))?.unwrap_or(false))
 }
 
 /// A table.
@@ -131,7 +159,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Returns all columns, physical and computed, as queries see them.
+    /// Returns all columns, physical, computed and metadata, as queries see them.
     pub(crate) fn schema(&self) -> SchemaRef {
         let fields: Vec<Field> = self.columns.iter().map(|column| column.field().clone()).collect();
         Arc::new(Schema::new(fields))

@@ -52,7 +52,7 @@ impl Expression {
     /// `Invalid` if it cannot be computed row by row.
     pub(crate) fn new(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
         flink::check(expr)?;
-        let (replaced, reads_clock) = clock::replace(expr)?;
+        let (replaced, reads_clock) = clock::replace(expr, schema)?;
         let schema = match reads_clock {
             true => Cow::Owned(clock::widen(schema)?),
             false => Cow::Borrowed(schema),

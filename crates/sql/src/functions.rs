@@ -17,6 +17,8 @@ mod time;
 mod url;
 
 mod collection;
+mod digest;
+mod printf;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -36,9 +38,10 @@ use thalweg_types::Error;
 use self::pattern::Pattern;
 use crate::text::wrap;
 
-pub(crate) use clock::{clock_types, is_processing_time, now};
-pub(crate) use kind::TYPEOF;
-pub(crate) use text::SPLIT;
+pub(crate) use clock::{CURRENT_WATERMARK, clock_types, is_processing_time, now};
+pub(crate) use json::json_values;
+pub(crate) use kind::{OVERLAPS, TYPEOF};
+pub(crate) use text::{SPLIT, overlay};
 pub(crate) use time::{date_format, to_timestamp_ltz};
 
 /// Returns all functions of this module.
@@ -47,10 +50,12 @@ pub(crate) fn all() -> Vec<ScalarUDF> {
         calendar::all(),
         clock::all(),
         collection::all(),
+        digest::all(),
         encoding::all(),
         json::all(),
         kind::all(),
         number::all(),
+        printf::all(),
         regexp::all(),
         text::all(),
         time::all(),
@@ -88,6 +93,10 @@ enum Kind {
     WholeOrText,
     /// An array, given to the body as it is.
     Array,
+    /// A map, given to the body as it is.
+    Map,
+    /// A text or bytes, given to the body as bytes.
+    TextOrBytes,
     /// Bytes, given to the body as BYTES.
     Bytes,
     /// Anything, given to the body as it is.
@@ -109,6 +118,8 @@ impl Kind {
                 Kind::WholeOrText => is_text || kind.is_integer(),
                 Kind::Bytes => kind.is_binary(),
                 Kind::Array => matches!(kind, DataType::List(_)),
+                Kind::Map => matches!(kind, DataType::Map(_, _)),
+                Kind::TextOrBytes => is_text || kind.is_binary(),
                 Kind::Any => true,
                 Kind::Time => {
                     is_text || matches!(kind, DataType::Timestamp(_, _) | DataType::Date32)
@@ -128,8 +139,9 @@ impl Kind {
             Kind::Moment if is_null => {
                 cast(&column, &DataType::Timestamp(TimeUnit::Millisecond, None))?
             }
-            Kind::Number | Kind::Scalar | Kind::Moment | Kind::Array | Kind::Any => column,
-            Kind::Bytes => cast(&column, &DataType::Binary)?,
+            Kind::Number | Kind::Scalar | Kind::Moment => column,
+            Kind::Array | Kind::Map | Kind::Any => column,
+            Kind::Bytes | Kind::TextOrBytes => cast(&column, &DataType::Binary)?,
             Kind::Time => cast(&column, &DataType::Timestamp(TimeUnit::Microsecond, None))?,
         })
     }

@@ -12,6 +12,8 @@ mod tokens;
 
 mod types;
 
+mod casting;
+
 pub mod write;
 
 mod rewrite;
@@ -22,6 +24,7 @@ mod functions;
 
 mod local_time;
 mod meaning;
+mod planned;
 mod sums;
 
 mod window_tvf;

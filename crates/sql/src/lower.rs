@@ -7,6 +7,9 @@
 mod aggregate;
 mod order;
 mod rejected;
+
+mod prune;
+
 mod scan;
 mod values;
 mod window_top;
@@ -28,6 +31,7 @@ use thalweg_plan::sink::{Accepts, Sink};
 use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_types::{Error, NodeId, Result, Zone};
 
+use self::prune::Kept;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::local_time::{is_instant, to_local};
@@ -102,8 +106,10 @@ pub(crate) struct Lowering<'a> {
     pub(crate) builder: PlanBuilder,
     pub(crate) session: &'a Session,
     pub(crate) registry: &'a Registry,
-    /// Physical columns of each table that the whole script needs.
+    /// Columns of each table's source that the whole script needs.
     needed: BTreeMap<String, BTreeSet<usize>>,
+    /// What of each table's partitions the whole script needs.
+    kept: Kept,
     /// What reads each table, and the watermark that it has.
     sources: BTreeMap<String, (Stream, Option<Expr>)>,
     /// Name of the statement, for errors at run time.
@@ -129,9 +135,10 @@ impl<'a> Lowering<'a> {
         registry: &'a Registry,
         plans: &[(LogicalPlan, Zone)],
     ) -> Result<Lowering<'a>> {
-        let mut needed = BTreeMap::new();
+        let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
         for plan in plans {
             scan::collect_needed(session, plan, &mut needed)?;
+            prune::collect(&plan.0, &mut kept)?;
         }
         let (builder, sources, rejected) = (PlanBuilder::new(), BTreeMap::new(), BTreeMap::new());
         let (statement, zone, to_come) = (String::new(), Zone::utc(), plans.len());
@@ -140,6 +147,7 @@ impl<'a> Lowering<'a> {
             session,
             registry,
             needed,
+            kept,
             sources,
             statement,
             zone,

@@ -27,7 +27,9 @@ use self::settings::Effect;
 use crate::catalog::{MAX_DRIFT, Table, declared_name};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
-use crate::statement::{self, CreateTable, CreateView, Hints, Kind, Name, Pair, Shown, Statement};
+use crate::statement::{
+    self, CreateTable, CreateView, Hints, Insert, Kind, Name, Pair, Shown, Statement,
+};
 use crate::text::{self, located};
 
 /// Makes the sink of a bare `SELECT`.
@@ -164,8 +166,8 @@ impl Work<'_> {
                 self.jobs = self.jobs_of(statements)?;
                 Ok(())
             }
-            Kind::Insert { .. } | Kind::Query(_) if self.script.analyzes => Err(not_alone(&first)),
-            kind @ (Kind::Insert { .. } | Kind::Query(_)) => {
+            Kind::Insert(_) | Kind::Query(_) if self.script.analyzes => Err(not_alone(&first)),
+            kind @ (Kind::Insert(_) | Kind::Query(_)) => {
                 let job = self.job(kind, first, &self.jobs)?;
                 self.jobs.push(job);
                 Ok(())
@@ -176,12 +178,18 @@ impl Work<'_> {
     /// Plans a statement that runs beside `others`.
     fn job(&self, kind: Kind, first: TokenWithSpan, others: &[Job]) -> Result<Job> {
         match kind {
-            Kind::Insert { table, columns, query } => {
-                let target = self.target(&table)?;
-                let plan = queries::query(&self.session, &query)?;
-                let plan = insert::fit(plan, &target, &columns);
+            Kind::Insert(insert) => {
+                let target = self.target(&insert.table)?;
+                let plan = queries::query(&self.session, &insert.query)?;
+                let plan = insert::fit(plan, &target, &insert, (&self.session, self.zone()));
+                let table = insert.table;
                 let plan = plan.map_err(|error| located(error, &table.at))?;
                 let connector = self.planner.registry.get(target.connector()?)?;
+                if !target.spec.partitions.is_empty() && !connector.has_partitions() {
+                    let connector = connector.name();
+                    let message = format!("connector '{connector}' writes no partitions");
+                    return Err(text::at(&table.at, message).remedy("leave out PARTITIONED BY"));
+                }
                 let sink = connector.sink(&target.spec)?;
                 let name = declared_name(&table.text).to_owned();
                 let target = Target { name, sink };
@@ -239,8 +247,8 @@ impl Work<'_> {
         let Some(query) = create.query.take() else { return self.declare(create) };
         create.columns.extend(define::columns_of(&self.session, &query, &create)?);
         self.declare(create)?;
-        let job =
-            self.job(Kind::Insert { table, columns: Vec::new(), query }, first, &self.jobs)?;
+        let insert = Insert { table, partition: Vec::new(), columns: Vec::new(), query };
+        let job = self.job(Kind::Insert(insert), first, &self.jobs)?;
         self.jobs.push(job);
         Ok(())
     }
@@ -282,6 +290,11 @@ impl Work<'_> {
         if table.engine.max_drift.is_some() {
             let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
             self.script.notices.push(notice);
+        }
+        for key in &table.engine.parallelism {
+            let notice =
+                format!("'{key}' has no meaning here: every worker of a job reads and writes");
+            add_once(&mut self.script.notices, notice);
         }
         self.session.add_table(table).map_err(|error| located(error, &at))
     }

@@ -4,6 +4,8 @@
 //! rewritten means the same as before, and what has no counterpart is refused. Columns of a
 //! result that would have the same name get others, as Flink gives them.
 
+mod forms;
+
 mod calls;
 mod clauses;
 mod group_windows;
@@ -27,7 +29,7 @@ use crate::text;
 /// becomes `(SELECT * FROM t CLUSTER BY k)`, where `window_tvf` looks for the keys,
 /// `TIMESTAMP(3) WITH LOCAL TIME ZONE` becomes `TIMESTAMP_LTZ(3)`, and `0.5`, which is no floating
 /// number in SQL, `CAST('0.5' AS DECIMAL(2, 1))`; `TIMESTAMP '…'` becomes a cast, too. For
-/// calls see `clauses`.
+/// calls see `clauses`, for the rest `forms`.
 pub(crate) fn tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut at = 0;
@@ -36,6 +38,7 @@ pub(crate) fn tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             .or_else(|| local_time(tokens, at, &mut out))
             .or_else(|| decimal(tokens, at, &mut out))
             .or_else(|| timestamp(tokens, at, &mut out))
+            .or_else(|| forms::rewrite(tokens, at, &mut out, self::tokens))
             .or_else(|| clauses::rewrite(tokens, at, &mut out, self::tokens));
         at = after.unwrap_or_else(|| {
             out.push(token.clone());

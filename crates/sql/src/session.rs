@@ -33,6 +33,7 @@ use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
 use crate::local_time;
 use crate::meaning::{Meaning, meant};
+use crate::planned;
 use crate::rewrite::{self, Unnests};
 use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
@@ -96,6 +97,7 @@ impl Session {
         context.register_function_rewrite(Arc::new(Meaning)).map_err(plan_error)?;
         UNSUITED.iter().for_each(|name| context.deregister_udf(name));
         functions::all().into_iter().for_each(|function| context.register_udf(function));
+        planned::all().into_iter().for_each(|function| context.register_udaf(function));
         sums::all().into_iter().for_each(|function| context.register_udaf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

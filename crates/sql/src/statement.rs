@@ -37,12 +37,24 @@ pub(crate) enum Declared {
     Physical(Name, Field),
     /// `name AS expression`.
     Computed(Name, Vec<TokenWithSpan>),
+    /// `name type METADATA [FROM 'key'] [VIRTUAL]`.
+    Metadata(Name, Field, Metadata),
+}
+
+/// What a metadata column holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    pub(crate) key: Name,
+    /// Is it only read, never written?
+    pub(crate) is_virtual: bool,
 }
 
 impl Declared {
     pub(crate) fn name(&self) -> &Name {
         match self {
-            Declared::Physical(name, _) | Declared::Computed(name, _) => name,
+            Declared::Physical(name, _)
+            | Declared::Computed(name, _)
+            | Declared::Metadata(name, ..) => name,
         }
     }
 }
@@ -63,6 +75,8 @@ pub(crate) struct CreateTable {
     /// The time column and the expression.
     pub(crate) watermark: Option<(Name, Vec<TokenWithSpan>)>,
     pub(crate) primary_key: Vec<Name>,
+    /// Columns of `PARTITIONED BY`.
+    pub(crate) partitions: Vec<Name>,
     pub(crate) options: Vec<Pair>,
     /// The table whose declaration is taken over.
     pub(crate) like: Option<Like>,
@@ -76,6 +90,17 @@ pub(crate) struct CreateView {
     pub(crate) name: Name,
     pub(crate) if_not_exists: bool,
     /// Names of the columns; none for those of the query.
+    pub(crate) columns: Vec<Name>,
+    pub(crate) query: Vec<TokenWithSpan>,
+}
+
+/// `INSERT INTO`.
+#[derive(Clone, Debug)]
+pub(crate) struct Insert {
+    pub(crate) table: Name,
+    /// `PARTITION (column = value, …)`.
+    pub(crate) partition: Vec<(Name, Vec<TokenWithSpan>)>,
+    /// Columns that the query gives; none for all.
     pub(crate) columns: Vec<Name>,
     pub(crate) query: Vec<TokenWithSpan>,
 }
@@ -103,11 +128,7 @@ pub(crate) enum Shown {
 pub(crate) enum Kind {
     CreateTable(Box<CreateTable>),
     CreateView(CreateView),
-    Insert {
-        table: Name,
-        columns: Vec<Name>,
-        query: Vec<TokenWithSpan>,
-    },
+    Insert(Insert),
     Query(Vec<TokenWithSpan>),
     Set(Pair),
     Reset(Option<Name>),
@@ -181,7 +202,7 @@ impl Script {
         let statement = Statement { hints, ..statement(tokens)? };
         match (&mut self.open, &statement.kind) {
             (None, _) => self.statements.push(statement),
-            (Some(set), Kind::Insert { .. }) => set.inserts.push(statement),
+            (Some(set), Kind::Insert(_)) => set.inserts.push(statement),
             (Some(_), _) => {
                 return Err(text::at(&statement.first, "a statement set holds INSERTs only")
                     .remedy("write END; before this statement"));
@@ -397,10 +418,30 @@ fn create_view(tokens: &mut Tokens<'_>) -> Result<CreateView> {
 
 fn insert(tokens: &mut Tokens<'_>) -> Result<Kind> {
     let table = table_name(tokens)?;
+    let partition = if tokens.take_word("PARTITION") { partition(tokens)? } else { Vec::new() };
     // A parenthesis may also begin the query.
     let has_columns = tokens.clone().take_symbol("(") && !begins_query(tokens);
     let columns = if has_columns { names(tokens)? } else { Vec::new() };
-    Ok(Kind::Insert { table, columns, query: query(tokens)? })
+    Ok(Kind::Insert(Insert { table, partition, columns, query: query(tokens)? }))
+}
+
+/// Reads `(column = value, …)`.
+fn partition(tokens: &mut Tokens<'_>) -> Result<Vec<(Name, Vec<TokenWithSpan>)>> {
+    let mut values: Vec<(Name, Vec<TokenWithSpan>)> = Vec::new();
+    tokens.symbol("(")?;
+    loop {
+        let column = name(tokens)?;
+        if values.iter().any(|(known, _)| known.text == column.text) {
+            let message = format!("column `{}` stands there twice", column.text);
+            return Err(text::at(&column.at, message));
+        }
+        tokens.symbol("=")?;
+        values.push((column, expression(tokens)?));
+        if !tokens.take_symbol(",") {
+            tokens.symbol(")")?;
+            return Ok(values);
+        }
+    }
 }
 
 fn drop_table(tokens: &mut Tokens<'_>) -> Result<Kind> {
@@ -426,17 +467,24 @@ fn create_table(tokens: &mut Tokens<'_>) -> Result<CreateTable> {
         columns: Vec::new(),
         watermark: None,
         primary_key: Vec::new(),
+        partitions: Vec::new(),
         options: Vec::new(),
         like: None,
         query: None,
     };
     if tokens.take_symbol("(") {
         elements(tokens, &mut table)?;
-    } else if !["LIKE", "AS", "WITH", "COMMENT"].iter().any(|word| tokens.clone().take_word(word)) {
+    } else if !["LIKE", "AS", "WITH", "COMMENT", "PARTITIONED"]
+        .iter()
+        .any(|word| tokens.clone().take_word(word))
+    {
         return Err(tokens.expected("`(`"));
     }
     comment(tokens)?;
-    for unsupported in ["PARTITIONED", "DISTRIBUTED"] {
+    if tokens.take_words(&["PARTITIONED", "BY"]) {
+        table.partitions = names(tokens)?;
+    }
+    for unsupported in ["DISTRIBUTED"] {
         if tokens.clone().take_word(unsupported) {
             return Err(text::at(tokens.peek(), format!("{unsupported} is not supported here")));
         }
@@ -523,15 +571,19 @@ fn element(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
 
 fn physical(tokens: &mut Tokens<'_>, table: &mut CreateTable, name: Name) -> Result<()> {
     let (kind, is_nullable) = types::parse(tokens)?;
-    if tokens.clone().take_word("METADATA") {
-        return Err(text::at(tokens.peek(), "METADATA columns are not supported"));
+    let field = Field::new(name.text.clone(), kind, is_nullable);
+    if tokens.take_word("METADATA") {
+        let key = if tokens.take_word("FROM") { quoted(tokens)? } else { name.clone() };
+        let metadata = Metadata { key, is_virtual: tokens.take_word("VIRTUAL") };
+        comment(tokens)?;
+        table.columns.push(Declared::Metadata(name, field, metadata));
+        return Ok(());
     }
     let at = tokens.peek().clone();
     if tokens.take_words(&["PRIMARY", "KEY"]) {
         primary_key(table, &at, vec![name.clone()], tokens)?;
     }
     comment(tokens)?;
-    let field = Field::new(name.text.clone(), kind, is_nullable);
     table.columns.push(Declared::Physical(name, field));
     Ok(())
 }

@@ -85,8 +85,10 @@ impl<'a> Tokens<'a> {
     }
 
     fn is_symbol(token: &TokenWithSpan, symbol: &str) -> bool {
-        !matches!(token.token, Token::Word(_) | Token::SingleQuotedString(_))
-            && token.token.to_string() == symbol
+        !matches!(
+            token.token,
+            Token::Word(_) | Token::SingleQuotedString(_) | Token::UnicodeStringLiteral(_)
+        ) && token.token.to_string() == symbol
     }
 
     /// Takes a symbol, if it is next.
@@ -133,7 +135,7 @@ impl<'a> Tokens<'a> {
     /// Takes a text in single quotes.
     pub(crate) fn string(&mut self) -> Result<String> {
         match &self.peek().token {
-            Token::SingleQuotedString(text) => {
+            Token::SingleQuotedString(text) | Token::UnicodeStringLiteral(text) => {
                 let text = text.clone();
                 self.at += 1;
                 Ok(text)

@@ -10,12 +10,13 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CharacterLength, DataType as Written, ExactNumberInfo, TimezoneInfo,
+    BinaryLength, CharacterLength, DataType as Written, ExactNumberInfo, ObjectName, TimezoneInfo,
 };
+use datafusion::sql::sqlparser::tokenizer::Token;
 use thalweg_types::{Error, Result};
 
 use crate::text::{self, wrap};
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, tokenize};
 
 /// How deep types may nest.
 const DEPTH_MAX: usize = 32;
@@ -147,7 +148,8 @@ fn list(kind: DataType, is_nullable: bool) -> DataType {
     DataType::List(Arc::new(Field::new("item", kind, is_nullable)))
 }
 
-fn map(key: DataType, value: DataType, is_nullable: bool) -> DataType {
+/// Returns the type of maps; may a value be NULL?
+pub(crate) fn map(key: DataType, value: DataType, is_nullable: bool) -> DataType {
     let entry = vec![Field::new("key", key, false), Field::new("value", value, is_nullable)];
     let entries = Field::new("entries", DataType::Struct(entry.into()), false);
     DataType::Map(Arc::new(entries), false)
@@ -246,22 +248,105 @@ pub(crate) struct FlinkTypes;
 impl TypePlanner for FlinkTypes {
     fn plan_type_field(&self, written: &Written) -> PlanResult<Option<FieldRef>> {
         let kind = in_cast(written).map_err(wrap)?;
-        Ok(kind.map(|kind| Arc::new(Field::new("", kind, true))))
+        let limit = Limit::written_as(written).metadata().into_iter().collect();
+        Ok(kind.map(|kind| Arc::new(Field::new("", kind, true).with_metadata(limit))))
+    }
+}
+
+/// What a type says of a value beside what it is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Limit {
+    None,
+    /// CHAR(n), BINARY(n): so many letters or bytes.
+    Exactly(usize),
+    /// VARCHAR(n), VARBINARY(n): no more of them.
+    Most(usize),
+    /// TIME(p), TIMESTAMP(p): digits behind the seconds.
+    Digits(u8),
+}
+
+/// Key of a limit in the metadata of a field; the value is the name of the type.
+const LIMIT: &str = "thalweg.limit";
+
+impl Limit {
+    /// Returns the limit of a type as it was written.
+    fn written_as(kind: &Written) -> Limit {
+        let letters = |length: &Option<CharacterLength>| match length {
+            Some(CharacterLength::IntegerLength { length, .. }) => Some(*length),
+            _ => None,
+        };
+        let count = |length: Option<u64>, limit: fn(usize) -> Limit| match length {
+            Some(length) if length < i32::MAX as u64 => limit(length as usize),
+            _ => Limit::None,
+        };
+        match kind {
+            Written::Char(length) => count(letters(length).or(Some(1)), Limit::Exactly),
+            Written::Varchar(length) => count(letters(length), Limit::Most),
+            Written::Binary(length) => count(length.or(Some(1)), Limit::Exactly),
+            Written::Varbinary(Some(BinaryLength::IntegerLength { length })) => {
+                count(Some(*length), Limit::Most)
+            }
+            Written::Time(digits, _) => Limit::Digits(digits.unwrap_or(0).min(9) as u8),
+            Written::Timestamp(digits, _) => Limit::Digits(digits.unwrap_or(6).min(9) as u8),
+            _ => Limit::None,
+        }
+    }
+
+    /// Returns the limit that [`FlinkTypes`] left at a field.
+    pub(crate) fn of(field: &Field) -> Limit {
+        let Some((name, count)) =
+            field.metadata().get(LIMIT).and_then(|limit| limit.split_once(' '))
+        else {
+            return Limit::None;
+        };
+        let count = count.parse::<usize>().unwrap_or(usize::MAX);
+        match name {
+            "exactly" => Limit::Exactly(count),
+            "most" => Limit::Most(count),
+            _ => Limit::Digits(count.min(9) as u8),
+        }
+    }
+
+    fn metadata(self) -> Option<(String, String)> {
+        let text = match self {
+            Limit::None => return None,
+            Limit::Exactly(count) => format!("exactly {count}"),
+            Limit::Most(count) => format!("most {count}"),
+            Limit::Digits(digits) => format!("digits {digits}"),
+        };
+        Some((LIMIT.to_owned(), text))
+    }
+
+    /// Returns how Flink writes the type `kind` with this limit.
+    pub(crate) fn written(self, kind: &DataType) -> String {
+        let is_binary = kind.is_binary();
+        match self {
+            Limit::None => name(kind),
+            Limit::Exactly(count) if is_binary => format!("BINARY({count})"),
+            Limit::Most(count) if is_binary => format!("VARBINARY({count})"),
+            Limit::Exactly(count) => format!("CHAR({count})"),
+            Limit::Most(count) => format!("VARCHAR({count})"),
+            Limit::Digits(digits) => match kind {
+                DataType::Time32(_) => format!("TIME({digits})"),
+                _ => format!("TIMESTAMP({digits})"),
+            },
+        }
+    }
+
+    /// Returns the nanoseconds of the last digit that is kept.
+    pub(crate) fn tick(self) -> i128 {
+        match self {
+            Limit::Digits(digits) => 10_i128.pow(9 - u32::from(digits.min(9))),
+            _ => 1,
+        }
     }
 }
 
 /// Returns the type that a cast names; `None` leaves it to DataFusion.
 fn in_cast(written: &Written) -> Result<Option<DataType>> {
-    let cut = |length: &Option<CharacterLength>| match length {
-        Some(CharacterLength::IntegerLength { length, .. }) if *length < i32::MAX as u64 => {
-            Err(Error::invalid(format!("a cast to {written} would not cut the text"))
-                .remedy(format!("write LEFT(CAST(… AS STRING), {length})")))
-        }
-        _ => Ok(DataType::Utf8View),
-    };
+    let digits = |digits: &Option<u64>| digits.iter().copied().collect::<Vec<u64>>();
     let kind = match written {
-        Written::String(_) => DataType::Utf8View,
-        Written::Varchar(length) | Written::Char(length) => cut(length)?,
+        Written::String(_) | Written::Varchar(_) | Written::Char(_) => DataType::Utf8View,
         Written::Bytes(_) | Written::Binary(_) | Written::Varbinary(_) => DataType::Binary,
         Written::Decimal(info) | Written::Numeric(info) | Written::Dec(info) => match info {
             ExactNumberInfo::None => decimal(&[])?,
@@ -271,18 +356,15 @@ fn in_cast(written: &Written) -> Result<Option<DataType>> {
                 decimal(&[*precision, u64::try_from(*scale).unwrap_or(u64::MAX)])?
             }
         },
-        Written::Timestamp(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            let digits: Vec<u64> = digits.iter().copied().collect();
-            simple("TIMESTAMP", &digits)?
+        Written::Timestamp(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            simple("TIMESTAMP", &digits(precision))?
         }
-        Written::Time(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            let digits: Vec<u64> = digits.iter().copied().collect();
-            simple("TIME", &digits)?
+        Written::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            simple("TIME", &digits(precision))?
         }
-        Written::Array(ArrayElemTypeDef::AngleBracket(inner)) => match in_cast(inner)? {
-            Some(kind) => list(kind, true),
-            None => return Ok(None),
-        },
+        Written::Custom(name, _) if name.0.len() == 1 && name.to_string().starts_with('`') => {
+            nested(name)?
+        }
         Written::Custom(name, numbers) => {
             let numbers: Vec<u64> = numbers.iter().filter_map(|n| n.parse().ok()).collect();
             simple(&name.to_string().to_ascii_uppercase(), &numbers)?
@@ -290,6 +372,22 @@ fn in_cast(written: &Written) -> Result<Option<DataType>> {
         _ => return Ok(None),
     };
     Ok(Some(kind))
+}
+
+/// Reads a type that nests others, which `rewrite` put into quotes.
+fn nested(name: &ObjectName) -> Result<DataType> {
+    let text = name.0.first().and_then(|part| part.as_ident()).map_or("", |name| &name.value);
+    let tokens = tokenize(text)?;
+    let has_length = tokens.windows(2).any(|pair| {
+        let lengths = ["CHAR", "VARCHAR", "BINARY", "VARBINARY"];
+        let name = pair[0].token.to_string().to_ascii_uppercase();
+        lengths.contains(&name.as_str()) && pair[1].token == Token::LParen
+    });
+    if has_length {
+        let error = Error::invalid(format!("a cast to {text} would not cut what it nests"));
+        return Err(error.remedy("write STRING or BYTES in it"));
+    }
+    Ok(parse(&mut Tokens::new(&tokens))?.0)
 }
 
 /// Returns how Flink writes a type.
@@ -317,7 +415,8 @@ pub(crate) fn name(kind: &DataType) -> String {
         DataType::Float64 => "DOUBLE".to_owned(),
         DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
         DataType::Date32 => "DATE".to_owned(),
-        DataType::Time32(_) => "TIME".to_owned(),
+        // The digits of a TIME are not kept; it has none unless the query says so.
+        DataType::Time32(_) => "TIME(0)".to_owned(),
         DataType::Timestamp(unit, None) => format!("TIMESTAMP({})", digits(unit)),
         DataType::Timestamp(unit, Some(_)) => format!("TIMESTAMP_LTZ({})", digits(unit)),
         DataType::List(item) => format!("ARRAY<{}>", nested(item)),

@@ -14,7 +14,9 @@ use thalweg_plan::window::Assigner;
 use thalweg_types::zone::Overlap;
 use thalweg_types::{Change, Error, Moment, Result, Zone};
 
+use crate::casting::wrapped;
 use crate::expression::{fitted, rows_of};
+use crate::text::plan_error;
 
 /// Rows that an expansion puts out at once, about.
 const EXPANDED_MAX: usize = 1 << 16;
@@ -235,6 +237,16 @@ pub(crate) struct Reorder {
     pub(crate) schema: SchemaRef,
 }
 
+/// Returns a result as `kind`: a sum of whole numbers wraps, all else fits or fails.
+fn settled(column: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
+    match column.as_primitive_opt::<Int64Type>() {
+        Some(sums) if kind.is_integer() && *kind != DataType::Int64 => {
+            wrapped(sums.clone(), kind).map_err(plan_error)
+        }
+        _ => fitted(column.clone(), kind),
+    }
+}
+
 impl Transform for Reorder {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -244,7 +256,7 @@ impl Transform for Reorder {
         let columns = self.picks.iter().zip(self.schema.fields()).map(|(pick, field)| {
             let kind = field.data_type();
             match pick {
-                Pick::Column(column) => fitted(input.rows.column(*column).clone(), kind),
+                Pick::Column(column) => settled(input.rows.column(*column), kind),
                 Pick::LastOf(column, zone) => {
                     last_times(&whole(input.rows.column(*column))?, *zone, kind)
                 }

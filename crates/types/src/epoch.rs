@@ -49,6 +49,8 @@ pub struct EpochInfo {
     pub clock: EventTime,
     /// The watermark of each time domain, by [`DomainId`]; never goes back.
     pub watermarks: Vec<EventTime>,
+    /// Those of the epoch before: what was claimed when the rows of this epoch came.
+    pub watermarks_before: Vec<EventTime>,
     /// Is the state at the end of this epoch to be kept?
     pub is_checkpoint: bool,
     /// Is this the last epoch of the attempt, and why?
@@ -58,8 +60,17 @@ pub struct EpochInfo {
 impl EpochInfo {
     /// Returns the least watermark of `domains`; the end of time where there are none.
     pub fn watermark(&self, domains: &[DomainId]) -> EventTime {
-        domains.iter().map(|domain| self.watermarks[domain.0]).min().unwrap_or(EventTime::MAX)
+        least(&self.watermarks, domains)
     }
+
+    /// Returns the least watermark of `domains` in the epoch before.
+    pub fn watermark_before(&self, domains: &[DomainId]) -> EventTime {
+        least(&self.watermarks_before, domains)
+    }
+}
+
+fn least(watermarks: &[EventTime], domains: &[DomainId]) -> EventTime {
+    domains.iter().map(|domain| watermarks[domain.0]).min().unwrap_or(EventTime::MAX)
 }
 
 /// What a stateless function may know of the moment in which it runs.
@@ -69,6 +80,7 @@ pub struct Moment {
     pub epoch: Epoch,
     /// The wall clock of that epoch.
     pub clock: EventTime,
-    /// The watermark of the rows' time domains in that epoch.
+    /// The watermark of the rows' time domains: at a close that of the epoch; for rows that of the epoch
+    /// before, so that a row is late if and only if it is at or before it.
     pub watermark: EventTime,
 }

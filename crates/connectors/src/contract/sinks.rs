@@ -5,7 +5,7 @@ use arrow::compute::take_record_batch;
 use thalweg_plan::sink::{
     Committable, Delivery, Prepared, Sink, SinkWriter, WriterContext, WriterState,
 };
-use thalweg_types::{AttemptId, Change, Epoch, ErrorKind, JobId, WorkerId};
+use thalweg_types::{AttemptId, Change, Epoch, ErrorKind, JobId, NodeId, WorkerId};
 
 use super::*;
 use crate::blackhole::Blackhole;
@@ -20,8 +20,10 @@ fn writer(
     let context = WriterContext {
         job: JobId("job".to_owned()),
         attempt: AttemptId(attempt),
+        node: NodeId(0),
         worker: WorkerId(worker),
         workers: 2,
+        lineage: "1ab".to_owned(),
         restored,
     };
     block(sink.writer(context)).unwrap()
@@ -99,14 +101,82 @@ fn files_are_transactional() {
     for format in FORMATS {
         let folder = tempfile::tempdir().unwrap();
         for place in places(&folder) {
-            // A folder of a bucket is not there before it has an object.
-            let options = [format, &[("path", place.as_str())]].concat();
-            if !place.contains("://") {
-                std::fs::create_dir(&place).unwrap();
+            for is_partitioned in [false, true] {
+                // A folder of a bucket is not there before it has an object.
+                let place = format!("{}/{is_partitioned}/", place.trim_end_matches('/'));
+                let options = [format, &[("path", place.as_str())]].concat();
+                if !place.contains("://") {
+                    std::fs::create_dir_all(&place).unwrap();
+                }
+                let case = Case::new(Filesystem, rows(0, 0).schema(), &options);
+                transactions_hold(&if is_partitioned { case.partitioned() } else { case });
             }
-            transactions_hold(&Case::new(Filesystem, rows(0, 0).schema(), &options));
         }
     }
+}
+
+/// Would fail if a writer kept a part open for each partition there is, or a row got lost when the
+/// part that was not used for longest was closed.
+#[test]
+fn no_more_parts_are_open_than_may_be() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in places(&folder) {
+        let options = [("format", "json"), ("path", place.as_str())];
+        let case = Case::new(Filesystem, rows(0, 0).schema(), &options).partitioned();
+        let sink = case.connector.sink(&case.spec).unwrap();
+        let mut one = writer(&sink, (1, 0), vec![]);
+        write(&mut *one, 0, 300);
+        let first = prepare(&mut *one, 1, false);
+        assert_eq!(first.states.len(), 64);
+        assert!(first.committables.len() > 100, "{}", first.committables.len());
+        write(&mut *one, 300, 310);
+        let last = prepare(&mut *one, 2, true);
+        commit(&sink, &[first.committables, last.committables].concat());
+        let found = read_all(&case.source(&case.all_columns()));
+        let order = sort_to_indices(found.column(0), None, None).unwrap();
+        assert!(take_record_batch(&found, &order).unwrap() == rows(0, 310), "{place}");
+    }
+}
+
+/// Would fail if what a dead attempt staged stayed for ever, or a part went away that is another
+/// job's, is published, or stands in a manifest.
+#[test]
+fn what_a_dead_attempt_staged_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("out");
+    let options = [("format", "json"), ("path", place.to_str().unwrap())];
+    let case = Case::new(Filesystem, rows(0, 0).schema(), &options).partitioned();
+    let sink = case.connector.sink(&case.spec).unwrap();
+    let mut kept = writer(&sink, (1, 0), vec![]);
+    write(&mut *kept, 0, 3);
+    let states = prepare(&mut *kept, 1, false).states;
+    let mut dead = writer(&sink, (1, 1), vec![]);
+    write(&mut *dead, 3, 6);
+    let mut published = writer(&sink, (2, 0), vec![]);
+    write(&mut *published, 6, 9);
+    commit(&sink, &prepare(&mut *published, 1, true).committables);
+    drop((kept, dead, published));
+    std::fs::write(place.join(".part-other-1-0-0-0.json.2cd.inprogress"), "theirs").unwrap();
+    let files = || {
+        let mut folders = vec![place.clone()];
+        let mut names = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { names.push(path) }
+            }
+        }
+        let count = |of: &str| names.iter().filter(|n| n.to_string_lossy().contains(of)).count();
+        (count("1ab.inprogress"), count("2cd.inprogress"), names.len())
+    };
+    assert_eq!(files(), (6, 1, 10));
+    let committer = block(sink.committer()).unwrap();
+    block(committer.clean("1ab", &states)).unwrap();
+    assert_eq!(files(), (3, 1, 7));
+    let again = writer(&sink, (3, 0), states);
+    drop(again);
+    block(committer.clean("1ab", &[])).unwrap();
+    assert_eq!(files(), (0, 1, 4));
 }
 
 /// Would fail if a part of many pieces were put together wrongly, or a piece that came after the

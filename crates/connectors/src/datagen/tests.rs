@@ -9,12 +9,11 @@ fn table(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> TableSpec {
         columns.iter().map(|(name, kind)| arrow::datatypes::Field::new(*name, kind.clone(), true));
     let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let options = options.chain([("connector".to_owned(), "datagen".to_owned())]);
-    TableSpec {
-        name: "t".into(),
-        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
-        primary_key: Vec::new(),
-        options: thalweg_plan::connector::Options(options.collect()),
-    }
+    TableSpec::new(
+        "t",
+        Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        thalweg_plan::connector::Options(options.collect()),
+    )
 }
 
 async fn batches(source: &DatagenSource, split: &Split, from: Option<&Offset>) -> Vec<SourceBatch> {

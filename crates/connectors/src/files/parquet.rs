@@ -5,7 +5,6 @@
 
 use std::io::BufReader;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -17,22 +16,23 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::file::reader::{ChunkReader, Length};
 use serde::{Deserialize, Serialize};
 use thalweg_plan::connector::TableSpec;
+use thalweg_plan::function::Transform;
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
 use thalweg_types::{Error, Result, SplitId, size};
 
-use super::listing::Order;
-use super::store::{Raw, Store};
+use super::constant::Constants;
+use super::listing::{Listing, Seen};
+use super::store::Raw;
 
 /// Rows in a batch.
 const BATCH_ROWS: usize = 8192;
 
 /// A table of Parquet files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ParquetSource {
-    store: Store,
-    path: String,
-    order: Order,
-    monitor: Option<Duration>,
+    listing: Listing,
+    constants: Constants,
+    /// The columns of a file that are asked for.
     schema: SchemaRef,
 }
 
@@ -41,19 +41,16 @@ pub(super) struct ParquetSource {
 struct Found {
     path: String,
     bytes: u64,
+    /// What was seen of the file, if the table asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
 }
 
 impl ParquetSource {
     pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<ParquetSource> {
-        let options = &table.options;
-        let (store, path) = Store::of(options.required("path")?)?;
-        Ok(ParquetSource {
-            store,
-            path,
-            order: Order::of(options)?,
-            monitor: options.duration("source.monitor-interval")?,
-            schema: Arc::new(table.schema.project(columns)?),
-        })
+        let (constants, columns) = Constants::of(table, columns)?;
+        let schema = Arc::new(super::in_files(table)?.project(&columns)?);
+        Ok(ParquetSource { listing: Listing::of(table)?, constants, schema })
     }
 }
 
@@ -64,7 +61,7 @@ impl Source for ParquetSource {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.constants.schema().clone()
     }
 
     fn replay(&self) -> Replay {
@@ -72,30 +69,40 @@ impl Source for ParquetSource {
     }
 
     fn is_bounded(&self) -> bool {
-        self.monitor.is_none()
+        self.listing.monitor.is_none()
+    }
+
+    fn pruned(&self, filter: Arc<dyn Transform>) -> Option<Arc<dyn Source>> {
+        let listing = self.listing.pruned(filter)?;
+        Some(Arc::new(ParquetSource { listing, ..self.clone() }))
+    }
+
+    fn explain(&self) -> Option<String> {
+        self.listing.explain()
     }
 
     async fn enumerate(&self, known: &[Split]) -> Result<Discovery> {
         let mut splits = Vec::new();
-        for found in self.store.list(&self.path, self.order).await? {
+        for found in self.listing.files().await? {
+            let seen = self.constants.need_seen().then(|| found.seen());
             let (path, bytes) = (found.path, found.bytes);
             match known.iter().find(|split| split.sequence == path) {
-                Some(split) => check(split, bytes)?,
+                Some(split) => check(split, bytes).map(|_| ())?,
                 None => splits.push(Split {
                     id: SplitId(path.clone()),
                     sequence: path.clone(),
-                    payload: serde_json::to_string(&Found { path, bytes })
+                    payload: serde_json::to_string(&Found { path, bytes, seen })
                         .map_err(|error| Error::internal(error.to_string()))?,
                 }),
             }
         }
-        Ok(Discovery { splits, again: self.monitor })
+        Ok(Discovery { splits, again: self.listing.monitor })
     }
 
     async fn reader(&self, split: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
         let path = &split.sequence;
-        let file = self.store.open(path).await?;
-        check(split, file.stored())?;
+        let file = self.listing.store.open(path).await?;
+        let seen = check(split, file.stored())?;
         let at: u64 = from.map_or(Ok(0), |offset| offset.0.parse()).map_err(|error| {
             Error::state(format!("offset of file `{path}` cannot be read: {error}"))
         })?;
@@ -112,16 +119,17 @@ impl Source for ParquetSource {
         let rows = rows.with_offset(usize::try_from(at).unwrap_or(usize::MAX)).build();
         let rows = rows.map_err(|error| damaged(path, &error))?;
         let (schema, path) = (self.schema.clone(), path.clone());
-        Ok(Box::new(ParquetReader { path, schema, rows, at }))
+        let reader = ParquetReader { path: path.clone(), schema, rows, at };
+        self.constants.around(Box::new(reader), &path, seen)
     }
 }
 
-/// Checks that a file is as long as it was when it was found.
-fn check(split: &Split, bytes: u64) -> Result<()> {
+/// Checks that a file is as long as it was when it was found; returns what else was seen of it.
+fn check(split: &Split, bytes: u64) -> Result<Option<Seen>> {
     let found: Found = serde_json::from_str(&split.payload)
         .map_err(|error| Error::state(format!("split `{}` cannot be read: {error}", split.id)))?;
     match found.bytes == bytes {
-        true => Ok(()),
+        true => Ok(found.seen),
         false => Err(Error::state(format!(
             "file `{}` changed: it had {} bytes and has {bytes}",
             found.path, found.bytes

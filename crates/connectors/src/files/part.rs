@@ -115,14 +115,18 @@ impl Place {
         }
     }
 
-    /// Begins a part.
+    /// Begins a part of a lineage, in a folder within: nothing, or a path that ends with `/`.
     ///
     /// # Errors
     /// `Failed` if the place cannot be written.
-    pub(super) fn open(&self, name: &str) -> Result<Box<dyn OpenPart>> {
+    pub(super) fn open(
+        &self,
+        (folder, name): (&str, &str),
+        lineage: &str,
+    ) -> Result<Box<dyn OpenPart>> {
         match self {
-            Place::Disk(folder) => folder.open(name),
-            Place::Bucket(prefix) => Ok(prefix.open(name)),
+            Place::Disk(place) => place.open((folder, name), lineage),
+            Place::Bucket(prefix) => Ok(prefix.open(&format!("{folder}{name}"))),
         }
     }
 
@@ -160,6 +164,21 @@ impl Committer for PartCommitter {
             Saved::Disk(saved) => saved.commit(),
             Saved::Upload(saved) => saved.commit(&self.0.bucket(saved.bucket())?).await,
             Saved::Remove(remove) => remove.commit(&self.0.bucket(remove.bucket())?).await,
+        }
+    }
+
+    async fn clean(&self, lineage: &str, kept: &[WriterState]) -> Result<()> {
+        match &self.0 {
+            Place::Disk(folder) => {
+                // What is no part of ours is another sink's.
+                let kept = kept.iter().filter_map(|state| match Saved::of(&state.0) {
+                    Ok(Saved::Disk(saved)) => Some(saved),
+                    _ => None,
+                });
+                folder.clean(lineage, kept)
+            }
+            // An upload that nobody completes is no object; buckets have rules to end them.
+            Place::Bucket(_) => Ok(()),
         }
     }
 }

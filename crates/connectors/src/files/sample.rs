@@ -6,7 +6,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use thalweg_types::{Error, Result};
 
 use super::input::{Input, is_packed};
-use super::listing::Order;
+use super::listing::{Order, Rules};
 use super::store::Store;
 use crate::formats::Decoder;
 use crate::formats::csv::CsvDecoder;
@@ -47,7 +47,7 @@ pub struct Answer {
 /// `Invalid` if there is none, `Data` if it makes no table, `Failed` if it cannot be read.
 pub async fn look(question: &Question<'_>) -> Result<Answer> {
     let (store, place) = Store::of(question.path)?;
-    let found = store.list(&place, Order::Name).await?;
+    let found = store.list(&place, Order::Name, &Rules::default()).await?;
     let first = found
         .into_iter()
         .next()

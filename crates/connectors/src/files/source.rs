@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
@@ -13,14 +12,16 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use thalweg_plan::connector::{Options, TableSpec};
+use thalweg_plan::function::Transform;
 use thalweg_plan::source::{
     BadRecord, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
 };
 use thalweg_types::{Error, Result, SplitId};
 
+use super::constant::Constants;
 use super::growth::{self, TAIL_BYTES};
 use super::input::{Input, is_packed};
-use super::listing::{Found, Order};
+use super::listing::{Found, Listing, Seen};
 use super::store::{Store, failed};
 use crate::formats::{self, Decoder, Malformed};
 
@@ -32,17 +33,15 @@ const BLOCK_BYTES: usize = 1 << 20;
 const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// A table of files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FileSource {
-    store: Store,
-    path: String,
+    listing: Listing,
     options: Options,
-    order: Order,
     range_bytes: u64,
-    monitor: Option<Duration>,
+    constants: Constants,
+    /// What a file holds, and which columns of it are asked for.
     schema: SchemaRef,
     columns: Vec<usize>,
-    projected: SchemaRef,
 }
 
 /// A range of a file; stored in manifests.
@@ -61,6 +60,9 @@ struct Range {
     /// Hash of the last bytes before `to`, for the last range of a file that may grow.
     #[serde(default)]
     tail: Option<u64>,
+    /// What was seen of the file, if the table asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
 }
 
 /// A place in a range, and how to know the file again; stored in manifests.
@@ -74,23 +76,15 @@ struct Place {
 impl FileSource {
     pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<FileSource> {
         let options = &table.options;
-        formats::decoder(options, &table.schema, columns)?;
-        let range_bytes = match formats::is_multi_line(formats::of(options)?) {
+        let schema = super::in_files(table)?;
+        let (constants, columns) = Constants::of(table, columns)?;
+        formats::decoder(options, &schema, &columns)?;
+        let range_bytes = match formats::is_multi_line(options)? {
             true => u64::MAX,
             false => options.bytes("scan.range-size")?.unwrap_or(RANGE_BYTES).max(1),
         };
-        let (store, path) = Store::of(options.required("path")?)?;
-        Ok(FileSource {
-            store,
-            path,
-            options: options.clone(),
-            order: Order::of(options)?,
-            range_bytes,
-            monitor: options.duration("source.monitor-interval")?,
-            projected: Arc::new(table.schema.project(columns)?),
-            schema: table.schema.clone(),
-            columns: columns.to_vec(),
-        })
+        let (listing, options) = (Listing::of(table)?, options.clone());
+        Ok(FileSource { listing, options, range_bytes, constants, schema, columns })
     }
 
     /// Returns the ranges of what is new in a file: nothing before `known` is.
@@ -103,16 +97,17 @@ impl FileSource {
         if from == found.bytes {
             return Ok(Vec::new());
         }
+        let seen = self.constants.need_seen().then(|| found.seen());
         if is_packed(path) {
-            let range = Range { to: found.bytes, ..Range::of(path) };
+            let range = Range { to: found.bytes, seen, ..Range::of(path) };
             return Ok(vec![range.split()?]);
         }
-        let (to, tail) = match &self.store {
+        let (to, tail) = match &self.listing.store {
             // Objects do not grow.
             Store::Bucket(_) => (found.bytes, None),
             store @ Store::Disk => {
                 let mut raw = store.open(path).await?;
-                let end = growth::end(&mut raw, found, from, self.monitor);
+                let end = growth::end(&mut raw, found, from, self.listing.monitor);
                 let (to, tail) = end.map_err(|error| failed(path, error))?;
                 (to, Some(tail))
             }
@@ -123,7 +118,8 @@ impl FileSource {
             let is_last = end == to;
             let tail = tail.filter(|_| is_last);
             let is_whole = start == from;
-            Range { path: path.clone(), from: start, to: end, is_last, is_whole, tail }.split()
+            let (path, from, to) = (path.clone(), start, end);
+            Range { path, from, to, is_last, is_whole, tail, seen }.split()
         };
         (from..to).step_by(most).map(split).collect()
     }
@@ -139,12 +135,12 @@ impl FileSource {
         if now == from {
             return Ok(());
         }
-        if is_packed(path) || matches!(self.store, Store::Bucket(_)) {
+        if is_packed(path) || matches!(self.listing.store, Store::Bucket(_)) {
             return Err(changed(format!(
                 "file `{path}` changed: it had {from} bytes and has {now}"
             )));
         }
-        let mut raw = self.store.open(path).await?;
+        let mut raw = self.listing.store.open(path).await?;
         let tail = growth::tail(&mut raw, from).map_err(|error| failed(path, error))?;
         match known.tail {
             Some(known) if known != tail => {
@@ -162,7 +158,7 @@ impl Source for FileSource {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.projected.clone()
+        self.constants.schema().clone()
     }
 
     fn replay(&self) -> Replay {
@@ -170,7 +166,16 @@ impl Source for FileSource {
     }
 
     fn is_bounded(&self) -> bool {
-        self.monitor.is_none()
+        self.listing.monitor.is_none()
+    }
+
+    fn pruned(&self, filter: Arc<dyn Transform>) -> Option<Arc<dyn Source>> {
+        let listing = self.listing.pruned(filter)?;
+        Some(Arc::new(FileSource { listing, ..self.clone() }))
+    }
+
+    fn explain(&self) -> Option<String> {
+        self.listing.explain()
     }
 
     async fn enumerate(&self, known: &[Split]) -> Result<Discovery> {
@@ -183,15 +188,16 @@ impl Source for FileSource {
             }
         }
         let mut splits = Vec::new();
-        for found in self.store.list(&self.path, self.order).await? {
+        for found in self.listing.files().await? {
             splits.extend(self.ranges(&found, ends.get(&found.path)).await?);
         }
-        Ok(Discovery { splits, again: self.monitor })
+        Ok(Discovery { splits, again: self.listing.monitor })
     }
 
     async fn reader(&self, split: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
         let range = range_of(split)?;
-        let input = Input::open(&self.store, &range.path).await?;
+        let store = &self.listing.store;
+        let input = Input::open(store, &range.path).await?;
         let (stored, path) = (input.stored(), &range.path);
         if stored < range.to {
             let to = range.to;
@@ -200,7 +206,7 @@ impl Source for FileSource {
             )));
         }
         let mut reader = FileReader {
-            store: self.store.clone(),
+            store: store.clone(),
             input,
             // The range of a packed file is that of its packed bytes.
             to: if is_packed(&range.path) { u64::MAX } else { range.to },
@@ -212,7 +218,8 @@ impl Source for FileSource {
             is_over: false,
         };
         reader.seek(from).await?;
-        Ok(Box::new(reader))
+        let (path, seen) = (reader.range.path.clone(), reader.range.seen);
+        self.constants.around(Box::new(reader), &path, seen)
     }
 }
 
@@ -229,7 +236,15 @@ impl Range {
     /// Returns the range of all of a file whose length nobody asked for.
     fn of(path: &str) -> Range {
         let path = path.to_owned();
-        Range { path, from: 0, to: u64::MAX, is_last: false, is_whole: false, tail: None }
+        Range {
+            path,
+            from: 0,
+            to: u64::MAX,
+            is_last: false,
+            is_whole: false,
+            tail: None,
+            seen: None,
+        }
     }
 
     fn split(&self) -> Result<Split> {

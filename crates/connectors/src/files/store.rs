@@ -77,6 +77,18 @@ fn vanished(path: &str) -> Error {
         .remedy("restore the file, or begin anew with --fresh")
 }
 
+/// Returns the path of a file from the root of its disk or bucket on.
+///
+/// # Errors
+/// `Failed` if the working directory is not known.
+pub(super) fn absolute(path: &str) -> Result<String> {
+    if let Some((_, key)) = bucket::split(path) {
+        return Ok(format!("/{key}"));
+    }
+    let whole = std::path::absolute(path).map_err(|error| failed(path, error))?;
+    Ok(whole.to_string_lossy().into_owned())
+}
+
 /// Returns the error of a file that cannot be read.
 pub(super) fn failed(path: &str, error: io::Error) -> Error {
     Error::failed(format!("cannot read `{path}`: {error}")).caused_by(error)

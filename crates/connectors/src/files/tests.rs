@@ -18,12 +18,7 @@ fn table(path: &str, more: &[(&str, &str)]) -> TableSpec {
         more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     options.insert("path".to_owned(), path.to_owned());
     options.entry("format".to_owned()).or_insert("raw".to_owned());
-    TableSpec {
-        name: "lines".to_owned(),
-        schema: Arc::new(Schema::new(vec![field])),
-        primary_key: Vec::new(),
-        options: Options(options),
-    }
+    TableSpec::new("lines", Arc::new(Schema::new(vec![field])), Options(options))
 }
 
 /// Reads all splits from their offsets on; returns lines, and every offset with what follows it.

@@ -1,5 +1,6 @@
 //! Columns in the making.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::*;
@@ -9,6 +10,7 @@ use arrow::datatypes::*;
 use sonic_rs::{JsonValueTrait, LazyValue};
 use thalweg_types::{Error, Result};
 
+use super::json_dialect::{JsonDialect, Standard};
 use super::{not_null, text};
 
 /// A column that values are pushed to, one for each row.
@@ -40,6 +42,11 @@ pub(super) struct Map {
     valid: Vec<bool>,
 }
 
+/// Is an empty field of this type a value?
+pub(super) fn is_text(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8 | DataType::Utf8View)
+}
+
 /// Makes rows of what was pushed, and keeps those that are whole: `keep` has a flag for each.
 ///
 /// # Errors
@@ -60,6 +67,18 @@ pub(super) fn finish(
     let columns = fields.map(|(field, column)| not_null::declared(column, field.data_type()));
     not_null::batch(schema, columns.collect::<Result<_>>()?, rows.num_rows())
 }
+
+/// How the elements of an array or row are told apart in a field of CSV.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elements {
+    /// Stands between elements.
+    pub delimiter: Cow<'static, str>,
+    /// An element that means NULL.
+    pub null: Option<String>,
+}
+
+/// The usual elements.
+pub(super) const ELEMENTS: Elements = Elements { delimiter: Cow::Borrowed(";"), null: None };
 
 impl Column {
     /// Returns an empty column for values of `field`.
@@ -106,7 +125,8 @@ impl Column {
         })
     }
 
-    fn len(&self) -> usize {
+    /// Returns how many rows it has.
+    pub(super) fn len(&self) -> usize {
         match self {
             Column::Boolean(builder) => builder.len(),
             Column::Int(_, builder) | Column::Timestamp(_, _, builder) => builder.len(),
@@ -162,7 +182,7 @@ impl Column {
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub(super) fn push_field(&mut self, field: &str) -> Result<(), String> {
+    pub(super) fn push_field(&mut self, field: &str, elements: &Elements) -> Result<(), String> {
         let wanted = |what: &str| format!("expected {what}, found {}", shorten(field));
         match self {
             Column::Text(builder) => builder.append_value(field),
@@ -202,10 +222,35 @@ impl Column {
                 let time = text::read_time(field.trim());
                 builder.append_value(time.ok_or_else(|| wanted("a TIME such as 08:05:00"))?);
             }
-            Column::Struct(..) | Column::List(..) | Column::Map(_) => {
-                return Err(wanted("no field of this type"));
+            Column::List(element, child, offsets, valid) => {
+                let parts = field.split(elements.delimiter.as_ref()).filter(|_| !field.is_empty());
+                parts.into_iter().try_for_each(|part| child.push_part(element, part, elements))?;
+                offsets.push(child.len() as i32);
+                valid.push(true);
             }
+            Column::Struct(fields, children, valid) => {
+                let parts: Vec<&str> = field.split(elements.delimiter.as_ref()).collect();
+                if parts.len() != fields.len() {
+                    return Err(wanted(&format!("{} fields of a row", fields.len())));
+                }
+                for ((field, child), part) in fields.iter().zip(children).zip(parts) {
+                    child.push_part(field, part, elements)?;
+                }
+                valid.push(true);
+            }
+            Column::Map(_) => return Err(wanted("no field of this type")),
         }
+        Ok(())
+    }
+
+    /// Adds an element of a field of CSV; a part of another type than text that is empty is NULL.
+    fn push_part(&mut self, field: &Field, part: &str, elements: &Elements) -> Result<(), String> {
+        let is_empty = part.trim().is_empty() && !is_text(field.data_type());
+        if elements.null.as_deref() != Some(part) && !is_empty {
+            return self.push_field(part, elements);
+        }
+        not_null::check(field, "an element")?;
+        self.push_null();
         Ok(())
     }
 
@@ -213,7 +258,11 @@ impl Column {
     ///
     /// # Errors
     /// What is wrong with the value.
-    pub(super) fn push(&mut self, value: &LazyValue<'_>) -> Result<(), String> {
+    pub(super) fn push(
+        &mut self,
+        value: &LazyValue<'_>,
+        dialect: &JsonDialect,
+    ) -> Result<(), String> {
         match self {
             Column::Boolean(builder) => {
                 builder.append_value(value.as_bool().ok_or_else(|| expected("a BOOLEAN", value))?);
@@ -246,34 +295,50 @@ impl Column {
                 builder.append_value(Date32Type::from_naive_date(date));
             }
             Column::Timestamp(kind, unit, builder) => {
-                let time = read_time(kind, *unit, value.as_str().unwrap_or_default());
-                builder.append_value(time.map_err(|what| expected(what, value))?);
+                builder.append_value(time(value, (kind, *unit), dialect.times)?);
             }
             Column::Time(builder) => {
                 let time = value.as_str().and_then(text::read_time);
                 let wanted = || expected("a TIME such as 08:05:00", value);
                 builder.append_value(time.ok_or_else(wanted)?);
             }
-            Column::Map(map) => map.push(value)?,
-            Column::Struct(fields, children, valid) => push_struct(fields, children, valid, value)?,
+            Column::Map(map) => map.push(value, dialect)?,
+            Column::Struct(fields, children, valid) => {
+                push_struct((fields, children, valid), value, dialect)?;
+            }
             Column::List(element, child, offsets, valid) => {
                 let items = value.clone().into_array_iter();
                 for item in items.ok_or_else(|| expected("an array", value))? {
                     let item = item.map_err(|error| error.to_string())?;
-                    let at = child.len();
-                    let pushed = match item.is_null() {
-                        true => not_null::check(element, "an element of the array"),
-                        false => child.push(&item),
-                    };
-                    // A NULL, and what failed half-way, is completed as NULL.
-                    child.complete(at);
-                    pushed?;
+                    let what = "an element of the array";
+                    child.push_nested((element, what), &item, dialect)?;
                 }
                 offsets.push(child.len() as i32);
                 valid.push(true);
             }
         }
         Ok(())
+    }
+
+    /// Adds a value of JSON within another one; NULL where there is none, or where what is wrong
+    /// with it is to be ignored.
+    fn push_nested(
+        &mut self,
+        (field, what): (&Field, &str),
+        value: &LazyValue<'_>,
+        dialect: &JsonDialect,
+    ) -> Result<(), String> {
+        let at = self.len();
+        let pushed = match value.is_null() {
+            true => not_null::check(field, what),
+            false => self.push(value, dialect),
+        };
+        // A NULL, and what failed half-way, is completed as NULL.
+        self.complete(at);
+        match pushed {
+            Err(_) if dialect.is_lenient && field.is_nullable() => Ok(()),
+            pushed => pushed,
+        }
     }
 
     /// Returns the values, and begins anew.
@@ -329,18 +394,13 @@ impl Map {
     }
 
     /// Adds the entries of an object of JSON.
-    fn push(&mut self, value: &LazyValue<'_>) -> Result<(), String> {
+    fn push(&mut self, value: &LazyValue<'_>, dialect: &JsonDialect) -> Result<(), String> {
         let entries = value.clone().into_object_iter();
         for entry in entries.ok_or_else(|| expected("an object", value))? {
             let (key, value) = entry.map_err(|error| error.to_string())?;
-            let at = self.keys.len();
-            self.keys.push_field(&key).map_err(|error| format!("key `{key}`: {error}"))?;
-            let pushed = match value.is_null() {
-                true => not_null::check(&self.value, "it"),
-                false => self.values.push(&value),
-            };
-            // A NULL, and what failed half-way, is completed as NULL.
-            self.values.complete(at);
+            let pushed = self.keys.push_field(&key, &ELEMENTS);
+            pushed.map_err(|error| format!("key `{key}`: {error}"))?;
+            let pushed = self.values.push_nested((&self.value, "it"), &value, dialect);
             pushed.map_err(|error| format!("value of `{key}`: {error}"))?;
         }
         self.end(true);
@@ -426,11 +486,25 @@ fn push_text(value: &LazyValue<'_>, mut push: impl FnMut(&str)) {
     }
 }
 
-fn push_struct(
-    fields: &Fields,
-    children: &mut [Column],
-    valid: &mut Vec<bool>,
+/// Reads a time in the form that a table asks for.
+fn time(
     value: &LazyValue<'_>,
+    (kind, unit): (&DataType, TimeUnit),
+    times: Standard,
+) -> Result<i64, String> {
+    let text = value.as_str().unwrap_or_default();
+    let time = read_time(kind, unit, text).map_err(|what| expected(what, value))?;
+    match (times, text.as_bytes().get(10)) {
+        (Standard::Sql, Some(b'T')) => Err(expected("a time as SQL writes it", value)),
+        (Standard::Iso, Some(b' ')) => Err(expected("a time as ISO 8601 has it", value)),
+        _ => Ok(time),
+    }
+}
+
+fn push_struct(
+    (fields, children, valid): (&Fields, &mut [Column], &mut Vec<bool>),
+    value: &LazyValue<'_>,
+    dialect: &JsonDialect,
 ) -> Result<(), String> {
     let row = valid.len();
     let entries = value.clone().into_object_iter();
@@ -444,14 +518,29 @@ fn push_struct(
             .find(|index| fields[*index].name().as_str() == key.as_ref());
         let Some(index) = found else { continue };
         next = index + 1;
-        if children[index].len() > row || value.is_null() {
+        if children[index].len() > row {
             continue;
         }
-        children[index].push(&value).map_err(|error| format!("field `{key}`: {error}"))?;
+        let pushed = match value.is_null() {
+            true => Ok(()),
+            false => children[index].push(&value, dialect),
+        };
+        let field = &fields[index];
+        match pushed {
+            Err(error) if !dialect.is_lenient => return Err(format!("field `{key}`: {error}")),
+            _ if children[index].len() > row => {}
+            // It is there, and NULL.
+            _ => not_null::check(field, &format!("field `{key}`"))?,
+        }
+        children[index].complete(row);
     }
     for (field, child) in fields.iter().zip(children.iter_mut()) {
-        if child.len() == row && !field.is_nullable() {
-            return not_null::check(field, &format!("field `{}`", field.name()));
+        if child.len() == row {
+            let name = format!("field `{}`", field.name());
+            match dialect.needs_fields {
+                true => return Err(format!("{name} is missing")),
+                false => not_null::check(field, &name)?,
+            }
         }
         child.complete(row);
     }

@@ -1,12 +1,14 @@
 //! Rows to lines: JSON objects, CSV, plain text, and Debezium's envelope for updating results.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Fields, SchemaRef};
 use thalweg_plan::connector::Options;
 use thalweg_plan::sink::Accepts;
 use thalweg_types::{Change, Error, Result};
 
 use super::csv::Dialect;
+use super::json_dialect::{JsonDialect, Standard};
+use super::lines::Charset;
 use super::{text, unknown};
 
 /// Formats that can be written line by line.
@@ -16,13 +18,13 @@ const WRITABLE: [&str; 4] = ["json", "csv", "raw", "debezium-json"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Encoder {
     /// One object a line.
-    Json,
+    Json(JsonDialect),
     /// RFC 4180, in this dialect.
     Csv(Dialect),
     /// The one text column as it is.
-    Raw,
+    Raw(Charset),
     /// `{"before":…,"after":…,"op":"c"|"d"}`, as Flink writes it.
-    Debezium,
+    Debezium(JsonDialect),
 }
 
 impl Encoder {
@@ -32,11 +34,11 @@ impl Encoder {
     /// `Invalid` if the format is unknown or does not fit the schema.
     pub fn of(options: &Options, schema: &SchemaRef) -> Result<Encoder> {
         match super::of(options)? {
-            "json" => Ok(Encoder::Json),
+            "json" => Ok(Encoder::Json(JsonDialect::of(options, "json")?)),
             "csv" => Ok(Encoder::Csv(Dialect::of(options)?)),
-            "raw" if schema.fields().len() == 1 => Ok(Encoder::Raw),
+            "raw" if schema.fields().len() == 1 => Ok(Encoder::Raw(Charset::of(options)?)),
             "raw" => Err(Error::invalid("format 'raw' needs a table of exactly one STRING column")),
-            "debezium-json" => Ok(Encoder::Debezium),
+            format @ "debezium-json" => Ok(Encoder::Debezium(JsonDialect::of(options, format)?)),
             other => Err(unknown(other, &WRITABLE, "written")),
         }
     }
@@ -44,7 +46,7 @@ impl Encoder {
     /// Returns which results the format can carry.
     pub fn accepts(&self) -> Accepts {
         match self {
-            Encoder::Debezium => Accepts::Changelog,
+            Encoder::Debezium(_) => Accepts::Changelog,
             _ => Accepts::Append,
         }
     }
@@ -52,9 +54,17 @@ impl Encoder {
     /// Returns the ending of files in this format.
     pub fn extension(&self) -> &'static str {
         match self {
-            Encoder::Json | Encoder::Debezium => "json",
+            Encoder::Json(_) | Encoder::Debezium(_) => "json",
             Encoder::Csv(_) => "csv",
-            Encoder::Raw => "txt",
+            Encoder::Raw(_) => "txt",
+        }
+    }
+
+    /// Returns text as the bytes of a file.
+    pub fn bytes(&self, text: String) -> Vec<u8> {
+        match self {
+            Encoder::Raw(charset) => charset.encode(text),
+            _ => text.into_bytes(),
         }
     }
 
@@ -62,10 +72,10 @@ impl Encoder {
     pub fn encode(&self, change: &Change, out: &mut String) {
         for row in 0..change.len() {
             match self {
-                Encoder::Json => write_object(&change.rows, row, out),
+                Encoder::Json(dialect) => write_object(&change.rows, row, dialect, out),
                 Encoder::Csv(dialect) => dialect.write(&change.rows, row, out),
-                Encoder::Raw => write_plain(change.rows.column(0), row, out),
-                Encoder::Debezium => write_envelope(change, row, out),
+                Encoder::Raw(_) => write_plain(change.rows.column(0), row, out),
+                Encoder::Debezium(dialect) => write_envelope(change, row, dialect, out),
             }
             out.push('\n');
         }
@@ -78,40 +88,55 @@ fn write_plain(column: &ArrayRef, row: usize, out: &mut String) {
     }
 }
 
-fn write_envelope(change: &Change, row: usize, out: &mut String) {
+fn write_envelope(change: &Change, row: usize, dialect: &JsonDialect, out: &mut String) {
     let is_delete = change.weight(row) < 0;
     out.push_str("{\"before\":");
     if is_delete {
-        write_object(&change.rows, row, out);
+        write_object(&change.rows, row, dialect, out);
         out.push_str(",\"after\":null,\"op\":\"d\"}");
     } else {
         out.push_str("null,\"after\":");
-        write_object(&change.rows, row, out);
+        write_object(&change.rows, row, dialect, out);
         out.push_str(",\"op\":\"c\"}");
     }
 }
 
 /// Writes a row as a JSON object in column order.
-pub fn write_object(rows: &RecordBatch, row: usize, out: &mut String) {
+pub fn write_object(rows: &RecordBatch, row: usize, dialect: &JsonDialect, out: &mut String) {
     out.push('{');
-    write_fields(rows, row, out);
+    write_fields(rows, row, dialect, out);
     out.push('}');
 }
 
 /// Writes the fields of a row without the braces.
-pub fn write_fields(rows: &RecordBatch, row: usize, out: &mut String) {
-    for (index, field) in rows.schema_ref().fields().iter().enumerate() {
-        if index > 0 {
+pub fn write_fields(rows: &RecordBatch, row: usize, dialect: &JsonDialect, out: &mut String) {
+    write_members(rows.schema_ref().fields(), (rows.columns(), row), dialect, out);
+}
+
+/// Writes names and values, with commas between.
+fn write_members(
+    fields: &Fields,
+    (columns, row): (&[ArrayRef], usize),
+    dialect: &JsonDialect,
+    out: &mut String,
+) {
+    let mut is_first = true;
+    for (field, column) in fields.iter().zip(columns) {
+        if dialect.leaves_out_null && column.is_null(row) {
+            continue;
+        }
+        if !is_first {
             out.push(',');
         }
+        is_first = false;
         write_string(field.name(), out);
         out.push(':');
-        write_json(rows.column(index), row, out);
+        write_json(column, row, dialect, out);
     }
 }
 
 /// Writes a value as JSON.
-pub fn write_json(array: &ArrayRef, row: usize, out: &mut String) {
+pub fn write_json(array: &ArrayRef, row: usize, dialect: &JsonDialect, out: &mut String) {
     if array.is_null(row) {
         out.push_str("null");
         return;
@@ -120,13 +145,8 @@ pub fn write_json(array: &ArrayRef, row: usize, out: &mut String) {
         DataType::Utf8 => write_string(array.as_string::<i32>().value(row), out),
         DataType::Utf8View => write_string(array.as_string_view().value(row), out),
         DataType::Struct(fields) => {
-            let columns = array.as_struct().columns();
-            for (index, (field, column)) in fields.iter().zip(columns).enumerate() {
-                out.push(if index == 0 { '{' } else { ',' });
-                write_string(field.name(), out);
-                out.push(':');
-                write_json(column, row, out);
-            }
+            out.push('{');
+            write_members(fields, (array.as_struct().columns(), row), dialect, out);
             out.push('}');
         }
         DataType::List(_) => {
@@ -136,11 +156,11 @@ pub fn write_json(array: &ArrayRef, row: usize, out: &mut String) {
                 if item > 0 {
                     out.push(',');
                 }
-                write_json(&items, item, out);
+                write_json(&items, item, dialect, out);
             }
             out.push(']');
         }
-        DataType::Map(..) => write_map(&array.as_map().value(row), out),
+        DataType::Map(..) => write_map(&array.as_map().value(row), dialect, out),
         DataType::Float64 | DataType::Float32 => {
             let mut number = String::new();
             text::write_value(array, row, &mut number);
@@ -150,8 +170,18 @@ pub fn write_json(array: &ArrayRef, row: usize, out: &mut String) {
                 false => write_string(&number, out),
             }
         }
+        DataType::Decimal128(..) if dialect.is_scientific => {
+            let mut number = String::new();
+            text::write_value(array, row, &mut number);
+            out.push_str(&text::scientific(&number));
+        }
         kind if kind.is_numeric() || *kind == DataType::Boolean => {
             text::write_value(array, row, out);
+        }
+        DataType::Timestamp(..) if dialect.times == Standard::Iso => {
+            let mut time = String::new();
+            text::write_value(array, row, &mut time);
+            write_string(&time.replacen(' ', "T", 1), out);
         }
         _ => {
             out.push('"');
@@ -162,7 +192,7 @@ pub fn write_json(array: &ArrayRef, row: usize, out: &mut String) {
 }
 
 /// Writes the entries of a map as an object; keys are texts in JSON.
-fn write_map(entries: &StructArray, out: &mut String) {
+fn write_map(entries: &StructArray, dialect: &JsonDialect, out: &mut String) {
     let (keys, values) = (entries.column(0), entries.column(1));
     out.push('{');
     for entry in 0..entries.len() {
@@ -173,7 +203,7 @@ fn write_map(entries: &StructArray, out: &mut String) {
         text::write_value(keys, entry, &mut key);
         write_string(&key, out);
         out.push(':');
-        write_json(values, entry, out);
+        write_json(values, entry, dialect, out);
     }
     out.push('}');
 }

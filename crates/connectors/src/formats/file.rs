@@ -9,7 +9,6 @@ use thalweg_types::{Change, Result};
 
 use super::FileEncoder;
 use super::encode::Encoder;
-pub use super::parquet::COMPRESSION as PARQUET_COMPRESSION;
 use super::parquet::{Compression, ParquetEncoder};
 
 /// A format of files.
@@ -84,7 +83,7 @@ impl FileEncoder for Lines {
     }
 
     fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.text).into_bytes()
+        self.encoder.bytes(std::mem::take(&mut self.text))
     }
 
     fn cut(&mut self) -> Result<Vec<u8>> {

@@ -11,12 +11,14 @@ use sonic_rs::{JsonValueTrait, to_object_iter};
 use thalweg_types::Result;
 
 use super::column::{self, Column};
+use super::json_dialect::JsonDialect;
 use super::lines::lines;
 use super::{Decoded, Decoder, Malformed};
 
 /// Decodes JSON objects, one a line.
 #[derive(Debug)]
 pub struct JsonDecoder {
+    dialect: JsonDialect,
     schema: SchemaRef,
     columns: Vec<Column>,
     /// Row in which each column was set last.
@@ -28,11 +30,11 @@ impl JsonDecoder {
     ///
     /// # Errors
     /// `Invalid` if a type has no form in JSON.
-    pub fn new(schema: &SchemaRef, columns: &[usize]) -> Result<JsonDecoder> {
+    pub fn new(dialect: JsonDialect, schema: &SchemaRef, columns: &[usize]) -> Result<JsonDecoder> {
         let schema = Arc::new(schema.project(columns)?);
         let made = schema.fields().iter().map(|field| Column::new(field));
         let columns = made.collect::<Result<Vec<_>>>()?;
-        Ok(JsonDecoder { set: vec![usize::MAX; columns.len()], schema, columns })
+        Ok(JsonDecoder { dialect, set: vec![usize::MAX; columns.len()], schema, columns })
     }
 
     /// Decodes one object as row `row`; on an error the row is left incomplete.
@@ -52,21 +54,35 @@ impl JsonDecoder {
                 return Err(format!("column `{key}`: the field stands there twice"));
             }
             if value.is_null() {
+                self.set_null(index, row)?;
                 continue;
             }
-            self.columns[index].push(&value).map_err(|error| format!("column `{key}`: {error}"))?;
-            self.set[index] = row;
-        }
-        for (index, column) in self.columns.iter_mut().enumerate() {
-            if self.set[index] != row {
-                let field = self.schema.field(index);
-                if !field.is_nullable() {
-                    return Err(format!("column `{}`: NULL in a NOT NULL column", field.name()));
-                }
-                column.push_null();
-                self.set[index] = row;
+            match self.columns[index].push(&value, &self.dialect) {
+                Ok(()) => self.set[index] = row,
+                Err(_) if self.dialect.is_lenient => self.set_null(index, row)?,
+                Err(error) => return Err(format!("column `{key}`: {error}")),
             }
         }
+        for index in 0..self.columns.len() {
+            if self.set[index] != row {
+                if self.dialect.needs_fields {
+                    let name = self.schema.field(index).name();
+                    return Err(format!("column `{name}`: the record has no such field"));
+                }
+                self.set_null(index, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a value NULL, also one that could be read half-way.
+    fn set_null(&mut self, index: usize, row: usize) -> Result<(), String> {
+        let field = self.schema.field(index);
+        if !field.is_nullable() {
+            return Err(format!("column `{}`: NULL in a NOT NULL column", field.name()));
+        }
+        self.columns[index].complete(row);
+        self.set[index] = row;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringViewA
 use arrow::buffer::Buffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
+use thalweg_plan::connector::Options;
 use thalweg_types::text::cut_block;
 use thalweg_types::{Error, Result};
 
@@ -27,9 +28,72 @@ pub fn lines(block: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
     })
 }
 
+/// Options of the `raw` format; all its values are texts, so the order of bytes has no meaning.
+pub const OPTIONS: [&str; 2] = ["raw.charset", ENDIANNESS];
+const ENDIANNESS: &str = "raw.endianness";
+
+/// How the characters of `raw` lines are written; a line feed is one byte in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Charset {
+    /// UTF-8.
+    #[default]
+    Utf8,
+    /// US-ASCII.
+    Ascii,
+    /// ISO 8859-1: one byte a character.
+    Latin1,
+}
+
+impl Charset {
+    /// Returns what a table asks for.
+    ///
+    /// # Errors
+    /// `Invalid` if it is unknown.
+    pub fn of(options: &Options) -> Result<Charset> {
+        match options.get(ENDIANNESS) {
+            None | Some("big-endian" | "little-endian") => {}
+            Some(other) => {
+                let message = format!("option '{ENDIANNESS}' cannot be '{other}'");
+                return Err(Error::invalid(message).remedy("known: big-endian, little-endian"));
+            }
+        }
+        let name = options.get(OPTIONS[0]).unwrap_or("UTF-8");
+        match name.to_ascii_uppercase().as_str() {
+            "UTF-8" | "UTF8" => Ok(Charset::Utf8),
+            "US-ASCII" | "ASCII" => Ok(Charset::Ascii),
+            "ISO-8859-1" | "LATIN1" => Ok(Charset::Latin1),
+            _ => Err(Error::invalid(format!("option '{}' cannot be '{name}'", OPTIONS[0]))
+                .remedy("known: UTF-8, US-ASCII, ISO-8859-1")),
+        }
+    }
+
+    /// Returns text as bytes; a character that there is not becomes `?`, as in Java.
+    pub fn encode(self, text: String) -> Vec<u8> {
+        let last = match self {
+            Charset::Utf8 => return text.into_bytes(),
+            Charset::Ascii => 0x7f,
+            Charset::Latin1 => 0xff,
+        };
+        let byte = |c: char| u8::try_from(u32::from(c)).ok().filter(|byte| *byte <= last);
+        text.chars().map(|c| byte(c).unwrap_or(b'?')).collect()
+    }
+
+    /// Returns bytes as bytes of UTF-8; those that are no characters stay, and are found there.
+    fn decode(self, block: &Buffer) -> Buffer {
+        match self {
+            Charset::Latin1 if !block.is_ascii() => {
+                let text: String = block.iter().map(|byte| char::from(*byte)).collect();
+                Buffer::from_vec(text.into_bytes())
+            }
+            Charset::Utf8 | Charset::Ascii | Charset::Latin1 => block.clone(),
+        }
+    }
+}
+
 /// Makes rows of lines, without copying them: the column points into the block.
 #[derive(Debug)]
 pub struct RawDecoder {
+    charset: Charset,
     schema: SchemaRef,
 }
 
@@ -38,17 +102,19 @@ impl RawDecoder {
     ///
     /// # Errors
     /// `Invalid` if the table has another schema.
-    pub fn new(schema: &SchemaRef, columns: &[usize]) -> Result<RawDecoder> {
+    pub fn new(options: &Options, schema: &SchemaRef, columns: &[usize]) -> Result<RawDecoder> {
         let kinds: Vec<&DataType> = schema.fields().iter().map(|field| field.data_type()).collect();
         if !matches!(kinds.as_slice(), [DataType::Utf8View | DataType::Utf8]) {
             return Err(Error::invalid("format 'raw' needs a table of exactly one STRING column"));
         }
-        Ok(RawDecoder { schema: Arc::new(schema.project(columns)?) })
+        let charset = Charset::of(options)?;
+        Ok(RawDecoder { charset, schema: Arc::new(schema.project(columns)?) })
     }
 }
 
 impl Decoder for RawDecoder {
     fn decode(&mut self, block: &Buffer) -> Result<Decoded> {
+        let block = &self.charset.decode(block);
         let mut bad = Vec::new();
         let lines = cut_block(block, lines(block)).unwrap_or_else(|| {
             let good = lines(block).filter_map(|(from, to)| {

@@ -21,7 +21,11 @@ use super::FileEncoder;
 /// Bytes of rows gathered before a row group is ended between two cuts.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 /// The option that says how pages are packed.
-pub const COMPRESSION: &str = "parquet.compression";
+const COMPRESSION: &str = "parquet.compression";
+/// The option that asks for times in UTC, which they are in any case.
+const UTC: &str = "parquet.utc-timezone";
+/// Options of the format.
+pub(super) const OPTIONS: [&str; 2] = [COMPRESSION, UTC];
 
 /// How pages are packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +45,7 @@ impl Compression {
     /// # Errors
     /// `Invalid` if it is unknown.
     pub fn of(options: &Options) -> Result<Compression> {
+        options.flag(UTC)?;
         let Some(name) = options.get(COMPRESSION) else { return Ok(Compression::default()) };
         match name.to_ascii_uppercase().as_str() {
             "UNCOMPRESSED" => Ok(Compression::Uncompressed),

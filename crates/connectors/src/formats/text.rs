@@ -25,6 +25,11 @@ pub fn write_value(array: &ArrayRef, row: usize, out: &mut String) {
             }
         }
         DataType::Binary => push_base64(array.as_binary::<i32>().value(row), out),
+        DataType::LargeBinary => push_base64(array.as_binary::<i64>().value(row), out),
+        DataType::BinaryView => push_base64(array.as_binary_view().value(row), out),
+        DataType::FixedSizeBinary(_) => {
+            push_base64(array.as_fixed_size_binary().value(row), out);
+        }
         _ => out.push_str(&array_value_to_string(array, row).unwrap_or_default()),
     }
 }
@@ -32,6 +37,33 @@ pub fn write_value(array: &ArrayRef, row: usize, out: &mut String) {
 fn push(out: &mut String, value: impl std::fmt::Display) {
     // Writing to a string cannot fail.
     let _ = write!(out, "{value}");
+}
+
+/// Returns a decimal number as Java writes one without trailing zeros: with an exponent where it is
+/// shorter, as in `1E+5`.
+pub fn scientific(plain: &str) -> String {
+    let (sign, digits) = match plain.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", plain),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_end_matches('0');
+    let scale = fraction.len() as i64 - (all.len() - digits.len()) as i64;
+    let digits = digits.trim_start_matches('0');
+    let exponent = digits.len() as i64 - 1 - scale;
+    if digits.is_empty() {
+        return "0".to_owned();
+    }
+    if scale >= 0 && exponent >= -6 {
+        let padded = format!("{digits:0>width$}", width = scale as usize + 1);
+        let (whole, fraction) = padded.split_at(padded.len() - scale as usize);
+        let point = if fraction.is_empty() { "" } else { "." };
+        return format!("{sign}{whole}{point}{fraction}");
+    }
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{sign}{first}{point}{rest}E{exponent:+}")
 }
 
 /// Shortest text that reads back as the same number, always with a point or an exponent.

@@ -16,12 +16,11 @@ fn spec(which: Table, options: &[(&str, &str)]) -> TableSpec {
         Field::new(column.name, kind, true)
     });
     let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    TableSpec {
-        name: "t".into(),
-        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
-        primary_key: Vec::new(),
-        options: Options(options.chain([("connector".into(), "nexmark".into())]).collect()),
-    }
+    TableSpec::new(
+        "t",
+        Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        Options(options.chain([("connector".into(), "nexmark".into())]).collect()),
+    )
 }
 
 fn source(which: Table, name: &str, events: &str) -> NexmarkSource {

@@ -6,6 +6,7 @@ use thalweg_types::Change;
 use super::Style;
 use crate::formats::csv::Dialect;
 use crate::formats::encode::write_fields;
+use crate::formats::json_dialect::JsonDialect;
 use crate::formats::text::write_value;
 
 /// Writes rows in a style other than a table; `is_updating` asks for what each row is.
@@ -24,7 +25,7 @@ pub(super) fn render(style: &Style, change: &Change, is_updating: bool, out: &mu
                     out.push_str(operation(change, row));
                     out.push_str("\",");
                 }
-                write_fields(&change.rows, row, out);
+                write_fields(&change.rows, row, &JsonDialect::default(), out);
                 out.push('}');
             }
             Style::Csv => {

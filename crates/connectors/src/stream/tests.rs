@@ -11,12 +11,11 @@ use super::*;
 fn table(options: &[(&str, &str)]) -> TableSpec {
     let options: BTreeMap<String, String> =
         options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    TableSpec {
-        name: "lines".to_owned(),
-        schema: Arc::new(Schema::new(vec![Field::new("line", DataType::Utf8View, true)])),
-        primary_key: Vec::new(),
-        options: Options(options),
-    }
+    TableSpec::new(
+        "lines",
+        Arc::new(Schema::new(vec![Field::new("line", DataType::Utf8View, true)])),
+        Options(options),
+    )
 }
 
 /// Would fail if a line waited for the next one, were cut at a packet, or lost at the end.

@@ -24,6 +24,11 @@ pub(super) fn accumulator(argument: &DataType, result: &DataType) -> Result<Box<
     })
 }
 
+pub(super) fn wrapping_accumulator() -> Box<dyn Accumulator> {
+    let totals = Totals::<Int64Type>::new(DataType::Int64).wrapping();
+    Box::new(Sum { totals, result: DataType::Int64 })
+}
+
 #[derive(Debug)]
 struct Sum<T: Summand> {
     totals: Totals<T>,

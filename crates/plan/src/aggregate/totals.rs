@@ -1,7 +1,7 @@
 //! Sums with the number of their values: what `SUM` and `AVG` keep.
 //!
-//! Invariants: a sum that does not fit is an error and never wraps; taking a row back undoes
-//! adding it (exactly for whole numbers and decimals).
+//! Invariants: a sum that does not fit is an error, unless it was asked to wrap; taking a row back
+//! undoes adding it (exactly for whole numbers and decimals).
 
 use std::sync::Arc;
 
@@ -18,6 +18,12 @@ pub(super) trait Summand: ArrowPrimitiveType {
 
     /// Returns `value × weight`; `None` if it does not fit.
     fn times(value: Self::Native, weight: i64) -> Option<Self::Native>;
+
+    /// Returns `sum + value × weight`, wrapped around if that does not fit and may be.
+    #[inline]
+    fn wrapping_plus(sum: Self::Native, value: Self::Native, weight: i64) -> Option<Self::Native> {
+        Self::plus(sum, Self::times(value, weight)?)
+    }
 }
 
 impl Summand for Int64Type {
@@ -29,6 +35,11 @@ impl Summand for Int64Type {
     #[inline]
     fn times(value: i64, weight: i64) -> Option<i64> {
         value.checked_mul(weight)
+    }
+
+    #[inline]
+    fn wrapping_plus(sum: i64, value: i64, weight: i64) -> Option<i64> {
+        Some(sum.wrapping_add(value.wrapping_mul(weight)))
     }
 }
 
@@ -61,13 +72,19 @@ impl Summand for Float64Type {
 pub(super) struct Totals<T: Summand> {
     /// Type of the sums in a partial state.
     kind: DataType,
+    /// Does a whole number that is too large wrap around?
+    wraps: bool,
     sums: Vec<T::Native>,
     counts: Vec<i64>,
 }
 
 impl<T: Summand> Totals<T> {
     pub(super) fn new(kind: DataType) -> Totals<T> {
-        Totals { kind, sums: Vec::new(), counts: Vec::new() }
+        Totals { kind, wraps: false, sums: Vec::new(), counts: Vec::new() }
+    }
+
+    pub(super) fn wrapping(self) -> Totals<T> {
+        Totals { wraps: true, ..self }
     }
 
     fn resize(&mut self, total: usize) {
@@ -76,8 +93,13 @@ impl<T: Summand> Totals<T> {
     }
 
     #[inline]
-    fn add(&mut self, group: usize, value: Option<T::Native>, count: i64) -> Result<()> {
-        let sum = value.and_then(|value| T::plus(self.sums[group], value));
+    fn add(&mut self, group: usize, value: T::Native, weight: i64, count: i64) -> Result<()> {
+        let before = self.sums[group];
+        let sum = match (self.wraps, weight) {
+            (true, weight) => T::wrapping_plus(before, value, weight),
+            (false, 1) => T::plus(before, value),
+            (false, weight) => T::times(value, weight).and_then(|value| T::plus(before, value)),
+        };
         self.sums[group] = sum.ok_or_else(|| too_large(&self.kind))?;
         self.counts[group] += count;
         Ok(())
@@ -89,14 +111,14 @@ impl<T: Summand> Totals<T> {
         let values = column.values();
         if column.null_count() == 0 && rows.filter.is_none() && rows.weights.is_none() {
             for (group, value) in rows.groups.iter().zip(values) {
-                self.add(*group as usize, Some(*value), 1)?;
+                self.add(*group as usize, *value, 1, 1)?;
             }
             return Ok(());
         }
         for (row, group) in rows.groups.iter().enumerate() {
             let weight = rows.weight(row);
             if weight != 0 && column.is_valid(row) {
-                self.add(*group as usize, T::times(values[row], weight), weight)?;
+                self.add(*group as usize, values[row], weight, weight)?;
             }
         }
         Ok(())
@@ -112,7 +134,7 @@ impl<T: Summand> Totals<T> {
         let sums = partial[0].as_primitive::<T>().values();
         let counts = partial[1].as_primitive::<Int64Type>().values();
         for ((group, sum), count) in groups.iter().zip(sums).zip(counts) {
-            self.add(*group as usize, Some(*sum), *count)?;
+            self.add(*group as usize, *sum, 1, *count)?;
         }
         Ok(())
     }

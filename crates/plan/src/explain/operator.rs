@@ -52,6 +52,7 @@ fn reads(node: &Node, source: &SourceNode) -> Vec<Fact> {
     let names = all_columns(&node.schema);
     let mut facts =
         vec![("does", format!("reads {names} of `{}` ({connector}, {bounded})", source.table))];
+    facts.extend(source.source.explain().map(|more| ("does", more)));
     if let Some(rate) = source.rows_per_second {
         facts.push(("does", format!("reads {rate} rows per second at most")));
     }

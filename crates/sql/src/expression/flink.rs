@@ -6,7 +6,8 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::{Alias, Cast};
 use thalweg_types::Result;
 
-use crate::meaning::as_text;
+use crate::casting;
+use crate::meaning::casts_to_text;
 use crate::text::{RELATIONAL, plan_error, to_come};
 
 /// Refuses what cannot be computed from one row.
@@ -22,18 +23,28 @@ pub(super) fn check(expr: &Expr) -> Result<()> {
 
 /// Writes what becomes a text only when types are coerced as Flink does.
 pub(super) fn casts(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    let replaced = expr.transform_up(|node| as_text(node, schema));
+    let replaced = expr.transform_up(|node| casts_to_text(node, schema));
     Ok(replaced.map_err(plan_error)?.data)
 }
 
 /// Returns the text of an expression with its constants as a user writes them.
 pub(super) fn text(expr: &Expr) -> String {
     let replaced = expr.clone().transform(|node| {
+        let (cast, alias) = match &node {
+            Expr::Alias(alias) => (alias.expr.as_ref(), Some(alias.name.as_str())),
+            node => (node, None),
+        };
+        if let Some((name, value, kind)) = casting::parts(cast) {
+            let mut cast = format!("{name}({} AS {kind})", text(value));
+            // A cast that took the place of another keeps its name, which is that of the value.
+            if let Some(alias) = alias.filter(|alias| !named_like(value, alias)) {
+                cast.push_str(&format!(" AS {alias}"));
+            }
+            return Ok(Transformed::yes(plain(cast)));
+        }
         Ok(match &node {
             // A name is printed as it is, and nothing but the text is used.
-            Expr::Literal(value, _) => {
-                Transformed::yes(Expr::Column(Column::new_unqualified(constant(value))))
-            }
+            Expr::Literal(value, _) => Transformed::yes(plain(constant(value))),
             _ => Transformed::no(node),
         })
     });
@@ -59,8 +70,12 @@ pub(super) fn shown(expr: &Expr) -> String {
 /// Names a column after the expression that it holds; one that is only cast keeps its name.
 pub(crate) fn column_name(expr: &Expr) -> String {
     let mut bare = expr;
-    while let Expr::Alias(Alias { expr, .. }) | Expr::Cast(Cast { expr, .. }) = bare {
-        bare = expr;
+    loop {
+        bare = match (bare, casting::parts(bare)) {
+            (_, Some((_, value, _))) => value,
+            (Expr::Alias(Alias { expr, .. }) | Expr::Cast(Cast { expr, .. }), None) => expr,
+            _ => break,
+        };
     }
     shown(if matches!(bare, Expr::Column(_)) { bare } else { expr })
 }
@@ -71,6 +86,19 @@ pub(super) fn name_shown(name: &str) -> String {
         Some((function, _)) => format!("{function}()"),
         None => name.replace("(Int64(1))", "(*)"),
     }
+}
+
+/// Has a value this name in a result?
+fn named_like(value: &Expr, name: &str) -> bool {
+    match value {
+        Expr::Column(column) => column.name == name,
+        value => value.schema_name().to_string() == name,
+    }
+}
+
+/// Returns what is printed as it stands here.
+fn plain(text: String) -> Expr {
+    Expr::Column(Column::new_unqualified(text))
 }
 
 fn constant(value: &ScalarValue) -> String {

@@ -1,15 +1,15 @@
 //! Functions that ask for the time: `PROCTIME()`, `NOW()` and the like.
 //!
-//! They are never called: an expression that holds one reads the wall clock of its epoch from a
-//! hidden column instead. They are volatile so that no optimiser folds them to the time of
-//! planning. Those that show a local time show it in UTC: [`crate::local_time`] puts others into
-//! their place.
+//! They are never called: an expression that holds one reads the wall clock of its epoch, or the
+//! watermark that the epoch's rows met, from a hidden column instead. They are volatile so that no
+//! optimiser folds them to the time of planning. Those that show a local time show it in UTC:
+//! [`crate::local_time`] puts others into their place.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::logical_expr::ScalarUDF;
 use thalweg_types::Error;
 
-use super::Function;
+use super::{Function, Kind};
 use crate::text::wrap;
 
 const PROCTIME: &str = "proctime";
@@ -17,6 +17,8 @@ const NOW: &str = "now";
 const LOCALTIMESTAMP: &str = "localtimestamp";
 const CURRENT_DATE: &str = "current_date";
 const CURRENT_TIME: &str = "current_time";
+/// `CURRENT_WATERMARK(time)`.
+pub(crate) const CURRENT_WATERMARK: &str = "current_watermark";
 /// Without arguments this one asks for the time; with some it does not.
 pub(super) const UNIX_TIMESTAMP: &str = "unix_timestamp";
 
@@ -59,6 +61,15 @@ pub(super) fn all() -> Vec<Function> {
         clock!(LOCALTIMESTAMP, "LOCALTIMESTAMP"),
         clock!(CURRENT_DATE, "CURRENT_DATE").alias("today"),
         clock!(CURRENT_TIME, "CURRENT_TIME").alias("localtime"),
+        Function::new("CURRENT_WATERMARK(time)", &[Kind::Moment])
+            .named(CURRENT_WATERMARK, |kinds, _| match &kinds[0] {
+                DataType::Timestamp(_, zone) => {
+                    DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
+                }
+                _ => DataType::Timestamp(TimeUnit::Millisecond, None),
+            })
+            .volatile()
+            .body(|_| Err(wrap(Error::internal("the watermark was asked outside of a stream")))),
     ]
 }
 

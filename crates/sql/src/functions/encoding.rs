@@ -1,4 +1,4 @@
-//! Functions that write a value in another alphabet: digits, Base64, character sets, a digest.
+//! Functions that write a value in another alphabet: digits, Base64, character sets.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
-use md5::{Digest, Md5};
 use thalweg_types::Error;
 
 use super::{Constant, Function, Kind, constant_text, text_at};
@@ -33,13 +32,6 @@ pub(super) fn all() -> Vec<Function> {
         Function::new("FROM_BASE64(text)", &[Kind::Text])
             .named("from_base64", |_, _| DataType::Utf8View)
             .body(from_base64),
-        Function::new("MD5(text)", &[Kind::Text]).named("md5", |_, _| DataType::Utf8View).body(
-            |columns| {
-                written(&columns[0], |text, out| {
-                    Md5::digest(text).iter().for_each(|byte| push_hex(*byte, false, out));
-                })
-            },
-        ),
         Function::new("ENCODE(text, charset)", &[Kind::Text, Kind::Text])
             .checked(check)
             .named("encode", |_, _| DataType::Binary)

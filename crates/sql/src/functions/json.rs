@@ -297,6 +297,19 @@ fn unquote(text: &str, out: &mut String) {
     }
 }
 
+/// Returns a column as JSON, row by row; of texts that are JSON already, what they say.
+pub(crate) fn json_values(column: &ArrayRef, is_json: bool) -> Result<Vec<Value>> {
+    let mut values = value::values(column)?;
+    for value in values.iter_mut().filter(|_| is_json) {
+        if let Value::String(text) = value {
+            let read = serde_json::from_str(text);
+            *value =
+                read.map_err(|error| wrap(Error::data(format!("this is no JSON: {error}"))))?;
+        }
+    }
+    Ok(values)
+}
+
 /// Values that are to be written, and how.
 struct Parts {
     /// For each value its rows.
@@ -312,17 +325,7 @@ impl Parts {
         let (nulls, marks) = word.split_once(':').unwrap_or((word, ""));
         let mut values = Vec::with_capacity(columns.len());
         for (at, column) in columns.iter().enumerate() {
-            let mut rows = value::values(column)?;
-            if marks.as_bytes().get(at) == Some(&b'1') {
-                for value in &mut rows {
-                    if let Value::String(text) = value {
-                        *value = serde_json::from_str(text).map_err(|error| {
-                            wrap(Error::data(format!("this is no JSON: {error}")))
-                        })?;
-                    }
-                }
-            }
-            values.push(rows);
+            values.push(json_values(column, marks.as_bytes().get(at) == Some(&b'1'))?);
         }
         Ok(Parts { values, is_absent: nulls == "ABSENT" })
     }

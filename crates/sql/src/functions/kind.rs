@@ -1,13 +1,20 @@
-//! `TYPEOF`: what type an expression has, which is known when it is planned.
+//! Functions that are answered while planning, by [`crate::meaning`]: what type an expression has, and
+//! whether two periods overlap, which is plain comparisons once the types are known.
+
+use datafusion::arrow::datatypes::DataType;
 
 use super::{Function, Kind};
 
-/// Its name, by which [`crate::meaning`] finds and answers it.
+/// Name of `TYPEOF`.
 pub(crate) const TYPEOF: &str = "typeof";
+/// Name of what `(a, b) OVERLAPS (c, d)` becomes.
+pub(crate) const OVERLAPS: &str = "overlaps";
 
 pub(super) fn all() -> Vec<Function> {
+    let moments = &[Kind::Moment, Kind::Any, Kind::Moment, Kind::Any];
     vec![
-        Function::new("TYPEOF(value)", &[Kind::Any])
-            .named(TYPEOF, |_, _| datafusion::arrow::datatypes::DataType::Utf8View),
+        Function::new("TYPEOF(value)", &[Kind::Any]).named(TYPEOF, |_, _| DataType::Utf8View),
+        Function::new("(start, end) OVERLAPS (start, end)", moments)
+            .named(OVERLAPS, |_, _| DataType::Boolean),
     ]
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array,
 };
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::numeric::rem;
+use datafusion::arrow::compute::{binary, cast};
 use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Float64Type, Int64Type,
 };
@@ -48,11 +48,32 @@ pub(super) fn all() -> Vec<Function> {
             .named("ceil", |kinds, _| floor_type(&kinds[0]))
             .alias("ceiling")
             .body(|columns| floor(columns, true)),
+        Function::new("SQRT(number)", &[Kind::Number])
+            .named("sqrt", |_, _| DataType::Float64)
+            .body(|columns| {
+                let numbers = cast(&columns[0], &DataType::Float64)?;
+                Ok(Arc::new(
+                    numbers.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::sqrt),
+                ))
+            }),
+        Function::new("POWER(number, exponent)", &[Kind::Number, Kind::Number])
+            .named("power", |_, _| DataType::Float64)
+            .alias("pow")
+            .body(power),
         Function::new("E()", &[])
             .optional(0)
             .named("e", |_, _| DataType::Float64)
             .body(|_| Ok(Arc::new(Float64Array::from(vec![std::f64::consts::E])))),
     ]
+}
+
+fn power(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let bases = cast(&columns[0], &DataType::Float64)?;
+    let exponents = cast(&columns[1], &DataType::Float64)?;
+    let (bases, exponents) =
+        (bases.as_primitive::<Float64Type>(), exponents.as_primitive::<Float64Type>());
+    let powers = binary::<_, _, _, Float64Type>(bases, exponents, f64::powf)?;
+    Ok(Arc::new(powers))
 }
 
 /// Whole numbers give BIGINT, all others DOUBLE.

@@ -10,6 +10,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::comparison as kernels;
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::error::Result;
+use datafusion::logical_expr::ScalarUDF;
 use thalweg_types::Error;
 
 use super::{Function, Kind, text_at};
@@ -27,7 +28,7 @@ pub(super) fn all() -> Vec<Function> {
             .body(split),
         Function::new(
             "SPLIT_INDEX(text, delimiter, index)",
-            &[Kind::Text, Kind::Text, Kind::Whole],
+            &[Kind::Text, Kind::WholeOrText, Kind::Whole],
         )
         .named("split_index", |_, _| DataType::Utf8View)
         .body(split_index),
@@ -35,15 +36,24 @@ pub(super) fn all() -> Vec<Function> {
             .optional(1)
             .named("locate", |_, _| DataType::Int32)
             .body(locate),
-        Function::new("STARTSWITH(text, start)", &[Kind::Text, Kind::Text])
+        Function::new("STARTSWITH(text, start)", &[Kind::TextOrBytes, Kind::TextOrBytes])
             .named("startswith", |_, _| DataType::Boolean)
             .body(|columns| Ok(Arc::new(kernels::starts_with(&columns[0], &columns[1])?))),
-        Function::new("ENDSWITH(text, end)", &[Kind::Text, Kind::Text])
+        Function::new("ENDSWITH(text, end)", &[Kind::TextOrBytes, Kind::TextOrBytes])
             .named("endswith", |_, _| DataType::Boolean)
             .body(|columns| Ok(Arc::new(kernels::ends_with(&columns[0], &columns[1])?))),
         Function::new("CHR(number)", &[Kind::Whole])
             .named("chr", |_, _| DataType::Utf8View)
             .body(chr),
+        Function::new("ASCII(text)", &[Kind::Text]).named("ascii", |_, _| DataType::Int32).body(
+            |columns| {
+                let first =
+                    |text: &str| text.bytes().next().map_or(0, |byte| i32::from(byte as i8));
+                let codes = columns[0].as_string_view().iter().map(|text| text.map(first));
+                Ok(Arc::new(codes.collect::<Int32Array>()))
+            },
+        ),
+        overlay_function(),
         Function::new("ELT(index, text[, …])", &[Kind::Whole, Kind::Text])
             .repeated()
             .named("elt", |_, _| DataType::Utf8View)
@@ -54,6 +64,12 @@ pub(super) fn all() -> Vec<Function> {
         Function::new("RPAD(text, length, with)", &[Kind::Text, Kind::Whole, Kind::Text])
             .named("rpad", |_, _| DataType::Utf8View)
             .body(|columns| pad(columns, false)),
+        Function::new("REPEAT(text, count)", &[Kind::Text, Kind::Whole])
+            .named("repeat", |_, _| DataType::Utf8View)
+            .body(repeat),
+        Function::new("REPLACE(text, part, by)", &[Kind::Text, Kind::Text, Kind::Text])
+            .named("replace", |_, _| DataType::Utf8View)
+            .body(replace),
         test("IS_ALPHA(text)", "is_alpha", |columns| {
             all_letters(columns, |text| text.chars().all(char::is_alphabetic))
         }),
@@ -64,6 +80,21 @@ pub(super) fn all() -> Vec<Function> {
             all_letters(columns, |text| text.trim().parse::<f64>().is_ok_and(f64::is_finite))
         }),
     ]
+}
+
+fn overlay_function() -> Function {
+    Function::new(
+        "OVERLAY(text PLACING part FROM start [FOR length])",
+        &[Kind::Text, Kind::Text, Kind::Whole, Kind::Whole],
+    )
+    .optional(1)
+    .named("overlay", |_, _| DataType::Utf8View)
+    .body(overlaid)
+}
+
+/// Returns `OVERLAY`, for which the parser's form takes DataFusion's.
+pub(crate) fn overlay() -> ScalarUDF {
+    ScalarUDF::from(overlay_function())
 }
 
 /// Returns a function that tests one value.
@@ -132,8 +163,71 @@ fn elt(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(chosen.collect::<StringViewArray>()))
 }
 
-/// Most characters that a text is padded to.
-const PADDED_MAX: i64 = 1 << 24;
+/// Most characters that a text is padded to, and most bytes of one that is repeated or replaced: a row
+/// that asks for more fails.
+pub(super) const PADDED_MAX: i64 = 1 << 24;
+
+/// A text with another one in the place of some letters; as it is if there are none at that place.
+fn overlaid(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, parts) = (columns[0].as_string_view(), columns[1].as_string_view());
+    let starts = columns[2].as_primitive::<Int64Type>();
+    let lengths = columns.get(3).map(|lengths| lengths.as_primitive::<Int64Type>());
+    let overlaid = (0..texts.len()).map(|row| {
+        let (text, part) = (text_at(texts, row)?, text_at(parts, row)?);
+        let start = starts.is_valid(row).then(|| starts.value(row))?;
+        let length = match lengths {
+            None => part.chars().count() as i64,
+            Some(lengths) => lengths.is_valid(row).then(|| lengths.value(row))?,
+        };
+        let letters = text.chars().count() as i64;
+        if !(1..=letters).contains(&start) {
+            return Some(text.to_owned());
+        }
+        let place = |letters: i64| {
+            let letters = usize::try_from(letters).unwrap_or(0);
+            text.char_indices().nth(letters).map_or(text.len(), |(at, _)| at)
+        };
+        let (from, to) = (place(start - 1), place((start - 1).saturating_add(length)));
+        Some(format!("{}{part}{}", &text[..from], &text[to..]))
+    });
+    Ok(Arc::new(overlaid.collect::<StringViewArray>()))
+}
+
+fn too_long() -> datafusion::error::DataFusionError {
+    wrap(Error::data(format!("the text would have more than {PADDED_MAX} bytes")))
+}
+
+/// A text so many times; empty for a negative count.
+fn repeat(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let texts = columns[0].as_string_view();
+    let counts = columns[1].as_primitive::<Int64Type>();
+    let repeated = texts.iter().zip(counts).map(|(text, count)| {
+        let Some((text, count)) = text.zip(count) else { return Ok(None) };
+        let count = count.max(0);
+        let bytes = (text.len() as i64).checked_mul(count);
+        if bytes.is_none_or(|bytes| bytes > PADDED_MAX) {
+            return Err(too_long());
+        }
+        let count = if text.is_empty() { 0 } else { count as usize };
+        Ok(Some(text.repeat(count)))
+    });
+    Ok(Arc::new(repeated.collect::<Result<StringViewArray>>()?))
+}
+
+/// A text with another one in the place of each part.
+fn replace(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let [texts, parts, others] = [0, 1, 2].map(|at| columns[at].as_string_view());
+    let replaced = (0..texts.len()).map(|row| {
+        let all = (text_at(texts, row), text_at(parts, row), text_at(others, row));
+        let (Some(text), Some(part), Some(other)) = all else { return Ok(None) };
+        let bytes = text.matches(part).count().checked_mul(other.len());
+        if bytes.is_none_or(|bytes| bytes + text.len() > PADDED_MAX as usize) {
+            return Err(too_long());
+        }
+        Ok(Some(text.replace(part, other)))
+    });
+    Ok(Arc::new(replaced.collect::<Result<StringViewArray>>()?))
+}
 
 /// A text of so many characters, cut or filled up; NULL for a negative length and nothing to
 /// fill with.
@@ -188,7 +282,12 @@ fn split(columns: &[ArrayRef]) -> Result<ArrayRef> {
 
 /// One part of a text, counted from 0; NULL if there are fewer.
 fn split_index(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let (texts, delimiters) = (columns[0].as_string_view(), columns[1].as_string_view());
+    // A delimiter may be said by its code.
+    let delimiters = match columns[1].as_primitive_opt::<Int64Type>() {
+        Some(_) => &chr(&columns[1..2])?,
+        None => &columns[1],
+    };
+    let (texts, delimiters) = (columns[0].as_string_view(), delimiters.as_string_view());
     let indexes = columns[2].as_primitive::<Int64Type>();
     let parts = (0..texts.len()).map(|row| {
         let (text, delimiter) = (text_at(texts, row)?, text_at(delimiters, row)?);

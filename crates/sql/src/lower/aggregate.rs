@@ -13,6 +13,7 @@ use thalweg_types::{Error, Result};
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::function;
 use crate::expression::{Expression, Projection, column_name};
+use crate::planned;
 use crate::sums;
 use crate::text::{RELATIONAL, plan_error, to_come};
 use crate::window_tvf::in_unit;
@@ -189,14 +190,15 @@ impl Lowering<'_> {
     }
 }
 
-/// Puts what is run in the place of what was planned: see [`sums`].
+/// Puts what is run in the place of what was planned: see [`sums`] and [`planned`].
 fn runnable(
     mut call: datafusion::logical_expr::expr::AggregateFunction,
     input: &DFSchema,
 ) -> Result<datafusion::logical_expr::expr::AggregateFunction> {
     let [argument] = call.params.args.as_slice() else { return Ok(call) };
     let kind = argument.get_type(input).map_err(plan_error)?;
-    if let Some((function, wide)) = sums::runs(&call.func, &kind, call.params.distinct) {
+    let runs = sums::runs(&call.func, &kind, call.params.distinct);
+    if let Some((function, wide)) = runs.or_else(|| planned::runs(&call.func, &kind)) {
         call.func = function;
         if wide != kind {
             call.params.args = vec![cast(argument.clone(), wide)];

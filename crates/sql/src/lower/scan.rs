@@ -6,26 +6,20 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
 use thalweg_plan::node::{NodeKind, SourceNode};
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, Result, Zone};
 
+use super::prune::{self, table};
 use super::{Lowering, Role, Stream, forward, role_of};
-use crate::catalog::{Column, Table, declared_name, table_of};
+use crate::catalog::{Column, Table, declared_name};
 use crate::expression::{Expression, GreatestWatermark, Projection};
+use crate::local_time;
 use crate::session::Session;
 use crate::text::plan_error;
 
-/// Returns the table that a scan reads.
-fn table(scan: &TableScan) -> Result<Arc<Table>> {
-    let provider = source_as_provider(&scan.source).map_err(plan_error)?;
-    table_of(provider.as_ref())
-        .ok_or_else(|| Error::internal(format!("`{}` is no table of the catalog", scan.table_name)))
-}
-
-/// Adds the physical columns that the scans of `plan` need to `needed`.
+/// Adds the columns of sources that the scans of `plan` need to `needed`.
 pub(super) fn collect_needed(
     session: &Session,
     (plan, zone): &(LogicalPlan, Zone),
@@ -54,52 +48,60 @@ fn scanned_columns(scan: &TableScan, table: &Table) -> Vec<usize> {
     scan.projection.clone().unwrap_or_else(|| (0..table.columns.len()).collect())
 }
 
-/// A table's columns as expressions over its physical ones.
+/// A table's columns as expressions over those that its source can hand over.
 struct Shape {
-    /// The physical schema.
-    physical: DFSchema,
-    /// For each column of the table, its expression over the physical ones.
+    /// The columns of the source: physical ones and metadata.
+    readable: DFSchema,
+    /// For each column of the table, its expression over those of the source.
     columns: Vec<Expr>,
     watermark: Option<Expr>,
 }
 
 impl Shape {
     fn of(session: &Session, table: &Table, zone: Zone) -> Result<Shape> {
-        let physical =
-            DFSchema::try_from(table.spec.schema.as_ref().clone()).map_err(plan_error)?;
-        let mut columns = Vec::new();
+        let readable = DFSchema::try_from(table.spec.readable().as_ref().clone());
+        let readable = readable.map_err(plan_error)?;
+        let whole = DFSchema::try_from(table.schema().as_ref().clone()).map_err(plan_error)?;
+        let mut columns: Vec<Expr> = Vec::new();
         for column in &table.columns {
+            let field = column.field();
+            let plain = Expr::Column(datafusion::common::Column::from_name(field.name()));
             columns.push(match column {
-                Column::Physical(field) => {
-                    Expr::Column(datafusion::common::Column::from_name(field.name()))
+                Column::Metadata { .. } => {
+                    let cast = plain.cast_to(field.data_type(), &readable).map_err(plan_error)?;
+                    local_time::expression(cast, &readable, zone).map_err(plan_error)?
                 }
-                Column::Computed { tokens, .. } => session.expression(tokens, &physical, zone)?,
+                Column::Physical(_) | Column::Computed { .. } => plain,
             });
+        }
+        for (place, column) in table.columns.iter().enumerate() {
+            if let Column::Computed { tokens, .. } = column {
+                let expr = session.expression(tokens, &whole, zone)?;
+                columns[place] = substitute(expr, &whole, &columns)?;
+            }
         }
         let watermark = match &table.watermark {
             None => None,
             Some(watermark) => {
-                let whole =
-                    DFSchema::try_from(table.schema().as_ref().clone()).map_err(plan_error)?;
                 let expr = session.expression(&watermark.tokens, &whole, zone)?;
                 Some(substitute(expr, &whole, &columns)?)
             }
         };
-        Ok(Shape { physical, columns, watermark })
+        Ok(Shape { readable, columns, watermark })
     }
 
-    /// Returns the physical columns that some columns of the table and the watermark need.
+    /// Returns the columns of the source that some columns of the table and the watermark need.
     fn needed(&self, scanned: impl Iterator<Item = usize>) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
         for expr in scanned.map(|column| &self.columns[column]).chain(&self.watermark) {
             let columns = expr.column_refs();
-            needed.extend(columns.iter().filter_map(|c| self.physical.maybe_index_of_column(c)));
+            needed.extend(columns.iter().filter_map(|c| self.readable.maybe_index_of_column(c)));
         }
         needed
     }
 }
 
-/// Replaces columns of a table by their expressions over its physical ones.
+/// Replaces columns of a table by their expressions over those of its source.
 fn substitute(expr: Expr, whole: &DFSchema, columns: &[Expr]) -> Result<Expr> {
     let replaced = expr.transform(|node| {
         use datafusion::common::tree_node::Transformed;
@@ -160,7 +162,10 @@ impl Lowering<'_> {
         let columns: Vec<usize> =
             self.needed.get(&table.name).into_iter().flatten().copied().collect();
         let connector = self.registry.get(table.connector()?)?;
-        let source = connector.source(&table.spec, &columns)?;
+        let mut source = connector.source(&table.spec, &columns)?;
+        if let Some(filter) = prune::filter(&self.kept, table)? {
+            source = source.pruned(filter).unwrap_or(source);
+        }
         let schema: SchemaRef = source.schema();
         let delivered = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
         let name = source_name(&table.name, &self.needed).to_owned();

@@ -115,7 +115,7 @@ fn table(
     let engine = EngineOptions::take(&mut options).unwrap();
     options.0.insert("connector".to_owned(), connector.to_owned());
     let schema = Arc::new(Schema::new(fields));
-    let spec = TableSpec { name: name.to_owned(), schema, primary_key: Vec::new(), options };
+    let spec = TableSpec::new(name, schema, options);
     Table { name: name.to_owned(), columns: all, watermark, engine, spec }
 }
 

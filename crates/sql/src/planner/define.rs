@@ -6,17 +6,18 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
-use thalweg_plan::connector::{Options, Registry, TableSpec};
+use thalweg_plan::connector::{self, Options, Registry, TableSpec};
 use thalweg_types::{Error, Result, Zone};
 
 use super::queries;
 use crate::catalog::{Column, EngineOptions, Table, Watermark};
 use crate::session::Session;
-use crate::statement::{CreateTable, CreateView, Declared, Name, Pair};
+use crate::statement::{CreateTable, CreateView, Declared, Metadata, Name, Pair};
 use crate::text::{self, located, plan_error, suggest};
 use crate::types;
 
@@ -29,34 +30,14 @@ pub(super) fn table(
     (session, zone): (&Session, Zone),
     registry: &Registry,
 ) -> Result<Table> {
-    let physical: Vec<Field> = create
-        .columns
-        .iter()
-        .filter_map(|column| match column {
-            Declared::Physical(_, field) => Some(field.clone()),
-            Declared::Computed(..) => None,
-        })
-        .collect();
-    if physical.is_empty() {
-        let message = format!("table `{}` has no physical columns", create.name.text);
-        return Err(text::at(&create.name.at, message));
-    }
-    let schema = Arc::new(Schema::new(physical));
-    let rows = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
-    let columns = columns(create.columns, (session, zone), &rows)?;
+    let mut spec = spec(&create, registry)?;
+    let columns = columns(create.columns, (session, zone))?;
     let watermark = match create.watermark {
         None => None,
         Some((column, tokens)) => Some(watermark(column, tokens, (session, zone), &columns)?),
     };
-    check_key(&create.primary_key, &columns)?;
-    let options = create.options.iter();
-    let options = options.map(|Pair { key, value }| (key.text.clone(), value.text.clone()));
-    let mut spec = TableSpec {
-        name: create.name.text.clone(),
-        schema,
-        primary_key: create.primary_key.into_iter().map(|name| name.text).collect(),
-        options: Options(options.collect()),
-    };
+    check_physical("PRIMARY KEY", &create.primary_key, &columns)?;
+    check_physical("partition", &create.partitions, &columns)?;
     let engine = checked_options(&mut spec, registry)
         .map_err(|error| at_option(error, &create.options, &create.name))?;
     Ok(Table { name: create.name.text, columns, watermark, engine, spec })
@@ -84,20 +65,90 @@ pub(super) fn columns_of(
     Ok(fields.collect())
 }
 
-/// Gives computed columns their types; they are computed from physical ones.
-fn columns(
-    declared: Vec<Declared>,
-    (session, zone): (&Session, Zone),
-    rows: &DFSchema,
-) -> Result<Vec<Column>> {
+/// Returns the table as its connector is shown it.
+fn spec(create: &CreateTable, registry: &Registry) -> Result<TableSpec> {
+    let physical = create.columns.iter().filter_map(|column| match column {
+        Declared::Physical(_, field) => Some(field.clone()),
+        Declared::Metadata(..) | Declared::Computed(..) => None,
+    });
+    let schema = Arc::new(Schema::new(physical.collect::<Vec<_>>()));
+    let is_partition = |column: &str| create.partitions.iter().any(|name| name.text == column);
+    if schema.fields().iter().all(|field| is_partition(field.name())) {
+        let what = match schema.fields().is_empty() {
+            true => "no physical columns",
+            false => "no columns but those of its partitions",
+        };
+        let message = format!("table `{}` has {what}", create.name.text);
+        return Err(text::at(&create.name.at, message));
+    }
+    let texts = |names: &[Name]| names.iter().map(|name| name.text.clone()).collect();
+    let options = create.options.iter();
+    let options = options.map(|Pair { key, value }| (key.text.clone(), value.text.clone()));
+    Ok(TableSpec {
+        name: create.name.text.clone(),
+        schema,
+        metadata: metadata(create, registry)?,
+        primary_key: texts(&create.primary_key),
+        partitions: texts(&create.partitions),
+        options: Options(options.collect()),
+    })
+}
+
+/// Returns what the metadata columns of a table are read from.
+fn metadata(create: &CreateTable, registry: &Registry) -> Result<Vec<connector::Metadata>> {
+    let declared = create.columns.iter().filter_map(|column| match column {
+        Declared::Metadata(name, field, metadata) => Some((name, field, &metadata.key)),
+        Declared::Physical(..) | Declared::Computed(..) => None,
+    });
+    // A table without a connector, or with an unknown one, is refused for that.
+    let known = create.options.iter().find(|option| option.key.text == "connector");
+    let known = known.and_then(|option| registry.get(&option.value.text).ok());
+    let known = known.map(|connector| (connector.name(), connector.metadata())).unwrap_or_default();
+    declared.map(|(name, field, key)| given(name, field, key, &known)).collect()
+}
+
+/// Finds what a metadata column is read from, and checks that it becomes what is declared.
+fn given(
+    name: &Name,
+    field: &Field,
+    key: &Name,
+    (connector, known): &(&str, Vec<(&str, DataType)>),
+) -> Result<connector::Metadata> {
+    let Some((_, kind)) = known.iter().find(|(known, _)| *known == key.text) else {
+        let message = format!("connector '{connector}' has no metadata '{}'", key.text);
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        return Err(text::at(&key.at, message).remedy(match names.is_empty() {
+            true => "it has no metadata at all".to_owned(),
+            false => format!("known keys: {}", names.join(", ")),
+        }));
+    };
+    if field.data_type().is_nested() || !can_cast_types(kind, field.data_type()) {
+        let (declared, given) = (types::name(field.data_type()), types::name(kind));
+        let message = format!("metadata '{}' is {given}, which is no {declared}", key.text);
+        return Err(text::at(&name.at, message).remedy(format!("declare it {given}")));
+    }
+    let field = Field::new(name.text.clone(), kind.clone(), false);
+    Ok(connector::Metadata { key: key.text.clone(), field })
+}
+
+/// Gives computed columns their types; they are computed from the others.
+fn columns(declared: Vec<Declared>, (session, zone): (&Session, Zone)) -> Result<Vec<Column>> {
+    let given = declared.iter().filter_map(|column| match column {
+        Declared::Physical(_, field) | Declared::Metadata(_, field, _) => Some(field.clone()),
+        Declared::Computed(..) => None,
+    });
+    let rows = DFSchema::try_from(Schema::new(given.collect::<Vec<_>>())).map_err(plan_error)?;
     let mut columns = Vec::new();
     for column in declared {
         columns.push(match column {
             Declared::Physical(_, field) => Column::Physical(field),
+            Declared::Metadata(_, field, Metadata { key, is_virtual }) => {
+                Column::Metadata { field, key: key.text, is_virtual }
+            }
             Declared::Computed(name, tokens) => {
-                let expr = session.expression(&tokens, rows, zone);
+                let expr = session.expression(&tokens, &rows, zone);
                 let expr = expr.map_err(|error| located(error, &name.at))?;
-                let (_, field) = expr.to_field(rows).map_err(plan_error)?;
+                let (_, field) = expr.to_field(&rows).map_err(plan_error)?;
                 let field = field.as_ref().clone().with_name(name.text);
                 Column::Computed { field, tokens }
             }
@@ -142,18 +193,18 @@ fn no_column(name: &Name, columns: &[Column]) -> Error {
     suggest(text::at(&name.at, format!("there is no column `{}`", name.text)), &name.text, &names)
 }
 
-fn check_key(key: &[Name], columns: &[Column]) -> Result<()> {
-    for name in key {
-        match columns.iter().find(|column| *column.field().name() == name.text) {
-            Some(Column::Physical(_)) => {}
-            Some(Column::Computed { .. }) => {
-                let message = format!("column `{}` is computed", name.text);
-                return Err(
-                    text::at(&name.at, message).remedy("a PRIMARY KEY is made of physical columns")
-                );
-            }
+/// Checks that a primary key or a partition is made of physical columns.
+fn check_physical(what: &str, names: &[Name], columns: &[Column]) -> Result<()> {
+    for name in names {
+        let kind = match columns.iter().find(|column| *column.field().name() == name.text) {
+            Some(Column::Physical(_)) => continue,
+            Some(Column::Computed { .. }) => "computed",
+            Some(Column::Metadata { .. }) => "metadata",
             None => return Err(no_column(name, columns)),
-        }
+        };
+        let message = format!("column `{}` is {kind}", name.text);
+        let remedy = format!("a {what} is made of physical columns");
+        return Err(text::at(&name.at, message).remedy(remedy));
     }
     Ok(())
 }

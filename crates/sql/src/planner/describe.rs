@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::catalog::{Column, Table, hint_of};
 use crate::session::Session;
-use crate::statement::{CreateTable, CreateView, Declared, Name};
+use crate::statement::{CreateTable, CreateView, Declared, Metadata, Name};
 use crate::types;
 use crate::write::{literal, name};
 
@@ -24,8 +24,13 @@ fn of_table(table: &Table) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for column in &table.columns {
         let mut line = of_field(column.field());
-        if let Column::Computed { tokens, .. } = column {
-            line.push_str(&format!(" AS {}", written(tokens)));
+        match column {
+            Column::Physical(_) => {}
+            Column::Metadata { key, is_virtual, .. } => {
+                let is_virtual = if *is_virtual { " VIRTUAL" } else { "" };
+                line.push_str(&format!(" METADATA FROM '{key}'{is_virtual}"));
+            }
+            Column::Computed { tokens, .. } => line.push_str(&format!(" AS {}", written(tokens))),
         }
         lines.push(line);
     }
@@ -35,6 +40,9 @@ fn of_table(table: &Table) -> Vec<String> {
     }
     if !table.spec.primary_key.is_empty() {
         lines.push(format!("PRIMARY KEY ({}) NOT ENFORCED", table.spec.primary_key.join(", ")));
+    }
+    if !table.spec.partitions.is_empty() {
+        lines.push(format!("PARTITIONED BY ({})", table.spec.partitions.join(", ")));
     }
     lines
 }
@@ -52,8 +60,12 @@ pub(super) fn create_table(table: &CreateTable) -> String {
     let options: Vec<String> = options
         .map(|pair| format!("{} = {}", literal(&pair.key.text), literal(&pair.value.text)))
         .collect();
+    let partitions = match table.partitions.is_empty() {
+        true => String::new(),
+        false => format!(" PARTITIONED BY ({})", names(&table.partitions)),
+    };
     format!(
-        "CREATE TABLE {} (\n  {}\n) WITH (\n  {}\n)",
+        "CREATE TABLE {} (\n  {}\n){partitions} WITH (\n  {}\n)",
         name(&table.name.text),
         parts.join(",\n  "),
         options.join(",\n  ")
@@ -69,11 +81,17 @@ pub(super) fn create_view(view: &CreateView) -> String {
     format!("CREATE VIEW {}{columns} AS {}", name(&view.name.text), written(&view.query))
 }
 
+fn typed(field: &Field) -> String {
+    let null = if field.is_nullable() { "" } else { " NOT NULL" };
+    format!("{} {}{null}", name(field.name()), types::name(field.data_type()))
+}
+
 fn column(column: &Declared) -> String {
     match column {
-        Declared::Physical(_, field) => {
-            let null = if field.is_nullable() { "" } else { " NOT NULL" };
-            format!("{} {}{null}", name(field.name()), types::name(field.data_type()))
+        Declared::Physical(_, field) => typed(field),
+        Declared::Metadata(_, field, Metadata { key, is_virtual }) => {
+            let (key, is_virtual) = (literal(&key.text), if *is_virtual { " VIRTUAL" } else { "" });
+            format!("{} METADATA FROM {key}{is_virtual}", typed(field))
         }
         Declared::Computed(column, expression) => {
             format!("{} AS {}", name(&column.text), written(expression))

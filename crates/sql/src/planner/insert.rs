@@ -5,27 +5,40 @@
 //! that does not fit is an error at run time, never another number.
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use datafusion::common::{ExprSchema, ScalarValue};
+use datafusion::common::{DFSchema, ExprSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, Result, Zone};
 
-use crate::catalog::Table;
-use crate::statement::Name;
-use crate::text::{self, plan_error, suggest};
+use crate::catalog::{Column, Table};
+use crate::session::Session;
+use crate::statement::{Insert, Name};
+use crate::text::{self, located, plan_error, suggest};
 use crate::types;
 
-/// Gives a query the columns of the table that it is inserted into: those that `columns` names,
-/// or all.
+/// What goes into a column of a table.
+enum From {
+    /// A column of the query.
+    Query(usize),
+    /// The value that PARTITION gives.
+    Partition(Box<Expr>),
+    /// Nothing that the INSERT names.
+    Nothing,
+}
+
+/// Gives a query the columns of the table that it is inserted into: those that the INSERT names,
+/// or all, save those that its PARTITION gives a value.
 ///
 /// # Errors
 /// `Invalid`, naming the column that does not fit.
-pub(super) fn fit(plan: LogicalPlan, table: &Table, columns: &[Name]) -> Result<LogicalPlan> {
+pub(super) fn fit(
+    plan: LogicalPlan,
+    table: &Table,
+    insert: &Insert,
+    session: (&Session, Zone),
+) -> Result<LogicalPlan> {
     let schema = &table.spec.schema;
-    let sources = sources(table, columns)?;
-    let wanted: Vec<&str> = match columns.is_empty() {
-        true => schema.fields().iter().map(|field| field.name().as_str()).collect(),
-        false => columns.iter().map(|column| column.text.as_str()).collect(),
-    };
+    check_metadata(table)?;
+    let (wanted, sources) = sources(table, insert, session)?;
     let given = plan.schema().fields();
     if given.len() != wanted.len() {
         let given: Vec<&str> = given.iter().map(|field| field.name().as_str()).collect();
@@ -39,8 +52,9 @@ pub(super) fn fit(plan: LogicalPlan, table: &Table, columns: &[Name]) -> Result<
     }
     let exprs = schema.fields().iter().zip(sources).map(|(field, source)| {
         let expr = match source {
-            Some(source) => assigned(&plan, source, field, table)?,
-            None => absent(field, table)?,
+            From::Query(source) => assigned(&plan, source, field, table)?,
+            From::Partition(value) => *value,
+            From::Nothing => absent(field, table)?,
         };
         Ok(expr.alias(field.name()))
     });
@@ -51,26 +65,72 @@ pub(super) fn fit(plan: LogicalPlan, table: &Table, columns: &[Name]) -> Result<
         .map_err(plan_error)
 }
 
-/// Returns for each column of the table which column of the query goes there.
-fn sources(table: &Table, columns: &[Name]) -> Result<Vec<Option<usize>>> {
+/// Refuses a table with metadata that is not VIRTUAL: no sink here writes metadata.
+fn check_metadata(table: &Table) -> Result<()> {
+    let persisted = table.columns.iter().find_map(|column| match column {
+        Column::Metadata { field, is_virtual: false, .. } => Some(field.name()),
+        _ => None,
+    });
+    let Some(name) = persisted else { return Ok(()) };
+    let connector = table.connector()?;
+    Err(Error::invalid(format!(
+        "column `{name}` of table `{}` is metadata, and connector '{connector}' writes none",
+        table.name
+    ))
+    .remedy("declare it VIRTUAL, so that it is only read"))
+}
+
+/// Returns the columns that the query gives, and for each column of the table what goes there.
+fn sources<'a>(
+    table: &'a Table,
+    insert: &'a Insert,
+    (session, zone): (&Session, Zone),
+) -> Result<(Vec<&'a str>, Vec<From>)> {
     let schema: &SchemaRef = &table.spec.schema;
-    if columns.is_empty() {
-        return Ok((0..schema.fields().len()).map(Some).collect());
+    let mut sources: Vec<From> = schema.fields().iter().map(|_| From::Nothing).collect();
+    for (column, tokens) in &insert.partition {
+        let index = place(table, column)?;
+        if !table.spec.partitions.contains(&column.text) {
+            let message = format!("table `{}` is not partitioned by `{}`", table.name, column.text);
+            return Err(text::at(&column.at, message));
+        }
+        let none = DFSchema::empty();
+        let value = session.expression(tokens, &none, zone);
+        let value = value.map_err(|error| located(error, &column.at))?;
+        let value = value.cast_to(schema.field(index).data_type(), &none).map_err(plan_error)?;
+        sources[index] = From::Partition(Box::new(value));
     }
-    let mut sources = vec![None; schema.fields().len()];
-    for (index, column) in columns.iter().enumerate() {
-        let place = schema.index_of(&column.text).ok().and_then(|place| sources.get_mut(place));
-        let place = place.ok_or_else(|| {
-            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            let name = &column.text;
-            let is_computed = table.columns.iter().any(|known| known.field().name() == name);
-            let what = if is_computed { "physical column" } else { "column" };
-            let message = format!("table `{}` has no {what} `{name}`", table.name);
-            suggest(text::at(&column.at, message), name, &names)
-        })?;
-        *place = Some(index);
+    if insert.columns.is_empty() {
+        let open = |source: &&mut From| matches!(source, From::Nothing);
+        let left = sources.iter_mut().zip(schema.fields());
+        let left = left.filter(|(source, _)| open(source)).enumerate();
+        let wanted = left.map(|(index, (source, field))| {
+            *source = From::Query(index);
+            field.name().as_str()
+        });
+        return Ok((wanted.collect(), sources));
     }
-    Ok(sources)
+    for (index, column) in insert.columns.iter().enumerate() {
+        let source = &mut sources[place(table, column)?];
+        if matches!(source, From::Partition(_)) {
+            let message = format!("PARTITION gives column `{}` its value", column.text);
+            return Err(text::at(&column.at, message));
+        }
+        *source = From::Query(index);
+    }
+    Ok((insert.columns.iter().map(|column| column.text.as_str()).collect(), sources))
+}
+
+/// Returns which physical column of the table a name is.
+fn place(table: &Table, column: &Name) -> Result<usize> {
+    let (schema, name) = (&table.spec.schema, &column.text);
+    schema.index_of(name).map_err(|_| {
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        let is_other = table.columns.iter().any(|known| known.field().name() == name);
+        let what = if is_other { "physical column" } else { "column" };
+        let message = format!("table `{}` has no {what} `{name}`", table.name);
+        suggest(text::at(&column.at, message), name, &names)
+    })
 }
 
 /// Returns the query's column `source` as the table's column `field`.

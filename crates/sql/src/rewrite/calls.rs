@@ -3,20 +3,23 @@
 //! | SQL | becomes |
 //! |---|---|
 //! | `IF(c, a, b)` | `CASE WHEN c THEN a ELSE b END` |
+//! | `IFNULL(a, b)`, `NULLIF(a, b)` | `COALESCE(a, b)`, `CASE WHEN a = b THEN NULL ELSE a END` |
 //! | `TIMESTAMPADD(DAY, n, t)`, `TIMESTAMPDIFF(DAY, a, b)` | the same with `'DAY'` |
 //! | `FLOOR(t TO DAY)`, `CEIL(t TO DAY)` | `floor(t, 'DAY')`, `ceil(t, 'DAY')` |
 //! | `YEAR(t)`, `DAYOFWEEK(t)` … | `EXTRACT(YEAR FROM t)`, `EXTRACT(DOW FROM t)` … |
 //! | `v IS JSON OBJECT`, by `tokens` an `IS … NORMALIZED` | `is_json(v, 'OBJECT')` |
+//! | `v BETWEEN SYMMETRIC a AND b` | `v BETWEEN a AND b OR v BETWEEN b AND a` |
 //! | `JSON_OBJECT('a' VALUE v NULL ON NULL)` | `json_object('NULL:0', 'a', v)` |
+//! | `JSON_ARRAYAGG(v NULL ON NULL)` | `json_arrayagg(v, 'NULL:0')` |
 //! | `ARRAY_SORT(a, FALSE)`, `ARRAY_PREPEND(a, e)`, `ARRAY_SLICE(a, n)` | DataFusion's arguments |
 //!
 //! Functions whose answer would change when a job is computed again are refused here.
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    CaseWhen, CeilFloorKind, DateTimeField, Expr, ExtractSyntax, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    JsonNullClause, NormalizationForm, ObjectName, Spanned, UnaryOperator, Value,
+    BinaryOperator, CaseWhen, CeilFloorKind, DateTimeField, Expr, ExtractSyntax, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
+    Ident, JsonNullClause, NormalizationForm, ObjectName, Spanned, UnaryOperator, Value,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use thalweg_types::{Error, Result};
@@ -50,6 +53,9 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         Expr::Function(function) => of_function(function, span)?,
         Expr::Floor { expr: time, field } => to_unit("floor", time, field, span),
         Expr::Ceil { expr: time, field } => to_unit("ceil", time, field, span),
+        Expr::Between { expr: value, negated, low, high } => {
+            symmetric(low).map(|low| either_way(value, &low, high, *negated))
+        }
         Expr::IsNormalized { expr: value, form, negated } => {
             let kind = match form {
                 None => return Err(Error::invalid("IS NORMALIZED is not supported")),
@@ -72,6 +78,30 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
+/// Returns the one end of `BETWEEN SYMMETRIC`, which `forms` marked.
+fn symmetric(low: &Expr) -> Option<Expr> {
+    let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = low else {
+        return None;
+    };
+    let [argument] = list.args.as_slice() else { return None };
+    (name.to_string() == "symmetric").then(|| plain_argument(argument)).flatten()
+}
+
+/// Returns whether `value` is between two ends of which either may be the lower one.
+fn either_way(value: &Expr, one: &Expr, other: &Expr, negated: bool) -> Expr {
+    let between = |low: &Expr, high: &Expr| {
+        Box::new(Expr::Between {
+            expr: Box::new(value.clone()),
+            negated,
+            low: Box::new(low.clone()),
+            high: Box::new(high.clone()),
+        })
+    };
+    let (left, right) = (between(one, other), between(other, one));
+    let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+    Expr::Nested(Box::new(Expr::BinaryOp { left, op, right }))
+}
+
 fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
     let name = match function.name.0.as_slice() {
         [part] => match part.as_ident() {
@@ -90,6 +120,10 @@ fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
     if let "json_object" | "json_array" = name.as_str() {
         return Ok(Some(construct(&name, list, span)?));
     }
+    if let "json_objectagg" | "json_arrayagg" = name.as_str() {
+        gather(&name, list, span)?;
+        return Ok(None);
+    }
     let plain: Option<Vec<Expr>> = list.args.iter().map(plain_argument).collect();
     let Some(arguments) = plain else { return Ok(None) };
     if let Some((_, field)) = PARTS.iter().find(|(part, _)| *part == name)
@@ -101,6 +135,14 @@ fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
     Ok(match (name.as_str(), arguments.as_slice()) {
         ("if", [condition, result, otherwise]) => {
             Some(choice(condition.clone(), result.clone(), otherwise.clone()))
+        }
+        ("ifnull", [value, otherwise]) => {
+            Some(call("coalesce", vec![value.clone(), otherwise.clone()], span))
+        }
+        ("nullif", [value, other]) => {
+            let (left, right) = (Box::new(value.clone()), Box::new(other.clone()));
+            let is_equal = Expr::BinaryOp { left, op: BinaryOperator::Eq, right };
+            Some(choice(is_equal, Expr::Value(Value::Null.into()), value.clone()))
         }
         ("timestampadd" | "timestampdiff", [Expr::Identifier(unit), rest @ ..]) => {
             let unit = unit.value.to_ascii_uppercase();
@@ -218,6 +260,21 @@ fn construct(name: &str, list: &FunctionArgumentList, span: Span) -> Result<Expr
     }
     arguments.insert(0, string(&marks));
     Ok(call(name, arguments, span))
+}
+
+/// Rewrites the arguments of `JSON_OBJECTAGG` or `JSON_ARRAYAGG`: what becomes of NULL goes behind them.
+fn gather(name: &str, list: &mut FunctionArgumentList, span: Span) -> Result<()> {
+    let made = construct(name.trim_end_matches("agg"), list, span)?;
+    let Expr::Function(Function { args: FunctionArguments::List(mut made), .. }) = made else {
+        return Ok(());
+    };
+    if made.args.len() != if name == "json_objectagg" { 3 } else { 2 } {
+        let error = Error::invalid(format!("{} takes one value", name.to_ascii_uppercase()));
+        return Err(error.at(text::place(span)));
+    }
+    made.args.rotate_left(1);
+    (list.args, list.clauses) = (made.args, Vec::new());
+    Ok(())
 }
 
 /// Returns `1` for a call that makes JSON.

@@ -6,13 +6,14 @@
 //! | `JSON_QUERY(j, p WITH WRAPPER ERROR ON ERROR)` | `JSON_QUERY(j, p, 'UNCONDITIONAL', 'NULL', 'ERROR')` |
 //! | `JSON_EXISTS(j, p TRUE ON ERROR)` | `JSON_EXISTS(j, p, 'TRUE')` |
 //! | `v IS JSON OBJECT` | `v IS NFD NORMALIZED`, which binds alike and which Flink lacks |
-//! | `KEY 'a' VALUE v` | `'a' VALUE v` |
+//! | `KEY 'a' VALUE v`, in `JSON_OBJECTAGG` `KEY k VALUE v` | `'a' VALUE v`, `k VALUE v` |
 //! | `MAP['a', 1, 'b', 2]` | `MAP(ARRAY['a', 'b'], ARRAY[1, 2])` |
 //!
 //! What is not understood is left as it is, for the parser to complain about at its place.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::forms::{Writer, closing, split};
 use super::is_word;
 use crate::tokens::Tokens;
 
@@ -28,7 +29,14 @@ pub(super) fn rewrite(
     if is_word(first, "KEY") && at > 0 {
         let is_text = matches!(next?.token, Token::SingleQuotedString(_));
         let is_first = matches!(tokens.get(at - 1)?.token, Token::LParen | Token::Comma);
-        return (is_text && is_first && is_word(tokens.get(at + 2)?, "VALUE")).then_some(at + 1);
+        let call = at.checked_sub(2).and_then(|call| tokens.get(call));
+        let is_key = match call.is_some_and(|call| is_word(call, "JSON_OBJECTAGG")) {
+            true => {
+                !matches!(next?.token, Token::Comma | Token::RParen) && !is_word(next?, "VALUE")
+            }
+            false => is_text && is_word(tokens.get(at + 2)?, "VALUE"),
+        };
+        return (is_key && is_first).then_some(at + 1);
     }
     if is_word(first, "IS") {
         return is_json(tokens, at, out);
@@ -50,21 +58,7 @@ pub(super) fn rewrite(
     Some(end + 1)
 }
 
-/// Tokens to be, all at one place.
-struct Writer {
-    like: TokenWithSpan,
-    out: Vec<TokenWithSpan>,
-}
-
 impl Writer {
-    fn token(&mut self, token: Token) {
-        self.out.push(TokenWithSpan { token, span: self.like.span });
-    }
-
-    fn word(&mut self, word: &str) {
-        self.token(Token::make_word(word, None));
-    }
-
     /// Writes `, 'text'`.
     fn text(&mut self, text: &str) {
         self.token(Token::Comma);
@@ -88,22 +82,6 @@ impl Writer {
     }
 }
 
-/// Returns where the bracket at `open` is closed.
-fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (at, token) in tokens.iter().enumerate().skip(open) {
-        match token.token {
-            Token::LParen | Token::LBracket => depth += 1,
-            Token::RParen | Token::RBracket => depth = depth.checked_sub(1)?,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(at);
-        }
-    }
-    None
-}
-
 fn is_json(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) -> Option<usize> {
     let is = |at: usize, word: &str| tokens.get(at).is_some_and(|token| is_word(token, word));
     let is_not = is(at + 1, "NOT");
@@ -119,19 +97,6 @@ fn is_json(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) ->
     writer.word("NORMALIZED");
     out.append(&mut writer.out);
     Some(json + 1 + usize::from(kind.is_some()))
-}
-
-/// Splits tokens at the commas of their level.
-fn split(tokens: &[TokenWithSpan]) -> Vec<&[TokenWithSpan]> {
-    let mut rest = Tokens::new(tokens);
-    let mut parts = Vec::new();
-    while !rest.is_at_end() {
-        parts.push(rest.expression());
-        if !rest.take_symbol(",") {
-            break;
-        }
-    }
-    parts
 }
 
 fn map(

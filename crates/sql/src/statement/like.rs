@@ -124,6 +124,11 @@ impl Like {
         {
             own.primary_key.clone_from(&base.primary_key);
         }
+        if !base.partitions.is_empty()
+            && self.takes(Feature::Partitions, !own.partitions.is_empty(), "PARTITIONED BY")?
+        {
+            own.partitions.clone_from(&base.partitions);
+        }
         for pair in &base.options {
             let key = &pair.key.text;
             let is_there = own.options.iter().any(|option| option.key.text == *key);
@@ -140,6 +145,7 @@ impl Like {
         let is_there = own.columns.iter().any(|own| own.name().text == *name);
         let feature = match column {
             Declared::Computed(..) => Feature::Generated,
+            Declared::Metadata(..) => Feature::Metadata,
             Declared::Physical(..) if is_there => {
                 return Err(self
                     .twice(&format!("column `{name}`"))

@@ -11,14 +11,20 @@ fn listed(names: &[Name]) -> String {
     names.join(" ")
 }
 
+fn typed(field: &Field) -> String {
+    let null = if field.is_nullable() { "" } else { " NOT NULL" };
+    format!("; {} {}{null}", field.name(), types::name(field.data_type()))
+}
+
 fn table(create: &CreateTable) -> String {
     let mut text = format!("table {}", create.name.text);
     for column in &create.columns {
         text += &match column {
-            Declared::Physical(_, field) => {
-                let null = if field.is_nullable() { "" } else { " NOT NULL" };
-                format!("; {} {}{null}", field.name(), types::name(field.data_type()))
+            Declared::Metadata(_, field, Metadata { key, is_virtual }) => {
+                let is_virtual = if *is_virtual { " virtual" } else { "" };
+                format!("{} from {}{is_virtual}", typed(field), key.text)
             }
+            Declared::Physical(_, field) => typed(field),
             Declared::Computed(name, expr) => format!("; {} := {}", name.text, written(expr)),
         };
     }
@@ -27,6 +33,9 @@ fn table(create: &CreateTable) -> String {
     }
     if !create.primary_key.is_empty() {
         text += &format!("; key {}", listed(&create.primary_key));
+    }
+    if !create.partitions.is_empty() {
+        text += &format!("; by {}", listed(&create.partitions));
     }
     for Pair { key, value } in &create.options {
         text += &format!("; {}={}", key.text, value.text);
@@ -40,8 +49,13 @@ fn shown(statement: &Statement) -> String {
         Kind::CreateView(view) => {
             format!("view {} [{}]: {}", view.name.text, listed(&view.columns), written(&view.query))
         }
-        Kind::Insert { table, columns, query } => {
-            format!("insert {} [{}]: {}", table.text, listed(columns), written(query))
+        Kind::Insert(insert) => {
+            let Insert { table, partition, columns, query } = insert;
+            let partition = partition.iter();
+            let partition: String = partition
+                .map(|(column, value)| format!(" ({}={})", column.text, written(value)))
+                .collect();
+            format!("insert {}{partition} [{}]: {}", table.text, listed(columns), written(query))
         }
         Kind::Query(query) => format!("query: {}", written(query)),
         Kind::Set(pair) => format!("set {}={}", pair.key.text, pair.value.text),
@@ -88,6 +102,10 @@ fn tables_are_read() {
             "CREATE TABLE t (a INT, b INT, CONSTRAINT pk PRIMARY KEY (a, b) NOT ENFORCED) WITH ('k'='v')",
             "table t; a INT; b INT; key a b; k=v",
         ),
+        (
+            "CREATE TABLE t (a INT, p STRING NOT NULL METADATA FROM 'file.path' VIRTUAL, `file.size` BIGINT METADATA COMMENT 'x', b INT) COMMENT 'y' PARTITIONED BY (b, a) WITH ('k' = U&'\\0009')",
+            "table t; a INT; p STRING NOT NULL from file.path virtual; file.size BIGINT from file.size; b INT; by b a; k=\t",
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(parsed(text), expected, "{text}");
@@ -102,6 +120,10 @@ fn statements_are_read() {
         ("CREATE TEMPORARY VIEW v (a, b) COMMENT 'x' AS SELECT 1, 2", "view v [a b]: SELECT 1 , 2"),
         ("INSERT INTO t SELECT 1", "insert t []: SELECT 1"),
         ("INSERT INTO t (a, b) VALUES (1, 2)", "insert t [a b]: VALUES ( 1 , 2 )"),
+        (
+            "INSERT INTO t PARTITION (b = 'x', c=1+2) (a) SELECT 1",
+            "insert t (b='x') (c=1 + 2) [a]: SELECT 1",
+        ),
         ("INSERT INTO t (SELECT 1)", "insert t []: ( SELECT 1 )"),
         (
             "insert into t ((WITH a AS (SELECT 1) SELECT 2))",
@@ -149,14 +171,16 @@ fn errors_point_at_what_is_wrong() {
         ("CREATE INDEX i", "1:8 expected TABLE or VIEW, found `INDEX`"),
         ("CREATE TABLE t", "1:15 expected `(`, found the end of the statement"),
         ("CREATE TABLE t (a INT)", "1:23 expected WITH, found the end of the statement"),
-        ("CREATE TABLE t (a INT) PARTITIONED BY (a)", "1:24 PARTITIONED is not supported here"),
+        ("CREATE TABLE t (a INT) PARTITIONED BY a", "1:39 expected `(`, found `a`"),
+        (
+            "CREATE TABLE t (a INT METADATA FROM b)",
+            "1:37 expected a text in single quotes, found `b`",
+        ),
+        ("INSERT INTO t PARTITION (a) SELECT 1", "1:27 expected `=`, found `)`"),
+        ("INSERT INTO t PARTITION (a=1, a=2) SELECT 1", "1:31 column `a` stands there twice"),
         ("CREATE TABLE t (a INT, a INT) WITH ('k'='v')", "1:24 column `a` stands there twice"),
         ("CREATE TABLE t (a INT) WITH ('k'='v', 'k'='w')", "1:39 option 'k' stands there twice"),
         ("CREATE TABLE t (a INT) WITH (k='v')", "1:30 expected a text in single quotes, found `k`"),
-        (
-            "CREATE TABLE t (a INT METADATA) WITH ('k'='v')",
-            "1:23 METADATA columns are not supported",
-        ),
         ("CREATE TABLE t (a AS , b INT) WITH ('k'='v')", "1:22 expected an expression, found `,`"),
         (
             "CREATE TABLE t (a INT, PRIMARY KEY (a)) WITH ('k'='v')",

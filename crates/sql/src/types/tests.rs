@@ -27,7 +27,7 @@ fn types_are_read_and_written_as_flink_does() {
         ("DECIMAL(38)", "DECIMAL(38, 0)"),
         ("NUMERIC(23, 3)", "DECIMAL(23, 3)"),
         ("DATE", "DATE"),
-        ("TIME(3)", "TIME"),
+        ("TIME", "TIME(0)"),
         ("TIMESTAMP", "TIMESTAMP(6)"),
         ("TIMESTAMP(0)", "TIMESTAMP(0)"),
         ("TIMESTAMP(2) WITHOUT TIME ZONE", "TIMESTAMP(3)"),
@@ -70,6 +70,28 @@ fn wrong_types_are_refused() {
         let error = read(text).err().unwrap_or_else(|| panic!("{text} was read"));
         assert_eq!(error.message(), expected, "{text}");
         assert!(!error.places().is_empty(), "{text}");
+    }
+}
+
+/// Would fail if a length or the digits of a type were forgotten between the text and the cast.
+#[test]
+fn limits_are_kept_at_fields() {
+    let cases = [
+        (Written::Char(None), DataType::Utf8View, "CHAR(1)"),
+        (Written::Varchar(None), DataType::Utf8View, "STRING"),
+        (Written::Binary(Some(3)), DataType::Binary, "BINARY(3)"),
+        (Written::Time(None, TimezoneInfo::None), simple("TIME", &[]).unwrap(), "TIME(0)"),
+        (
+            Written::Timestamp(Some(2), TimezoneInfo::None),
+            simple("TIMESTAMP", &[2]).unwrap(),
+            "TIMESTAMP(2)",
+        ),
+        (Written::Bytes(None), DataType::Binary, "BYTES"),
+    ];
+    for (written, kind, expected) in cases {
+        let field = FlinkTypes.plan_type_field(&written).unwrap().unwrap();
+        assert_eq!(*field.data_type(), kind, "{expected}");
+        assert_eq!(Limit::of(&field).written(&kind), expected);
     }
 }
 

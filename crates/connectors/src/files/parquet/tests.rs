@@ -38,12 +38,7 @@ fn source(path: &str, word: &str, is_nullable: bool) -> ParquetSource {
         Field::new("n", DataType::Int64, true),
     ];
     let options = [("path".to_owned(), path.to_owned())];
-    let table = TableSpec {
-        name: "t".into(),
-        schema: Arc::new(Schema::new(fields)),
-        primary_key: Vec::new(),
-        options: Options(options.into()),
-    };
+    let table = TableSpec::new("t", Arc::new(Schema::new(fields)), Options(options.into()));
     ParquetSource::new(&table, &[0, 1, 2]).unwrap()
 }
 

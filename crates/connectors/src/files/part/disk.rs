@@ -1,5 +1,6 @@
 //! Parts on the local disk: a hidden file that gets its name by a commit.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -39,17 +40,70 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Makes a folder and those above it, so that a crash does not take them away again.
+fn make(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(folder);
+    make(above)?;
+    match fs::create_dir(folder) {
+        // Another writer may have been first.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists || !folder.is_dir() => {
+            Err(failed("make", folder, error))
+        }
+        _ => sync_folder(above),
+    }
+}
+
+/// Returns how names of staged parts end.
+fn ending(lineage: &str) -> String {
+    format!(".{lineage}.inprogress")
+}
+
+/// Removes the files of a folder whose names end so, and of those within.
+fn remove(folder: &Path, ending: &str, kept: &BTreeSet<PathBuf>) -> Result<()> {
+    let looked = |error: std::io::Error| failed("look into", folder, error);
+    for entry in fs::read_dir(folder).map_err(looked)? {
+        let entry = entry.map_err(looked)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(looked)?);
+        if kind.is_dir() {
+            remove(&path, ending, kept)?;
+        } else if entry.file_name().to_string_lossy().ends_with(ending) && !kept.contains(&path) {
+            fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+        }
+    }
+    Ok(())
+}
+
 impl Folder {
     pub(super) fn prepare(&self) -> Result<()> {
-        fs::create_dir_all(&self.0).map_err(|error| failed("make", &self.0, error))
+        make(&self.0)
     }
 
-    pub(super) fn open(&self, name: &str) -> Result<Box<dyn OpenPart>> {
-        let staged = self.0.join(format!(".{name}.inprogress"));
-        let target = self.0.join(name);
+    pub(super) fn open(
+        &self,
+        (inside, name): (&str, &str),
+        lineage: &str,
+    ) -> Result<Box<dyn OpenPart>> {
+        let folder = if inside.is_empty() { self.0.clone() } else { self.0.join(inside) };
+        make(&folder)?;
+        let staged = folder.join(format!(".{name}{}", ending(lineage)));
+        let target = folder.join(name);
         let file = File::create(&staged).map_err(|error| failed("create", &staged, error))?;
         let part = Saved { staged, target, bytes: 0, end: End::default() };
         Ok(Box::new(Open { file, part, is_synced: false }))
+    }
+
+    /// Removes the staged parts of a lineage, save those that are kept.
+    pub(super) fn clean(&self, lineage: &str, kept: impl Iterator<Item = Saved>) -> Result<()> {
+        // A folder may be named in several ways.
+        let kept = kept.filter_map(|saved| fs::canonicalize(&saved.staged).ok()).collect();
+        match fs::canonicalize(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("look into", &self.0, error)),
+            Ok(folder) => remove(&folder, &ending(lineage), &kept),
+        }
     }
 }
 

@@ -132,3 +132,93 @@ fn what_is_written_reads_back() {
         assert_eq!(read(options, &written), rows, "{written}");
     }
 }
+
+/// Would fail if a wrong field took its record along, or a NULL stood where none may.
+#[test]
+fn wrong_fields_are_null_where_errors_are_ignored() {
+    let text = "a,1x,1e3,,,true\nb,2\nc,3,,,,false\nd,4,,,,true,x\ne,5,,,2020,false\n";
+    let decode = |options: &[(&str, &str)], columns: &[usize]| {
+        decoder(options, columns).decode(&Buffer::from(text.as_bytes())).unwrap()
+    };
+    let ignore = [("csv.ignore-parse-errors", "true")];
+    let decoded = decode(&ignore, &[0, 1, 4]);
+    assert_eq!(rows(&decoded), ["a||", "b|2|", "c|3|", "e|5|"]);
+    assert_eq!(decoded.bad.len(), 1, "{:?}", decoded.bad);
+    assert_eq!(rows(&decode(&ignore, &[0, 5])), ["a|true", "c|false", "e|false"]);
+    assert_eq!(decode(&[], &[0, 1, 4]).bad.len(), 4);
+}
+
+/// Would fail if an escape were read otherwise than it is written, or a record ended at an escaped
+/// quote.
+#[test]
+fn escapes_are_undone() {
+    let quoted = [("csv.escape-character", "\\")];
+    let unquoted = [("csv.escape-character", "\\"), ("csv.disable-quote-character", "true")];
+    let mut one = decoder(&quoted, &[0]);
+    let text = "\"a\\\"b\\\\\",1,,,,true\nc\\,d\\ne,1,,,,true\n";
+    assert_eq!(one.end_of_last(text.as_bytes()), Some(text.len()));
+    let decoded = one.decode(&Buffer::from(text.as_bytes())).unwrap();
+    assert_eq!(rows(&decoded), ["a\"b\\", "c,d\ne"], "{:?}", decoded.bad);
+    for options in [&quoted[..], &unquoted] {
+        let made = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let dialect = Dialect::of(&Options(made.collect())).unwrap();
+        for field in ["plain", "a\"b\\", "c,d\ne", "\\", "\r", "\"", "\"\"", "x\ty"] {
+            let mut written = String::new();
+            dialect.write_field(field, &mut written);
+            let record = format!("{written},1,,,,true\n");
+            assert_eq!(decoder(options, &[0]).end_of_last(record.as_bytes()), Some(record.len()));
+            let decoded = decoder(options, &[0]).decode(&Buffer::from(record.as_bytes())).unwrap();
+            assert_eq!(rows(&decoded), [field], "{record:?} {:?}", decoded.bad);
+        }
+    }
+}
+
+#[test]
+fn without_quotes_a_quote_is_a_character() {
+    let options = [("csv.disable-quote-character", "true"), ("csv.field-delimiter", "\\t")];
+    let text = "\"a\t1\t\t\t\ttrue\nb\"\t2\t\t\t\ttrue\n";
+    let mut one = decoder(&options, &[0, 1]);
+    assert_eq!(one.end_of_last(text.as_bytes()), Some(text.len()));
+    let decoded = one.decode(&Buffer::from(text.as_bytes())).unwrap();
+    assert_eq!(rows(&decoded), ["\"a|1", "b\"|2"]);
+    let made = Options(options.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    assert!(!Dialect::of(&made).unwrap().is_multi_line(), "files can be cut at any line feed");
+}
+
+/// Would fail if an element were lost, or could not be told from its neighbour.
+#[test]
+fn arrays_and_rows_have_elements() {
+    let list = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
+    let inner =
+        vec![Field::new("a", DataType::Utf8View, true), Field::new("b", DataType::Float64, true)];
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("l", list, true),
+        Field::new("r", DataType::Struct(inner.into()), true),
+        Field::new("d", DataType::Decimal128(9, 2), true),
+    ]));
+    let options = |between: &str| {
+        let options = [("csv.array-element-delimiter", between), ("csv.null-literal", "-")];
+        let science = ("csv.write-bigdecimal-in-scientific-notation", "true");
+        let options = options.into_iter().chain([science]);
+        Options(options.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    };
+    let text = "1|2|-,x|0.5,100\n,y|-,0.25\n\"\",only,1\n-,-,-\n1|x,,\n";
+    let mut one = CsvDecoder::new(&options("|"), &schema, &[0, 1, 2]).unwrap();
+    let decoded = one.decode(&Buffer::from(text.as_bytes())).unwrap();
+    let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
+    let expected = [
+        "column `r`: expected 2 fields of a row, found only",
+        "column `l`: expected an INT, found x",
+    ];
+    assert_eq!(errors, expected);
+    let dialect = Dialect::of(&options("\\u0001")).unwrap();
+    let mut written = String::new();
+    for row in 0..decoded.rows.num_rows() {
+        dialect.write(&decoded.rows, row, &mut written);
+        written.push('\n');
+    }
+    assert_eq!(written, "1\u{1}2\u{1}-,x\u{1}0.5,1E+2\n-,y\u{1}-,0.25\n-,-,-\n");
+    let deep = Field::new("m", DataType::List(Arc::new(schema.field(0).clone())), true);
+    let error = check_type(&deep).unwrap_err();
+    assert!(error.message().contains("has no form in format 'csv'"), "{error}");
+}

@@ -22,7 +22,8 @@ fn schema() -> SchemaRef {
 
 fn text(rows: RecordBatch) -> String {
     let mut text = String::new();
-    crate::formats::encode::Encoder::Json.encode(&Change::append(rows), &mut text);
+    crate::formats::encode::Encoder::Json(JsonDialect::default())
+        .encode(&Change::append(rows), &mut text);
     text
 }
 
@@ -33,7 +34,8 @@ const GOOD: &str = r#"{"id": 1, "name": "a\"b", "at": "2020-04-15 08:05:00.5", "
 /// Would fail if a value were lost, changed or put into another row.
 #[test]
 fn objects_become_rows() {
-    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
+    let mut decoder =
+        JsonDecoder::new(JsonDialect::default(), &schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
     let decoded = decoder.decode(&Buffer::from(GOOD.as_bytes())).unwrap();
     assert_eq!(decoded.bad, []);
     let expected = r#"{"id":1,"name":"a\"b","at":"2020-04-15 08:05:00.500","price":0.30,"in":null,"list":null}
@@ -59,7 +61,8 @@ fn a_bad_record_stands_alone() {
     let expected = ["`id`", "`id`", "`id`", "`x`", "`list`", "`at`", "JSON", "JSON", "JSON"];
     for (record, expected) in bad.iter().zip(expected) {
         let input = format!("{{\"id\": 1}}\n{record}\n{{\"id\": 2, \"list\": [7]}}\n");
-        let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
+        let mut decoder =
+            JsonDecoder::new(JsonDialect::default(), &schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
         let decoded = decoder.decode(&Buffer::from(input.as_bytes())).unwrap();
         assert_eq!((decoded.rows.num_rows(), decoded.bad.len()), (2, 1), "{record}");
         assert_eq!(decoded.bad[0].offset, 10);
@@ -88,7 +91,7 @@ fn times_and_maps_are_read_and_written() {
 {"m": {}, "at": "23:59:59.123"}
 {"m": null}
 "#;
-    let mut decoder = JsonDecoder::new(&schema, &[0, 1]).unwrap();
+    let mut decoder = JsonDecoder::new(JsonDialect::default(), &schema, &[0, 1]).unwrap();
     let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
     let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
     let expected = [
@@ -122,7 +125,7 @@ fn not_null_holds_within_values_too() {
 {"r":{"a":1},"l":[1],"m":{"x":null}}
 "#;
     let lines = format!("{bad}{good}");
-    let mut decoder = JsonDecoder::new(&schema, &[0, 1, 2]).unwrap();
+    let mut decoder = JsonDecoder::new(JsonDialect::default(), &schema, &[0, 1, 2]).unwrap();
     let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
     let errors: Vec<&str> = decoded.bad.iter().map(|bad| bad.error.as_str()).collect();
     let expected = [
@@ -132,4 +135,98 @@ fn not_null_holds_within_values_too() {
     ];
     assert_eq!(errors, expected);
     assert_eq!(text(decoded.rows), good);
+}
+
+fn dialect(options: &[(&str, &str)]) -> Result<JsonDialect> {
+    let options = options.iter().map(|(key, value)| (format!("json.{key}"), (*value).to_owned()));
+    JsonDialect::of(&thalweg_plan::connector::Options(options.collect()), "json")
+}
+
+/// Decodes lines; returns the rows as JSON of the same dialect, and what is wrong with the others.
+fn told(options: &[(&str, &str)], lines: &str) -> (String, Vec<String>) {
+    let dialect = dialect(options).unwrap();
+    let mut decoder = JsonDecoder::new(dialect, &schema(), &[0, 2, 3, 4, 5]).unwrap();
+    let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
+    let mut text = String::new();
+    let encoder = crate::formats::encode::Encoder::Json(dialect);
+    encoder.encode(&Change::append(decoded.rows), &mut text);
+    (text, decoded.bad.into_iter().map(|bad| bad.error).collect())
+}
+
+/// Would fail if a wrong field took its record along, or a NULL stood where none may.
+#[test]
+fn wrong_fields_are_null_where_errors_are_ignored() {
+    let lines = r#"{"id":1,"at":"soon","price":"x","in":{"x":"y","y":"z"},"list":[1,"a",3]}
+{"id":"many","price":1}
+{"id":2,"in":5,"list":{"a":1}}
+nothing
+{"id":3,"price":2.5,"list":[[1]]}
+"#;
+    let (rows, bad) = told(&[("ignore-parse-errors", "true")], lines);
+    let expected = r#"{"id":1,"at":null,"price":null,"in":{"x":null,"y":"z"},"list":[1,null,3]}
+{"id":2,"at":null,"price":null,"in":null,"list":null}
+{"id":3,"at":null,"price":2.50,"in":null,"list":[null]}
+"#;
+    assert_eq!(rows, expected);
+    assert_eq!(bad.len(), 2, "{bad:?}");
+    assert_eq!(bad[0], "column `id`: NULL in a NOT NULL column");
+    assert_eq!(told(&[], lines).1.len(), 5, "without the option each is bad");
+}
+
+/// Would fail if a field that is there and NULL were taken for a missing one.
+#[test]
+fn missing_fields_are_errors_where_they_must_be_there() {
+    let whole = r#"{"id":1,"at":null,"price":null,"in":{"x":null,"y":null},"list":null}"#;
+    let lines = format!("{whole}\n{{\"id\":1}}\n{}\n", whole.replace(",\"y\":null", ""));
+    let (rows, bad) = told(&[("fail-on-missing-field", "true")], &lines);
+    assert_eq!(rows, format!("{whole}\n"));
+    let expected =
+        ["column `at`: the record has no such field", "column `in`: field `y` is missing"];
+    assert_eq!(bad, expected);
+    assert_eq!(told(&[], &lines).1.len(), 0);
+}
+
+/// Would fail if times had another form than the table says, or the other one were read.
+#[test]
+fn times_have_the_form_that_the_table_says() {
+    let lines = "{\"id\":1,\"at\":\"2020-04-15 08:05:00.5\"}\n{\"id\":2,\"at\":\"2020-04-15T08:05:00.5\"}\n";
+    let times = |standard: &str| {
+        let options =
+            [("timestamp-format.standard", standard), ("encode.ignore-null-fields", "true")];
+        told(&options, lines)
+    };
+    let (sql, bad) = times("SQL");
+    assert_eq!(sql, "{\"id\":1,\"at\":\"2020-04-15 08:05:00.500\"}\n");
+    assert!(bad[0].contains("a time as SQL writes it"), "{bad:?}");
+    let (iso, bad) = times("iso-8601");
+    assert_eq!(iso, "{\"id\":2,\"at\":\"2020-04-15T08:05:00.500\"}\n");
+    assert!(bad[0].contains("a time as ISO 8601 has it"), "{bad:?}");
+    assert_eq!(told(&[], lines).1.len(), 0, "either is read if the table says nothing");
+}
+
+#[test]
+fn fields_are_written_as_the_table_says() {
+    let line = "{\"id\":1,\"price\":100,\"in\":{\"x\":2}}\n";
+    let written = |options: &[(&str, &str)]| told(options, line).0;
+    let sparse = ("encode.ignore-null-fields", "true");
+    assert_eq!(written(&[sparse]), "{\"id\":1,\"price\":100.00,\"in\":{\"x\":2}}\n");
+    let short = ("encode.decimal-as-plain-number", "false");
+    assert_eq!(written(&[sparse, short]), "{\"id\":1,\"price\":1E+2,\"in\":{\"x\":2}}\n");
+    assert!(written(&[]).contains("\"in\":{\"x\":2,\"y\":null},\"list\":null"));
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let refused = |options: &[(&str, &str)]| dialect(options).unwrap_err().to_string();
+    let both = [("fail-on-missing-field", "true"), ("ignore-parse-errors", "true")];
+    assert!(refused(&both).contains("exclude each other"));
+    for (key, value) in [
+        ("timestamp-format.standard", "RFC"),
+        ("map-null-key.mode", "KEEP"),
+        ("decode.json-parser.enabled", "yes"),
+        ("encode.decimal-as-plain-number", "1"),
+    ] {
+        assert!(refused(&[(key, value)]).contains(&format!("option 'json.{key}'")), "{key}");
+    }
+    dialect(&[("map-null-key.mode", "literal"), ("map-null-key.literal", "none")]).unwrap();
 }

@@ -62,3 +62,22 @@ fn base64_reads_back() {
         assert_eq!(read_base64(&text).unwrap(), bytes, "{text}");
     }
 }
+
+/// Would fail if a number were another one than Java's `BigDecimal` writes for it.
+#[test]
+fn decimals_have_exponents_as_in_java() {
+    let cases = [
+        ("100000", "1E+5"),
+        ("100.00", "1E+2"),
+        ("-1230.00", "-1.23E+3"),
+        ("1.50", "1.5"),
+        ("-0.000001", "-0.000001"),
+        ("0.000000027", "2.7E-8"),
+        ("0.00", "0"),
+        ("12", "12"),
+        ("0.5", "0.5"),
+    ];
+    for (plain, expected) in cases {
+        assert_eq!(scientific(plain), expected, "{plain}");
+    }
+}
