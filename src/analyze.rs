@@ -14,6 +14,7 @@ use thalweg_dataflow::stats::{Counted, Counts};
 use thalweg_plan::explain::{Fact, explain_with};
 use thalweg_plan::node::SinkNode;
 use thalweg_plan::{Exchange, Node, NodeKind, Plan};
+use thalweg_sql::Script;
 use thalweg_types::clock::{Clock, SystemClock};
 use thalweg_types::size::ByteCount;
 use thalweg_types::{Error, EventTime, Result};
@@ -33,11 +34,27 @@ pub(crate) fn without_rows(mut plan: Plan, limit: Option<u64>) -> Plan {
     plan
 }
 
-/// Makes the options of a run those of an analysis: that of a query leaves the job's state alone.
+/// Makes a run one that is analysed, if its script asks for that.
 ///
 /// # Errors
 /// `Invalid` if rows are to be counted that several processes take.
-pub(crate) fn adapt(options: &mut RunOptions, plan: &Plan, limit: Option<u64>) -> Result<()> {
+pub(crate) fn prepare(
+    script: &Script,
+    plan: Plan,
+    options: &mut RunOptions,
+    limit: Option<u64>,
+) -> Result<(Plan, Option<Arc<Analysis>>)> {
+    if !script.analyzes {
+        return Ok((plan, None));
+    }
+    let plan = without_rows(plan, limit);
+    adapt(options, &plan, limit)?;
+    let analysis = Analysis { plan: plan.clone(), drawn: Mutex::default() };
+    Ok((plan, Some(Arc::new(analysis))))
+}
+
+/// Makes the options of a run those of an analysis: that of a query leaves the job's state alone.
+fn adapt(options: &mut RunOptions, plan: &Plan, limit: Option<u64>) -> Result<()> {
     if limit.is_some() && options.others.is_some() {
         return Err(Error::invalid("EXPLAIN ANALYZE with --limit runs in one process")
             .remedy("leave --limit or --processes out"));
@@ -61,21 +78,16 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
-    /// Returns the analysis of a run of `plan`.
-    pub(crate) fn new(plan: Plan) -> Arc<Analysis> {
-        Arc::new(Analysis { plan, drawn: Mutex::default() })
-    }
-
-    /// Returns who draws the tree each second, where there is a terminal.
-    pub(crate) fn watcher(self: &Arc<Analysis>) -> Option<Watcher> {
-        let (terminal, analysis) = (report::terminal()?, self.clone());
-        Some(Watcher(Arc::new(move |progress, counts| {
+    /// Has the tree drawn each second, where there is a terminal.
+    pub(crate) fn watch(self: &Arc<Analysis>, options: &mut RunOptions) {
+        let (Some(terminal), analysis) = (report::terminal(), self.clone()) else { return };
+        options.watcher = Some(Watcher(Arc::new(move |progress, counts| {
             let size = terminal.0();
             let text = tree(&analysis.plan, counts, progress.elapsed);
             let text = analysis.drawn().next(&text, size.lines.saturating_sub(1), size.columns);
             // A terminal that is gone is noticed when the result is printed.
             let _ = put(&text);
-        })))
+        })));
     }
 
     /// Prints what the run did, in the place of the last drawing.

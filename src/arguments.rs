@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) manner: Manner,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 /// Flags of every command: what is told beside its result, and where its configuration is.
@@ -69,6 +69,8 @@ fn name_of(value: impl ValueEnum) -> String {
 pub(crate) enum Command {
     /// Runs a script until its input ends or it is stopped.
     Run(RunArguments),
+    /// Opens a shell for statements, one after the other.
+    Sql(SqlArguments),
     /// Shows how a script would run.
     Explain(ScriptArguments),
     /// Plans a script and says whether it is right, without running it.
@@ -218,6 +220,19 @@ impl OutputFormat {
         OutputFormat::from_str(name, true).unwrap_or_default()
     }
 
+    /// Reads the name of a format.
+    pub(crate) fn parse(name: &str) -> Result<OutputFormat> {
+        OutputFormat::from_str(name, true).map_err(|_| {
+            Error::invalid(format!("there is no format `{name}`"))
+                .remedy("the formats are table, csv and json")
+        })
+    }
+
+    /// Returns its name.
+    pub(crate) fn name(self) -> String {
+        name_of(self)
+    }
+
     /// Returns the style of the sink.
     pub(crate) fn style(self) -> Style {
         match self {
@@ -293,6 +308,22 @@ fn memory_limit(text: &str) -> Result<String, String> {
         Some(_) => Ok(text.to_owned()),
         None => Err("write a size such as 2GB, a percentage such as 80%, or none".to_owned()),
     }
+}
+
+/// Flags of `sql`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SqlArguments {
+    /// File with statements that are run first.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) init: Option<String>,
+    /// Statements to run instead of what is typed.
+    #[arg(short = 'e', long = "execute", value_name = "SQL", allow_hyphen_values = true)]
+    pub(crate) execute: Option<String>,
+    /// Keeps no history of what is typed.
+    #[arg(long)]
+    pub(crate) no_history: bool,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
 }
 
 fn time_span(text: &str) -> Result<String, String> {

@@ -6,7 +6,7 @@ use thalweg_cluster::{Control, RunOptions};
 use thalweg_types::{Error, Result};
 
 use crate::arguments::NexmarkArguments;
-use crate::wire;
+use crate::{report, wire};
 
 /// The queries by name, with what of each is run.
 const QUERIES: [(&str, &str); 6] = [
@@ -35,7 +35,7 @@ pub(crate) fn nexmark(arguments: &NexmarkArguments) -> Result<ExitCode> {
         arguments.events,
         slowed.unwrap_or_default()
     );
-    let plan = wire::planner(wire::View::default()).plan(&script)?.plan;
+    let plan = wire::planner(&wire::View::default()).plan(&script)?.plan;
     let plan = plan.ok_or_else(|| Error::internal("a query of Nexmark makes no job"))?;
     let mut options = RunOptions::new(&arguments.query);
     options.workers = arguments.workers.unwrap_or(options.workers).max(1);
@@ -45,19 +45,20 @@ pub(crate) fn nexmark(arguments: &NexmarkArguments) -> Result<ExitCode> {
     let outcome = thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())?;
     let (cpu, seconds) = (cpu_seconds()? - cpu, outcome.elapsed.as_secs_f64());
     let events = arguments.events as f64;
-    println!("query                  {}", arguments.query);
-    println!("events                 {}", arguments.events);
-    println!("workers                {}", options.workers);
-    println!("rows out               {}", outcome.rows_out.values().sum::<u64>());
-    println!("seconds                {seconds:.2}");
-    println!("events/s               {:.0}", events / seconds);
-    println!("CPU-seconds            {cpu:.2}");
-    println!("events per CPU-second  {:.0}", events / cpu.max(0.01));
-    println!("peak memory, MiB       {}", peak_kib()? / 1024);
+    let mut lines = vec![format!("query                  {}", arguments.query)];
+    lines.push(format!("events                 {}", arguments.events));
+    lines.push(format!("workers                {}", options.workers));
+    lines.push(format!("rows out               {}", outcome.rows_out.values().sum::<u64>()));
+    lines.push(format!("seconds                {seconds:.2}"));
+    lines.push(format!("events/s               {:.0}", events / seconds));
+    lines.push(format!("CPU-seconds            {cpu:.2}"));
+    lines.push(format!("events per CPU-second  {:.0}", events / cpu.max(0.01)));
+    lines.push(format!("peak memory, MiB       {}", peak_kib()? / 1024));
     for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
         let latency = outcome.epochs.quantile(quantile).as_secs_f64() * 1e3;
-        println!("epoch latency {name}, ms  {latency:.3}");
+        lines.push(format!("epoch latency {name}, ms  {latency:.3}"));
     }
+    report::say(&(lines.join("\n") + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

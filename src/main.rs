@@ -20,9 +20,9 @@ mod lookup;
 
 mod bench;
 mod schema;
+mod shell;
 mod state;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use arguments::{Arguments, BenchCommand, Command, Manner, Shell, StateCommand};
@@ -54,16 +54,27 @@ fn configure(manner: &Manner, command: &Command) -> Result<Config> {
     manner.configure(&mut config);
     match command {
         Command::Run(arguments) => arguments.tuning.configure(&mut config),
+        Command::Sql(arguments) => arguments.tuning.configure(&mut config),
         Command::Config(tuning) => tuning.configure(&mut config),
         _ => {}
     }
     Ok(config)
 }
 
+/// What is said where nothing is asked for.
+const HINT: &str = "\
+thalweg sql opens a shell for streaming SQL; thalweg run FILE runs a script.
+thalweg --help shows all commands.
+";
+
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { manner, command } = arguments;
+    let Some(command) = command else {
+        report::tell(format_args!("{HINT}"));
+        return Ok(ExitCode::from(2));
+    };
     if let Command::Completions { shell } = command {
-        return Ok(complete(shell));
+        return Ok(complete(shell)?);
     }
     let config = configure(&manner, &command)?;
     let format = match config.get(Key::LogFormat).0 {
@@ -81,6 +92,7 @@ fn obey(command: Command, config: &Config, is_quiet: bool) -> Result<ExitCode, F
             let order = wire::Order { arguments: &arguments, config, is_quiet };
             wire::run(&order, &script).map_err(|error| Failure::of(error, &script))
         }
+        Command::Sql(arguments) => shell::shell(&arguments, config, is_quiet),
         Command::Explain(arguments) => {
             let script = arguments.read()?;
             wire::explain(&script).map_err(|error| Failure::of(error, &script))
@@ -91,10 +103,10 @@ fn obey(command: Command, config: &Config, is_quiet: bool) -> Result<ExitCode, F
         }
         Command::Schema(arguments) => Ok(schema::schema(&arguments, is_quiet)?),
         Command::Config(_) => {
-            print!("{config}");
+            report::say(&config.to_string())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Completions { shell } => Ok(complete(shell)),
+        Command::Completions { shell } => Ok(complete(shell)?),
         Command::Bench { command: BenchCommand::Nexmark(arguments) } => {
             Ok(bench::nexmark(&arguments)?)
         }
@@ -107,7 +119,7 @@ fn obey(command: Command, config: &Config, is_quiet: bool) -> Result<ExitCode, F
 }
 
 /// Prints what a shell needs to complete commands.
-fn complete(shell: Shell) -> ExitCode {
+fn complete(shell: Shell) -> Result<ExitCode> {
     let shell = match shell {
         Shell::Bash => clap_complete::Shell::Bash,
         Shell::Zsh => clap_complete::Shell::Zsh,
@@ -115,7 +127,6 @@ fn complete(shell: Shell) -> ExitCode {
     };
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "thalweg", &mut text);
-    // Nothing is lost where nobody reads it.
-    let _ = std::io::stdout().write_all(&text);
-    ExitCode::SUCCESS
+    report::say(&String::from_utf8_lossy(&text))?;
+    Ok(ExitCode::SUCCESS)
 }

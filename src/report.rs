@@ -8,7 +8,8 @@ use thalweg_cluster::Outcome;
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::options::{Progress, Watcher};
 use thalweg_connectors::print::{Size, Terminal};
-use thalweg_types::{Error, ErrorKind, Place};
+use thalweg_types::{Error, ErrorKind, Place, Result};
+use unicode_width::UnicodeWidthChar;
 
 use crate::arguments::ScriptText;
 
@@ -34,6 +35,20 @@ impl From<Error> for Failure {
 /// panic, and what is said about a failure would hide its exit code.
 pub(crate) fn tell(text: std::fmt::Arguments<'_>) {
     let _ = std::io::stderr().write_fmt(text);
+}
+
+/// Writes to standard output. `println!` would panic where nobody reads it any more, as behind
+/// `| head`.
+///
+/// # Errors
+/// `Closed` if nobody reads it; `Failed` if it cannot be written.
+pub(crate) fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Error::closed("nobody reads the output"),
+        _ => Error::failed(format!("cannot write the output: {error}")),
+    })
 }
 
 /// How logs are written.
@@ -108,9 +123,13 @@ pub(crate) fn terminal() -> Option<Terminal> {
     std::io::stdout().is_terminal().then_some(Terminal(size))
 }
 
-/// Prints an error: message, place, the line it points at with a caret, and what to do.
+/// Prints an error: message, place, the line it points at with a caret, and what to do. That
+/// nobody reads any more is none.
 pub(crate) fn draw(failure: &Failure) {
     let error = &failure.error;
+    if error.kind() == ErrorKind::Closed {
+        return;
+    }
     tell(format_args!("error: {}\n", error.message()));
     for place in error.places() {
         match (place, &failure.script) {
@@ -119,8 +138,12 @@ pub(crate) fn draw(failure: &Failure) {
                 if let Some(text) = script.text.lines().nth(line.saturating_sub(1)) {
                     let number = line.to_string();
                     tell(format_args!("{number} | {text}\n"));
-                    let indent = " ".repeat(number.len() + 3 + column.saturating_sub(1));
-                    tell(format_args!("{indent}{}\n", "^".repeat(*length)));
+                    let before = text.chars().take(column.saturating_sub(1));
+                    let below: String = before.map(blank).collect();
+                    let covered = text.chars().skip(column.saturating_sub(1)).take(*length);
+                    let carets = covered.map(|c| c.width().unwrap_or(0)).sum::<usize>().max(1);
+                    let indent = " ".repeat(number.len() + 3);
+                    tell(format_args!("{indent}{below}{}\n", "^".repeat(carets)));
                 }
             }
             (place, _) => tell(format_args!("  at {place}\n")),
@@ -136,6 +159,11 @@ pub(crate) fn draw(failure: &Failure) {
         }
         source = cause.source();
     }
+}
+
+/// Returns blanks as wide as a character.
+fn blank(c: char) -> String {
+    if c == '\t' { c.to_string() } else { " ".repeat(c.width().unwrap_or(0)) }
 }
 
 /// Returns the exit code of an error.
@@ -184,10 +212,36 @@ pub(crate) fn summarize(outcome: &Outcome) {
         sum("bad "),
         outcome.checkpoints,
     ));
+    tell_losses(outcome);
+}
+
+/// Prints where rows were late or bad.
+fn tell_losses(outcome: &Outcome) {
     for (name, count) in outcome.counters.iter().filter(|(_, count)| **count > 0) {
         let Some((kind, operator)) = name.split_once(' ') else { continue };
         if kind != "rows" {
             tell(format_args!("  {count} {kind} rows at {operator}\n"));
         }
     }
+}
+
+/// Prints how many rows a query showed, or how many changes of rows; in a line or so.
+pub(crate) fn count(outcome: &Outcome, is_updating: bool) {
+    if std::io::stderr().is_terminal() {
+        tell(format_args!("{CLEAR}"));
+    }
+    let rows: u64 = outcome.rows_out.values().sum();
+    let noun = match (is_updating, rows) {
+        (true, 1) => "change",
+        (true, _) => "changes",
+        (false, 1) => "row",
+        (false, _) => "rows",
+    };
+    let how = match outcome.end {
+        End::Finished => "",
+        End::Closed => ", ended, since nobody reads the output",
+        End::Suspended | End::Aborted => ", stopped",
+    };
+    tell(format_args!("({rows} {noun}{how})\n"));
+    tell_losses(outcome);
 }

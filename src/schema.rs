@@ -22,7 +22,7 @@ pub(crate) fn schema(arguments: &SchemaArguments, is_quiet: bool) -> Result<Exit
         header: arguments.header,
     };
     let answer = wire::runtime()?.block_on(sample::look(&question))?;
-    print!("{}", script(&arguments.file, &answer));
+    report::say(&script(&arguments.file, &answer))?;
     if !is_quiet {
         report::notify(&notices(&answer));
     }

@@ -8,7 +8,7 @@ use thalweg_storage::{CheckpointLog, ObjectStore};
 use thalweg_types::{Error, EventTime, Result};
 
 use crate::arguments::ShowArguments;
-use crate::lookup;
+use crate::{lookup, report};
 
 fn open(place: &str) -> Result<(CheckpointLog, tokio::runtime::Runtime)> {
     let runtime = crate::wire::runtime()?;
@@ -18,8 +18,8 @@ fn open(place: &str) -> Result<(CheckpointLog, tokio::runtime::Runtime)> {
 /// Prints a line for each checkpoint.
 pub(crate) fn list(place: &str) -> Result<ExitCode> {
     let (log, runtime) = open(place)?;
-    println!(
-        "{:>8}  {:>8}  {:>10}  {:<23}  {:>12}  kind",
+    let mut text = format!(
+        "{:>8}  {:>8}  {:>10}  {:<23}  {:>12}  kind\n",
         "number", "attempt", "epoch", "clock", "state bytes"
     );
     for number in runtime.block_on(log.numbers())? {
@@ -30,15 +30,13 @@ pub(crate) fn list(place: &str) -> Result<ExitCode> {
             (Kind::Checkpoint, true) => "finished",
             (Kind::Checkpoint, false) => "checkpoint",
         };
-        println!(
-            "{:>8}  {:>8}  {:>10}  {:<23}  {:>12}  {kind}",
-            number,
-            manifest.attempt,
-            manifest.epoch,
-            EventTime(manifest.clock).to_string(),
-            bytes
-        );
+        let clock = EventTime(manifest.clock).to_string();
+        let (attempt, epoch) = (manifest.attempt, manifest.epoch);
+        text.push_str(&format!(
+            "{number:>8}  {attempt:>8}  {epoch:>10}  {clock:<23}  {bytes:>12}  {kind}\n"
+        ));
     }
+    report::say(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -59,32 +57,37 @@ pub(crate) fn show(arguments: &ShowArguments) -> Result<ExitCode> {
     if !arguments.key.key.is_empty() {
         return runtime.block_on(lookup::show(&log, &manifest, &arguments.key));
     }
-    print(&manifest);
+    report::say(&description(&manifest))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(manifest: &Manifest) {
-    println!("job {}, attempt {}, epoch {}", manifest.job, manifest.attempt, manifest.epoch);
+fn description(manifest: &Manifest) -> String {
+    let Manifest { job, attempt, epoch, .. } = manifest;
+    let mut lines = vec![format!("job {job}, attempt {attempt}, epoch {epoch}")];
     for (domain, watermark) in &manifest.watermarks {
-        println!("watermark of {domain}: {}", EventTime(*watermark));
+        lines.push(format!("watermark of {domain}: {}", EventTime(*watermark)));
     }
     for (source, state) in &manifest.sources {
-        println!("source {source}");
+        lines.push(format!("source {source}"));
         for split in &state.splits {
             let place = match (split.is_finished, &split.offset) {
                 (true, _) => "finished".to_owned(),
                 (false, Some(offset)) => offset.clone(),
                 (false, None) => "not begun".to_owned(),
             };
-            println!("  {}: {place}", split.id);
+            lines.push(format!("  {}: {place}", split.id));
         }
     }
     for (operator, state) in &manifest.operators {
         let files = || state.chains.iter().flat_map(|chain| &chain.files);
         let (bytes, rows) = files().fold((0, 0), |(b, r), file| (b + file.bytes, r + file.rows));
-        println!("operator {operator}: {} files, {rows} rows, {bytes} bytes", files().count());
+        lines.push(format!(
+            "operator {operator}: {} files, {rows} rows, {bytes} bytes",
+            files().count()
+        ));
     }
     for (name, count) in &manifest.counters {
-        println!("{name}: {count}");
+        lines.push(format!("{name}: {count}"));
     }
+    lines.join("\n") + "\n"
 }

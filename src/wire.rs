@@ -1,5 +1,6 @@
 //! The composition root: connectors, planner and coordinator meet here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -8,14 +9,14 @@ use thalweg_cluster::group::TOKEN;
 use thalweg_cluster::memory::MemoryLimit;
 use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions};
-use thalweg_connectors::print::{Facts, Shown};
+use thalweg_connectors::print::{Facts, Screen, Shown};
 use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::{NodeKind, Plan, explain};
-use thalweg_sql::{Planner, Script};
+use thalweg_sql::Planner;
+use thalweg_sql::planner::ResultSink;
 use thalweg_types::{Error, Result};
 
-use crate::analyze::Analysis;
 use crate::arguments::{OutputFormat, RunArguments, ScriptText};
 use crate::config::{Config, Key};
 use crate::{analyze, report, signals};
@@ -31,37 +32,57 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
 pub(crate) struct View {
     style: OutputFormat,
     limit: Option<u64>,
+    /// Where rows go instead of standard output.
+    screen: Option<Screen>,
     /// Known once the script is planned.
     facts: Arc<OnceLock<Facts>>,
 }
 
 impl View {
-    /// Remembers what the plan says of the result.
-    fn learn(&self, plan: &Plan) {
+    /// Returns a view in a style, on a screen instead of standard output if there is one.
+    pub(crate) fn new(style: OutputFormat, screen: Option<Screen>) -> View {
+        View { style, screen, ..View::default() }
+    }
+
+    /// Returns what makes the sink of a bare `SELECT`.
+    pub(crate) fn result(&self) -> ResultSink {
+        let view = self.clone();
+        Arc::new(move || -> Arc<dyn Sink> {
+            let (out, terminal): (Screen, _) = match &view.screen {
+                Some(screen) => (screen.clone(), None),
+                None => (Arc::new(Mutex::new(std::io::stdout())), report::terminal()),
+            };
+            let shown = Shown::new(view.style.style(), view.limit, out);
+            Arc::new(shown.on(terminal).with_facts(view.facts.clone()))
+        })
+    }
+
+    /// Can rows of the result be taken back?
+    pub(crate) fn is_updating(&self) -> bool {
+        self.facts.get().is_some_and(|facts| facts.is_updating)
+    }
+
+    /// Remembers what the plan says of the result; returns whether there is one.
+    pub(crate) fn learn(&self, plan: &Plan) -> bool {
         let shown = plan.nodes.iter().find(|node| match &node.kind {
             NodeKind::Sink(sink) => {
                 sink.sink.is_local() && sink.table == thalweg_sql::planner::RESULT
             }
             _ => false,
         });
-        let Some(input) = shown.and_then(|node| node.inputs.first()) else { return };
+        let Some(input) = shown.and_then(|node| node.inputs.first()) else { return false };
         let facts = Facts {
             is_bounded: plan.sources().all(|(_, source)| source.source.is_bounded()),
             is_updating: plan.node(input.from).is_updating,
         };
         // A view is of one plan.
         let _ = self.facts.set(facts);
+        true
     }
 }
 
-pub(crate) fn planner(view: View) -> Planner {
-    let registry = Registry::new(thalweg_connectors::all());
-    let result = Arc::new(move || -> Arc<dyn Sink> {
-        let out = Arc::new(Mutex::new(std::io::stdout()));
-        let shown = Shown::new(view.style.style(), view.limit, out);
-        Arc::new(shown.on(report::terminal()).with_facts(view.facts.clone()))
-    });
-    Planner::new(registry, result)
+pub(crate) fn planner(view: &View) -> Planner {
+    Planner::new(Registry::new(thalweg_connectors::all()), view.result())
 }
 
 /// What a script is run with.
@@ -77,30 +98,24 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
     let arguments = order.arguments;
     let (output, _) = order.config.get(Key::Output);
     let style = OutputFormat::named(output.unwrap_or_default());
-    let view = View { style, limit: arguments.limit, facts: Arc::default() };
-    let script = planner(view.clone()).plan(&text.text)?;
-    script.outputs.iter().for_each(|output| println!("{output}"));
-    let mut options = options(order, text, &script)?;
-    let Some(mut plan) = script.plan else { return Ok(ExitCode::SUCCESS) };
-    let mut analysis = None;
-    if script.analyzes {
-        plan = analyze::without_rows(plan, arguments.limit);
-        analysis = Some(Analysis::new(plan.clone()));
-        analyze::adapt(&mut options, &plan, arguments.limit)?;
-    }
+    let view = View { style, limit: arguments.limit, ..View::default() };
+    let mut script = planner(&view).plan(&text.text)?;
+    report::say(&lines(&script.outputs))?;
+    let mut options = options(order.config, text, &script.settings)?;
+    options.is_fresh = arguments.fresh;
+    options.continues = arguments.continues;
+    options.stats = arguments.stats.clone();
+    let Some(plan) = script.plan.take() else { return Ok(ExitCode::SUCCESS) };
+    let (plan, analysis) = analyze::prepare(&script, plan, &mut options, arguments.limit)?;
     view.learn(&plan);
-    let shows_rows = plan.nodes.iter().any(|node| match &node.kind {
-        NodeKind::Sink(sink) => sink.sink.is_local(),
-        _ => false,
-    });
     if !order.is_quiet {
-        options.watcher = report::watcher(shows_rows);
+        options.watcher = report::watcher(shows_rows(&plan));
         if analysis.is_none() {
             report::notify(&script.notices);
         }
     }
-    if let Some(watcher) = analysis.as_ref().and_then(|analysis| analysis.watcher()) {
-        options.watcher = Some(watcher);
+    if let Some(analysis) = &analysis {
+        analysis.watch(&mut options);
     }
     let runtime = runtime()?;
     let (control, inbox) = Control::new();
@@ -118,9 +133,26 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
     })
 }
 
-fn options(order: &Order<'_>, text: &ScriptText, script: &Script) -> Result<RunOptions> {
-    let (arguments, config) = (order.arguments, order.config);
-    let setting = |key: &str| script.settings.get(key).map(String::as_str);
+/// Returns what is said, one a line.
+fn lines(outputs: &[String]) -> String {
+    outputs.iter().map(|output| format!("{output}\n")).collect()
+}
+
+/// Does the job write rows to standard output?
+pub(crate) fn shows_rows(plan: &Plan) -> bool {
+    plan.nodes.iter().any(|node| match &node.kind {
+        NodeKind::Sink(sink) => sink.sink.is_local(),
+        _ => false,
+    })
+}
+
+/// Returns how a script is run, by what is configured and what it sets itself.
+pub(crate) fn options(
+    config: &Config,
+    text: &ScriptText,
+    settings: &BTreeMap<String, String>,
+) -> Result<RunOptions> {
+    let setting = |key: &str| settings.get(key).map(String::as_str);
     let wrong = |what: &str, value: &str| Error::invalid(format!("{what} cannot be '{value}'"));
     let number = |key: Key, script: Option<&str>, what: &str| -> Result<usize> {
         let value = config.with_script(key, script).unwrap_or_default();
@@ -155,9 +187,9 @@ fn options(order: &Order<'_>, text: &ScriptText, script: &Script) -> Result<RunO
         workers,
         state: config.get(Key::StateDir).0.map(str::to_owned),
         checkpoint_interval,
-        is_fresh: arguments.fresh,
-        continues: arguments.continues,
-        stats: arguments.stats.clone(),
+        is_fresh: false,
+        continues: false,
+        stats: None,
         watcher: None,
         memory_limit: memory_limit.of_process(processes),
         holder: format!("process {} running `{}`", std::process::id(), text.name),
@@ -171,7 +203,7 @@ pub(crate) fn member(address: &str, index: usize) -> Result<ExitCode> {
     let runtime = runtime()?;
     // Rows of a bare SELECT are shown by the first process, in its style.
     let plan = |script: &str| {
-        let script = planner(View::default()).plan(script)?;
+        let script = planner(&View::default()).plan(script)?;
         let plan = script.plan.ok_or_else(|| Error::internal("the script makes no job"))?;
         Ok(if script.analyzes { analyze::without_rows(plan, None) } else { plan })
     };
@@ -186,7 +218,7 @@ fn name_of(text: &ScriptText) -> String {
 }
 
 /// Keeps what may stand in the name of a file.
-fn safe(name: &str) -> String {
+pub(crate) fn safe(name: &str) -> String {
     let keep = |c: char| if c.is_alphanumeric() || c == '_' { c } else { '_' };
     let name: String = name.chars().map(keep).collect();
     if name.trim_matches('_').is_empty() { "job".to_owned() } else { name }
@@ -194,22 +226,23 @@ fn safe(name: &str) -> String {
 
 /// Plans a script and says that it is right.
 pub(crate) fn check(text: &ScriptText, is_quiet: bool) -> Result<ExitCode> {
-    let script = planner(View::default()).plan(&text.text)?;
+    let script = planner(&View::default()).plan(&text.text)?;
     if !is_quiet {
         report::notify(&script.notices);
     }
     let plural = if script.statements == 1 { "" } else { "s" };
-    println!("ok: {} statement{plural}", script.statements);
+    report::say(&format!("ok: {} statement{plural}\n", script.statements))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints how a script would run.
 pub(crate) fn explain(text: &ScriptText) -> Result<ExitCode> {
-    let script = planner(View::default()).plan(&text.text)?;
-    script.outputs.iter().for_each(|output| println!("{output}"));
+    let script = planner(&View::default()).plan(&text.text)?;
+    let mut text = lines(&script.outputs);
     if let Some(plan) = script.plan {
-        print!("{}", explain::explain(&plan));
-        script.notices.iter().for_each(|notice| println!("-- {notice}"));
+        text.push_str(&explain::explain(&plan));
+        text.extend(script.notices.iter().map(|notice| format!("-- {notice}\n")));
     }
+    report::say(&text)?;
     Ok(ExitCode::SUCCESS)
 }

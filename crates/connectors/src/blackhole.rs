@@ -32,8 +32,12 @@ impl Connector for Blackhole {
         "blackhole"
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        vec!["connector"]
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(&["connector"])
+        table.options.only(&self.options())
     }
 
     fn source(&self, table: &TableSpec, _: &[usize]) -> Result<Arc<dyn Source>> {

@@ -40,9 +40,16 @@ const BATCHES_PER_SECOND: u64 = 50;
 #[derive(Clone, Copy, Debug)]
 pub struct Datagen;
 
+/// Options of the table; those of its columns are named after them.
+const OPTIONS: [&str; 3] = ["connector", "rows-per-second", "number-of-rows"];
+
 impl Connector for Datagen {
     fn name(&self) -> &'static str {
         "datagen"
+    }
+
+    fn options(&self) -> Vec<&'static str> {
+        OPTIONS.to_vec()
     }
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
@@ -72,8 +79,7 @@ impl DatagenSource {
     fn new(table: &TableSpec, columns: &[usize]) -> Result<DatagenSource> {
         let options = &table.options;
         let names: Vec<&str> = table.schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let mut known = vec!["connector".to_owned(), "rows-per-second".to_owned()];
-        known.push("number-of-rows".to_owned());
+        let mut known = OPTIONS.map(str::to_owned).to_vec();
         known.extend(names.iter().flat_map(|name| field::options_of(name)));
         options.only(&known.iter().map(String::as_str).collect::<Vec<_>>())?;
         let rows_per_second = options.number("rows-per-second")?.unwrap_or(ROWS_PER_SECOND);

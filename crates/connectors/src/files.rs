@@ -81,6 +81,10 @@ impl Connector for Filesystem {
         true
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        formats::with_options(&OPTIONS)
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let options = &table.options;
         refuse(options)?;

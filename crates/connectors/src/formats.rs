@@ -144,15 +144,18 @@ pub fn is_multi_line(options: &Options) -> Result<bool> {
 }
 
 /// Formats, and the options that belong to them.
-fn known_options() -> [(&'static str, Vec<String>); 5] {
-    let texts = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
-    [
-        ("json", JsonDialect::keys("json")),
-        ("debezium-json", JsonDialect::keys("debezium-json")),
-        ("csv", texts(&csv::OPTIONS)),
-        ("raw", texts(&lines::OPTIONS)),
-        ("parquet", texts(&parquet::OPTIONS)),
-    ]
+const OPTIONS: [(&str, &[&str]); 5] = [
+    ("json", &json_dialect::JSON),
+    ("debezium-json", &json_dialect::DEBEZIUM),
+    ("csv", &csv::OPTIONS),
+    ("raw", &lines::OPTIONS),
+    ("parquet", &parquet::OPTIONS),
+];
+
+/// Returns `own` options of a connector, and those of all formats.
+pub fn with_options(own: &[&'static str]) -> Vec<&'static str> {
+    let formats = OPTIONS.iter().flat_map(|(_, keys)| keys.iter());
+    own.iter().chain(formats).copied().collect()
 }
 
 /// Refuses options that are neither a connector's own nor those of the table's format.
@@ -161,17 +164,15 @@ fn known_options() -> [(&'static str, Vec<String>); 5] {
 /// `Invalid` with the name.
 pub fn check_options(options: &Options, own: &[&str]) -> Result<()> {
     let format = of(options)?;
-    let all = known_options();
-    for (other, keys) in &all {
-        let foreign = keys.iter().find(|key| *other != format && options.get(key).is_some());
+    for (other, keys) in OPTIONS {
+        let foreign = keys.iter().find(|key| other != format && options.get(key).is_some());
         if let Some(key) = foreign {
             let message = format!("option '{key}' is for format '{other}'");
             return Err(Error::invalid(message).remedy(format!("this table has '{format}'")));
         }
     }
     let mut known = own.to_vec();
-    let keys = all.iter().filter(|(name, _)| *name == format).flat_map(|(_, keys)| keys);
-    known.extend(keys.map(String::as_str));
+    known.extend(OPTIONS.iter().filter(|(name, _)| *name == format).flat_map(|(_, keys)| *keys));
     options.only(&known)
 }
 

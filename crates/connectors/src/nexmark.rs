@@ -43,6 +43,10 @@ impl Connector for Nexmark {
         "nexmark"
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        OPTIONS.to_vec()
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
         let all: Vec<usize> = (0..table.schema.fields().len()).collect();
         NexmarkSource::new(table, &all).map(|_| ())

@@ -49,8 +49,12 @@ impl Connector for Print {
         "print"
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        vec!["connector", "print-identifier", "standard-error"]
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(&["connector", "print-identifier", "standard-error"])?;
+        table.options.only(&self.options())?;
         table.options.flag("standard-error").map(|_| ())
     }
 

@@ -37,7 +37,7 @@ pub enum Lines {
 }
 
 impl Lines {
-    fn options(self) -> &'static [&'static str] {
+    fn own_options(self) -> &'static [&'static str] {
         match self {
             Lines::Socket => &["connector", "hostname", "port", "format"],
             Lines::Stdin => &["connector", "format"],
@@ -69,8 +69,12 @@ impl Connector for Lines {
         }
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        formats::with_options(self.own_options())
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        formats::check_options(&options(table), self.options())?;
+        formats::check_options(&options(table), self.own_options())?;
         if *self == Lines::Socket {
             address(table)?;
         }

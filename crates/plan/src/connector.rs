@@ -211,6 +211,9 @@ pub trait Connector: Send + Sync + Debug {
         false
     }
 
+    /// Returns the keys of options whose names do not depend on the table, for whoever writes one.
+    fn options(&self) -> Vec<&'static str>;
+
     /// Checks schema and options when a table is created; touches nothing outside.
     ///
     /// # Errors
@@ -238,6 +241,11 @@ impl Registry {
     /// Returns a registry of `connectors`.
     pub fn new(connectors: Vec<Arc<dyn Connector>>) -> Registry {
         Registry(connectors)
+    }
+
+    /// Returns all connectors.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.0.iter()
     }
 
     /// Returns the connector called `name`.

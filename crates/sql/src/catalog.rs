@@ -83,6 +83,10 @@ const LATE_RECORDS: &str = "late-records";
 /// Keys of Flink's that ask for a number of workers.
 const PARALLELISM: [&str; 2] = ["scan.parallelism", "sink.parallelism"];
 
+/// Keys that tables of every connector take.
+pub(crate) const ENGINE_OPTIONS: [&str; 5] =
+    [ROWS_PER_SECOND, IDLE_TIMEOUT, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS];
+
 impl EngineOptions {
     /// Takes the engine's options out of a table's.
     pub(crate) fn take(options: &mut Options) -> Result<EngineOptions> {
@@ -126,7 +130,7 @@ impl EngineOptions {
             }
             options.0.remove(key);
         }
-        for key in [ROWS_PER_SECOND, IDLE_TIMEOUT, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS] {
+        for key in ENGINE_OPTIONS {
             options.0.remove(key);
         }
         Ok(EngineOptions {

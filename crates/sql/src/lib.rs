@@ -41,9 +41,11 @@ mod lower;
 
 mod statement;
 
+pub mod lexemes;
+
 pub mod planner;
 
 #[cfg(test)]
 mod test_support;
 
-pub use planner::{Planner, Script};
+pub use planner::{Planner, Script, Workspace};

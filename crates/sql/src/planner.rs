@@ -9,7 +9,7 @@ mod queries;
 mod define;
 mod describe;
 mod insert;
-mod settings;
+pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
-use crate::catalog::{MAX_DRIFT, Table, declared_name};
+use crate::catalog::{ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
 use crate::statement::{
@@ -36,6 +36,7 @@ use crate::text::{self, located};
 pub type ResultSink = Arc<dyn Fn() -> Arc<dyn Sink> + Send + Sync>;
 
 /// Plans scripts.
+#[derive(Clone)]
 pub struct Planner {
     registry: Registry,
     result: ResultSink,
@@ -52,6 +53,8 @@ pub struct Script {
     pub settings: BTreeMap<String, String>,
     /// How many statements there are.
     pub statements: usize,
+    /// Statements that make the tables that `CREATE TABLE … AS query` made.
+    pub defines: Vec<String>,
     /// Is the job run for `EXPLAIN ANALYZE`?
     pub analyzes: bool,
     /// What the user should know: guarantees, settings without meaning here.
@@ -69,21 +72,7 @@ impl Planner {
     /// # Errors
     /// `Invalid`, at the place in the text.
     pub fn plan(&self, text: &str) -> Result<Script> {
-        let mut work = Work {
-            planner: self,
-            session: Session::new()?,
-            script: Script::default(),
-            jobs: Vec::new(),
-            declared: BTreeMap::new(),
-            views: BTreeMap::new(),
-            dropped: BTreeSet::new(),
-        };
-        for statement in statement::parse(text)? {
-            work.script.statements += 1;
-            let first = statement.first.clone();
-            work.statement(statement).map_err(|error| located(error, &first))?;
-        }
-        work.finish()
+        Workspace::new(self.clone())?.plan(text)
     }
 }
 
@@ -99,22 +88,88 @@ struct Job {
     first: TokenWithSpan,
 }
 
-/// A script in the making.
-struct Work<'a> {
-    planner: &'a Planner,
+/// Tables, views and settings, and the scripts that are planned over them one after the other.
+pub struct Workspace {
+    planner: Planner,
     session: Session,
+    /// In the making; its settings stay for the next one.
     script: Script,
     jobs: Vec<Job>,
     /// Tables as they were declared, for those that are made like them.
     declared: BTreeMap<String, CreateTable>,
     /// Views as they were declared.
     views: BTreeMap<String, CreateView>,
-    /// What was dropped after a statement was planned. Sources are told apart by the names of
-    /// their tables, so none of these may come to mean another table.
+    /// What was dropped after a statement of the script was planned. Sources are told apart by the
+    /// names of their tables, so none of these may come to mean another table.
     dropped: BTreeSet<String>,
 }
 
-impl Work<'_> {
+impl Workspace {
+    /// Returns a workspace without tables.
+    ///
+    /// # Errors
+    /// `Failed` if the planner cannot start.
+    pub fn new(planner: Planner) -> Result<Workspace> {
+        let (session, script) = (Session::new()?, Script::default());
+        let (declared, views, dropped) = Default::default();
+        Ok(Workspace { planner, session, script, jobs: Vec::new(), declared, views, dropped })
+    }
+
+    /// Plans a script over what is there; what it creates and sets stays, also what stands before
+    /// an error.
+    ///
+    /// # Errors
+    /// `Invalid`, at the place in the text.
+    pub fn plan(&mut self, text: &str) -> Result<Script> {
+        let settings = std::mem::take(&mut self.script.settings);
+        self.script = Script { settings, ..Script::default() };
+        self.jobs.clear();
+        self.dropped.clear();
+        for statement in statement::parse(text)? {
+            self.script.statements += 1;
+            let first = statement.first.clone();
+            self.statement(statement).map_err(|error| located(error, &first))?;
+        }
+        self.finish()
+    }
+
+    /// Has the next bare `SELECT` shown by another sink.
+    pub fn show_by(&mut self, result: ResultSink) {
+        self.planner.result = result;
+    }
+
+    /// Returns the names of tables and views, with the names of their columns.
+    pub fn tables(&self) -> Vec<(String, Vec<String>)> {
+        let columns = |name: &str| {
+            let schema = self.session.schema(name);
+            let fields = schema.iter().flat_map(|schema| schema.fields().iter());
+            fields.map(|field| field.name().clone()).collect()
+        };
+        self.session.names().into_iter().map(|name| (name.to_owned(), columns(name))).collect()
+    }
+
+    /// Returns the names of connectors, with the keys of the options that their tables take.
+    pub fn connectors(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        let connectors = self.planner.registry.all();
+        let keys = |own: Vec<&'static str>| own.into_iter().chain(ENGINE_OPTIONS).collect();
+        connectors.map(|connector| (connector.name(), keys(connector.options()))).collect()
+    }
+
+    /// Is `name` a view?
+    pub fn is_view(&self, name: &str) -> bool {
+        self.session.is_view(name)
+    }
+
+    /// Returns the names of all functions, in order.
+    pub fn functions(&self) -> Vec<String> {
+        self.session.functions()
+    }
+
+    /// Returns what is set, by key.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.script.settings
+    }
+
     fn statement(&mut self, statement: Statement) -> Result<()> {
         self.hinted(&statement.hints)?;
         let first = statement.first;
@@ -127,6 +182,7 @@ impl Work<'_> {
                     Shown::Tables => self.session.names().join("\n"),
                     Shown::Views => self.session.views().join("\n"),
                     Shown::Functions => self.session.functions().join("\n"),
+                    Shown::Settings => settings::list(&self.script.settings),
                     Shown::Only(name) => name.to_owned(),
                 });
                 Ok(())
@@ -246,6 +302,7 @@ impl Work<'_> {
         let table = create.name.clone();
         let Some(query) = create.query.take() else { return self.declare(create) };
         create.columns.extend(define::columns_of(&self.session, &query, &create)?);
+        self.script.defines.push(describe::create_table(&create));
         self.declare(create)?;
         let insert = Insert { table, partition: Vec::new(), columns: Vec::new(), query };
         let job = self.job(Kind::Insert(insert), first, &self.jobs)?;
@@ -398,10 +455,10 @@ impl Work<'_> {
         parse_duration(text).filter(|timeout| !timeout.is_zero())
     }
 
-    fn finish(mut self) -> Result<Script> {
+    fn finish(&mut self) -> Result<Script> {
         let jobs = std::mem::take(&mut self.jobs);
         if jobs.is_empty() {
-            return Ok(self.script);
+            return Ok(self.script.clone());
         }
         let plan = self.lower(jobs)?;
         let weak = guarantees(&plan, &mut self.script.notices);
@@ -411,8 +468,7 @@ impl Work<'_> {
         {
             return Err(Error::invalid(format!("'require.exactly-once' is set, and {weak}")));
         }
-        self.script.plan = Some(plan);
-        Ok(self.script)
+        Ok(Script { plan: Some(plan), ..self.script.clone() })
     }
 }
 

@@ -7,16 +7,16 @@
 mod foreign;
 mod hint;
 mod like;
+mod table;
 
 use datafusion::arrow::datatypes::Field;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use thalweg_types::{Error, Result};
+use thalweg_types::Result;
 
 pub(crate) use self::hint::Hints;
 pub(crate) use self::like::Like;
 use crate::text;
 use crate::tokens::{Tokens, tokenize};
-use crate::types;
 
 /// The one catalog, called as Flink calls the one that is always there.
 const CATALOG: &str = "default_catalog";
@@ -119,6 +119,8 @@ pub(crate) enum Shown {
     Tables,
     Views,
     Functions,
+    /// What is set, by a bare `SET`.
+    Settings,
     /// What there is one of here, and what it is called.
     Only(&'static str),
 }
@@ -168,7 +170,7 @@ struct Script {
 
 /// What is done with statements that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
     Run,
     Explain,
     Analyze,
@@ -232,7 +234,7 @@ impl Script {
 }
 
 /// Takes the words that open a statement set; returns what is done with it.
-fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<Mode>> {
+pub(crate) fn opens_set(tokens: &mut Tokens<'_>) -> Result<Option<Mode>> {
     if tokens.take_words(&["BEGIN", "STATEMENT", "SET"]) {
         tokens.finish().map_err(|error| error.remedy("write `;` behind BEGIN STATEMENT SET"))?;
         return Ok(Some(Mode::Run));
@@ -271,9 +273,13 @@ fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
     let kind = if tokens.take_word("CREATE") {
         create(tokens)?
     } else if tokens.take_word("SET") {
-        let pair = pair(tokens)?;
-        tokens.finish()?;
-        Kind::Set(pair)
+        if tokens.is_at_end() {
+            Kind::Show(Shown::Settings)
+        } else {
+            let pair = pair(tokens)?;
+            tokens.finish()?;
+            Kind::Set(pair)
+        }
     } else if tokens.take_word("RESET") {
         let key = if tokens.is_at_end() { None } else { Some(quoted(tokens)?) };
         tokens.finish()?;
@@ -328,7 +334,7 @@ fn create(tokens: &mut Tokens<'_>) -> Result<Kind> {
         return create_view(tokens).map(Kind::CreateView);
     }
     tokens.words(&["TABLE"]).map_err(|_| tokens.expected("TABLE or VIEW"))?;
-    Ok(Kind::CreateTable(Box::new(create_table(tokens)?)))
+    Ok(Kind::CreateTable(Box::new(table::create(tokens)?)))
 }
 
 fn show(tokens: &mut Tokens<'_>) -> Result<Kind> {
@@ -460,61 +466,6 @@ fn comment(tokens: &mut Tokens<'_>) -> Result<()> {
     if tokens.take_word("COMMENT") { tokens.string().map(|_| ()) } else { Ok(()) }
 }
 
-fn create_table(tokens: &mut Tokens<'_>) -> Result<CreateTable> {
-    let mut table = CreateTable {
-        if_not_exists: if_not_exists(tokens),
-        name: table_name(tokens)?,
-        columns: Vec::new(),
-        watermark: None,
-        primary_key: Vec::new(),
-        partitions: Vec::new(),
-        options: Vec::new(),
-        like: None,
-        query: None,
-    };
-    if tokens.take_symbol("(") {
-        elements(tokens, &mut table)?;
-    } else if !["LIKE", "AS", "WITH", "COMMENT", "PARTITIONED"]
-        .iter()
-        .any(|word| tokens.clone().take_word(word))
-    {
-        return Err(tokens.expected("`(`"));
-    }
-    comment(tokens)?;
-    if tokens.take_words(&["PARTITIONED", "BY"]) {
-        table.partitions = names(tokens)?;
-    }
-    for unsupported in ["DISTRIBUTED"] {
-        if tokens.clone().take_word(unsupported) {
-            return Err(text::at(tokens.peek(), format!("{unsupported} is not supported here")));
-        }
-    }
-    if tokens.take_word("WITH") {
-        table.options = options(tokens)?;
-    }
-    if tokens.take_word("LIKE") {
-        table.like = Some(like::read(tokens)?);
-    } else if table.options.is_empty() {
-        let error = tokens.expected("WITH");
-        return Err(error.remedy("say where the table is: WITH ('connector' = 'filesystem', …)"));
-    } else if tokens.take_word("AS") {
-        table.query = Some(query(tokens)?);
-        return Ok(table);
-    }
-    tokens.finish()?;
-    Ok(table)
-}
-
-/// Reads columns, the watermark and the primary key, up to the closing parenthesis.
-fn elements(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
-    loop {
-        element(tokens, table)?;
-        if !tokens.take_symbol(",") {
-            return tokens.symbol(")");
-        }
-    }
-}
-
 fn options(tokens: &mut Tokens<'_>) -> Result<Vec<Pair>> {
     let mut options: Vec<Pair> = Vec::new();
     tokens.symbol("(")?;
@@ -530,76 +481,6 @@ fn options(tokens: &mut Tokens<'_>) -> Result<Vec<Pair>> {
             return Ok(options);
         }
     }
-}
-
-/// Reads a column, the watermark or the primary key.
-fn element(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()> {
-    let at = tokens.peek().clone();
-    if tokens.take_words(&["WATERMARK", "FOR"]) {
-        let column = name(tokens)?;
-        tokens.words(&["AS"])?;
-        let expression = expression(tokens)?;
-        if table.watermark.is_some() {
-            return Err(text::at(&at, "a table has one WATERMARK"));
-        }
-        table.watermark = Some((column, expression));
-        return Ok(());
-    }
-    if tokens.take_word("CONSTRAINT") {
-        name(tokens)?;
-        tokens.words(&["PRIMARY", "KEY"])?;
-        return primary_key(table, &at, names(tokens)?, tokens);
-    }
-    if tokens.take_words(&["PRIMARY", "KEY"]) {
-        return primary_key(table, &at, names(tokens)?, tokens);
-    }
-    let name = name(tokens)?;
-    if let Some(known) = table.columns.iter().find(|known| known.name().text == name.text) {
-        return Err(text::at(
-            &name.at,
-            format!("column `{}` stands there twice", known.name().text),
-        ));
-    }
-    if tokens.take_word("AS") {
-        let expression = expression(tokens)?;
-        comment(tokens)?;
-        table.columns.push(Declared::Computed(name, expression));
-        return Ok(());
-    }
-    physical(tokens, table, name)
-}
-
-fn physical(tokens: &mut Tokens<'_>, table: &mut CreateTable, name: Name) -> Result<()> {
-    let (kind, is_nullable) = types::parse(tokens)?;
-    let field = Field::new(name.text.clone(), kind, is_nullable);
-    if tokens.take_word("METADATA") {
-        let key = if tokens.take_word("FROM") { quoted(tokens)? } else { name.clone() };
-        let metadata = Metadata { key, is_virtual: tokens.take_word("VIRTUAL") };
-        comment(tokens)?;
-        table.columns.push(Declared::Metadata(name, field, metadata));
-        return Ok(());
-    }
-    let at = tokens.peek().clone();
-    if tokens.take_words(&["PRIMARY", "KEY"]) {
-        primary_key(table, &at, vec![name.clone()], tokens)?;
-    }
-    comment(tokens)?;
-    table.columns.push(Declared::Physical(name, field));
-    Ok(())
-}
-
-fn primary_key(
-    table: &mut CreateTable,
-    at: &TokenWithSpan,
-    key: Vec<Name>,
-    tokens: &mut Tokens<'_>,
-) -> Result<()> {
-    if !table.primary_key.is_empty() {
-        return Err(text::at(at, "a table has one PRIMARY KEY"));
-    }
-    table.primary_key = key;
-    let unchecked = |error: Error| error.remedy("a stream does not check keys: NOT ENFORCED");
-    tokens.words(&["NOT", "ENFORCED"]).map_err(unchecked)
 }
 
 fn expression(tokens: &mut Tokens<'_>) -> Result<Vec<TokenWithSpan>> {

@@ -29,8 +29,12 @@ impl Connector for Fake {
         if self.1 == Accepts::Append { "append" } else { "changes" }
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        vec!["connector", "path"]
+    }
+
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        table.options.only(&["connector", "path"])
+        table.options.only(&self.options())
     }
 
     fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {

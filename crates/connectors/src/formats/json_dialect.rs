@@ -13,16 +13,27 @@
 use thalweg_plan::connector::Options;
 use thalweg_types::{Error, Result};
 
-/// Keys of options that JSON has under every name of it, without the name.
-const KEYS: [&str; 8] = [
-    "ignore-parse-errors",
-    "fail-on-missing-field",
-    "timestamp-format.standard",
-    "encode.decimal-as-plain-number",
-    "encode.ignore-null-fields",
-    "map-null-key.mode",
-    "map-null-key.literal",
-    "decode.json-parser.enabled",
+/// Options of format `json`.
+pub(super) const JSON: [&str; 8] = [
+    "json.ignore-parse-errors",
+    "json.fail-on-missing-field",
+    "json.timestamp-format.standard",
+    "json.encode.decimal-as-plain-number",
+    "json.encode.ignore-null-fields",
+    "json.map-null-key.mode",
+    "json.map-null-key.literal",
+    "json.decode.json-parser.enabled",
+];
+/// Options of format `debezium-json`.
+pub(super) const DEBEZIUM: [&str; 8] = [
+    "debezium-json.ignore-parse-errors",
+    "debezium-json.fail-on-missing-field",
+    "debezium-json.timestamp-format.standard",
+    "debezium-json.encode.decimal-as-plain-number",
+    "debezium-json.encode.ignore-null-fields",
+    "debezium-json.map-null-key.mode",
+    "debezium-json.map-null-key.literal",
+    "debezium-json.decode.json-parser.enabled",
 ];
 
 /// How times are written.
@@ -53,11 +64,6 @@ pub struct JsonDialect {
 }
 
 impl JsonDialect {
-    /// Returns the options of a format.
-    pub(super) fn keys(format: &str) -> Vec<String> {
-        KEYS.iter().map(|key| format!("{format}.{key}")).collect()
-    }
-
     /// Returns the dialect of a table, whose options begin with the name of its `format`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_types::Change;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::render::{cell, operation};
 
@@ -54,8 +55,10 @@ fn plain(text: &str) -> String {
     out
 }
 
-fn length(text: &str) -> usize {
-    text.chars().count()
+/// Returns how many columns of a terminal a text takes: two for a wide character, none for one that
+/// is drawn over the last.
+fn width(text: &str) -> usize {
+    text.width()
 }
 
 /// Returns how wide each column must be, and with `line` how wide it may be in a line so long.
@@ -64,10 +67,10 @@ pub(super) fn fit<'a>(
     rows: impl Iterator<Item = &'a Vec<String>>,
     line: Option<usize>,
 ) -> Vec<usize> {
-    let mut widths: Vec<usize> = headings.iter().map(|heading| length(&heading.name)).collect();
+    let mut widths: Vec<usize> = headings.iter().map(|heading| width(&heading.name)).collect();
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(length(cell));
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(width(cell));
         }
     }
     if let Some(line) = line {
@@ -126,10 +129,11 @@ pub(super) fn write_row(
     let mut spare = line.map_or(usize::MAX, |line| line.saturating_sub(used));
     let mut text = String::new();
     for (index, (cell, heading)) in row.iter().zip(headings).enumerate() {
-        let width = widths.get(index).copied().unwrap_or(0);
-        let cell = cut(cell, width.saturating_add(spare));
-        let fill = width.saturating_sub(length(&cell));
-        spare = spare.saturating_sub(length(&cell).saturating_sub(width));
+        let room = widths.get(index).copied().unwrap_or(0);
+        let cell = cut(cell, room.saturating_add(spare));
+        let taken = width(&cell);
+        let fill = room.saturating_sub(taken);
+        spare = spare.saturating_sub(taken.saturating_sub(room));
         if index > 0 {
             text.push_str(GAP);
         }
@@ -146,13 +150,20 @@ pub(super) fn write_row(
     out.push('\n');
 }
 
-/// Cuts a text that is longer than `width`, and says so by `…`.
-fn cut(text: &str, width: usize) -> String {
-    if text.len() <= width || length(text) <= width {
+/// Cuts a text that is wider than `columns`, and says so by `…`.
+fn cut(text: &str, columns: usize) -> String {
+    if text.len() <= columns || width(text) <= columns {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    kept + "…"
+    let (mut kept, mut taken) = (0, 0);
+    for (at, c) in text.char_indices() {
+        taken += c.width().unwrap_or(0);
+        if taken >= columns {
+            break;
+        }
+        kept = at + c.len_utf8();
+    }
+    text[..kept].to_owned() + "…"
 }
 
 /// A table that is written from top to bottom.

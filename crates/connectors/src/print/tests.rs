@@ -68,6 +68,23 @@ fn widths_are_fitted_once() {
     check(Some(12), &format!("{head}a    |  NULL\nlon… |     3\n"));
 }
 
+/// Would fail if wide characters, or marks over others, bent the columns, or a cut went through one.
+#[test]
+fn columns_stand_below_each_other_in_every_script() {
+    let check = |line: Option<usize>, expected: &str| {
+        let (mut grid, mut text) = (Grid::default(), String::new());
+        let names = ["東京都", "e\u{301}te\u{301}", "🦀🦀", "plain"];
+        grid.push(&words(&names, &[Some(1), Some(2), Some(3), Some(40)], None), false);
+        grid.write(line, &mut text);
+        assert_eq!(text, expected, "{line:?}\n{text}");
+    };
+    let rows = "東京都 |  1\ne\u{301}te\u{301}    |  2\n🦀🦀   |  3\nplain  | 40\n";
+    check(None, &format!("word   |  n\n-------+---\n{rows}"));
+    let rows = "東… |  1\ne\u{301}te\u{301}  |  2\n🦀🦀 |  3\npla… | 40\n";
+    let rows = rows.replace("東… |", "東…  |");
+    check(Some(9), &format!("word |  n\n-----+---\n{rows}"));
+}
+
 /// Would fail if the current result were not what its changes make it, or left its place.
 #[test]
 fn a_live_result_is_drawn_in_its_place() {

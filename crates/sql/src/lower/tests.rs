@@ -27,6 +27,10 @@ impl Connector for Fake {
         if self.1 { "file" } else { "stream" }
     }
 
+    fn options(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     fn validate(&self, _: &TableSpec) -> Result<()> {
         Ok(())
     }

@@ -2,11 +2,14 @@
 //!
 //! Invariant: a setting is obeyed, or named in a notice, or an error. None is dropped in silence.
 
+use std::collections::BTreeMap;
+
 use thalweg_plan::connector::{nearest, parse_duration};
 use thalweg_types::{Error, Result, Zone};
 
 use crate::statement::{Name, Pair};
 use crate::text;
+use crate::write::literal;
 
 /// What becomes of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +116,17 @@ const WITHOUT_MEANING: [&str; 62] = [
     "taskmanager.numberOfTaskSlots",
 ];
 
+/// Returns the keys that are obeyed, in order.
+pub fn obeyed() -> Vec<&'static str> {
+    OBEYED.iter().map(|(key, _)| *key).collect()
+}
+
+/// Returns what is set, one a line.
+pub(super) fn list(settings: &BTreeMap<String, String>) -> String {
+    let lines = settings.iter().map(|(key, value)| format!("'{key}' = {}", literal(value)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Most workers that a script may ask for.
 const WORKERS_MAX: u64 = 256;
 
@@ -127,7 +141,7 @@ pub(super) fn known(key: &Name) -> Result<Effect> {
     if WITHOUT_MEANING.contains(&key.text.as_str()) {
         return Ok(Effect::Ignored);
     }
-    let obeyed: Vec<&str> = OBEYED.iter().map(|(known, _)| *known).collect();
+    let obeyed = obeyed();
     let all: Vec<&str> = obeyed.iter().copied().chain(WITHOUT_MEANING).collect();
     let error = text::at(&key.at, format!("unknown setting '{}'", key.text));
     Err(match nearest(&key.text, &all) {
