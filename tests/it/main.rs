@@ -10,6 +10,7 @@ mod examples;
 mod explain;
 mod full_disk;
 mod generators;
+mod guide;
 mod lookup;
 mod memory;
 mod object_store;

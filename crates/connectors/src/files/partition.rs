@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use thalweg_plan::connector::TableSpec;
@@ -77,7 +77,10 @@ impl Partitions {
     /// `Data` if a folder is missing or its name is no value of the column.
     pub(super) fn values(&self, path: &str) -> Result<RecordBatch> {
         let columns = self.schema.fields().iter().map(|field| self.value(field, path));
-        Ok(RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_>>()?)?)
+        let columns = columns.collect::<Result<_>>()?;
+        // A table without partitions has one row of no columns.
+        let options = RecordBatchOptions::new().with_row_count(Some(1));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
     fn value(&self, field: &Field, path: &str) -> Result<ArrayRef> {
