@@ -145,12 +145,13 @@ fn interval(tokens: &[TokenWithSpan], at: usize, writer: &mut Writer) -> Option<
         None => ("", text.trim()),
     };
     let mut parts = Vec::new();
-    for at in first..=last {
-        let (part, after) = match UNITS.get(at + 1).filter(|_| at < last) {
+    let units = UNITS.get(first..=last)?;
+    for (at, (unit, _)) in units.iter().enumerate() {
+        let (part, after) = match units.get(at + 1) {
             Some((_, separator)) => left.split_once(*separator)?,
             None => (left, ""),
         };
-        parts.push(format!("{sign}{part} {}", UNITS[at].0));
+        parts.push(format!("{sign}{part} {unit}"));
         left = after;
     }
     writer.word("INTERVAL");
