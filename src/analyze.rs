@@ -193,17 +193,13 @@ impl<'a> Figures<'a> {
         facts.extend(self.moved(node).map(|text| ("moved", text)));
         facts.extend(self.kept(node).map(|text| ("kept", text)));
         facts.extend(self.reached(node).map(|text| ("reached", text)));
-        let rejected: [(&str, fn(&Counted) -> u64); 3] = [
-            ("late", |counted| counted.late),
-            ("bad", |counted| counted.bad),
-            ("waiting", |counted| counted.backlog_rows),
+        let rejected = [
+            ("late", self.sum(node, |counted| counted.late)),
+            ("bad", self.sum(node, |counted| counted.bad)),
+            ("waiting", self.sum(node, |counted| counted.backlog_rows)),
         ];
-        for (label, count) in rejected {
-            match self.sum(node, count) {
-                0 => {}
-                rows => facts.push((label, format!("{} rows", grouped(rows)))),
-            }
-        }
+        let rejected = rejected.into_iter().filter(|(_, rows)| *rows > 0);
+        facts.extend(rejected.map(|(label, rows)| (label, format!("{} rows", grouped(rows)))));
         facts
     }
 

@@ -357,7 +357,7 @@ fn parsed(name: &str, text: &str, kind: &str) -> Result<ArrayRef> {
 async fn print(operator: &str, rows: RecordBatch, output: OutputFormat) -> Result<()> {
     let rows = match output {
         OutputFormat::Table => {
-            println!("operator {operator}");
+            report::say(&format!("operator {operator}\n"))?;
             rows
         }
         _ => with_operator(operator, rows)?,

@@ -22,12 +22,13 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     let shown = config.to_string();
     let lines: Vec<Vec<&str>> =
         shown.lines().map(|line| line.split_whitespace().collect()).collect();
-    let expected: [&[&str]; 10] = [
+    let expected: [&[&str]; 11] = [
         &["[run]"],
         &["workers", "=", "4", "#", "THALWEG_WORKERS"],
         &["processes", "=", "2", "#", "thalweg.toml"],
         &["checkpoint_interval", "=", "\"1s\"", "#", "default"],
         &["#", "state_dir", "=", "#", "default"],
+        &["memory_limit", "=", "\"80%\"", "#", "default"],
         &["output", "=", "\"table\"", "#", "flag"],
         &[],
         &["[log]"],

@@ -175,6 +175,11 @@ impl<'a> Around<'a> {
             names.map(|name| write::name(name).into_owned()).collect()
         };
         let mut found = names(self.names(words));
+        // Behind a statement that is whole nobody waits for another one.
+        let is_between = self.before.is_empty() && typed.is_empty();
+        if is_between && !self.text[..self.at].trim().is_empty() {
+            return Completion { start, words: found };
+        }
         if !self.is_of_names() {
             let typed_in = |word: &str| match typed.chars().any(char::is_lowercase) {
                 true => word.to_lowercase(),
@@ -252,7 +257,8 @@ impl<'a> Around<'a> {
         let found = if quote != "'" {
             matching(self.names(words), typed)
         } else if is_value && self.last_is(1, &["'path'"]) {
-            return Completion { start, words: files(typed) };
+            let end = |path: String| if path.ends_with('/') { path } else { path + quote };
+            return Completion { start, words: files(typed).into_iter().map(end).collect() };
         } else if is_value && self.last_is(1, &["'connector'"]) {
             matching(words.connectors.iter().map(|(name, _)| name), typed)
         } else if is_value && self.last_is(1, &["'format'"]) {

@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reedline::{
     Color, ColumnarMenu, Completer, CompletionResult, DefaultHinter, EditCommand, Emacs,
-    FileBackedHistory, Highlighter, KeyCode, KeyModifiers, MenuBuilder, Prompt, PromptEditMode,
-    PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, SearchDirection, SearchQuery,
-    Signal, Span, StyledText, Suggestion, ValidationResult, Validator, default_emacs_keybindings,
+    FileBackedHistory, Highlighter, KeyCode, KeyModifiers, Keybindings, MenuBuilder, Prompt,
+    PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, SearchDirection,
+    SearchQuery, Signal, Span, StyledText, Suggestion, ValidationResult, Validator,
+    default_emacs_keybindings,
 };
 use thalweg_sql::lexemes::{self, Class};
 use thalweg_types::{Error, Result};
@@ -69,13 +70,9 @@ impl Editor {
             return Editor::Plain;
         }
         let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let mut keys = default_emacs_keybindings();
-        let open = vec![ReedlineEvent::Menu(MENU.to_owned()), ReedlineEvent::MenuNext];
-        keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, ReedlineEvent::UntilFound(open));
-        keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
         let menu = ColumnarMenu::default().with_name(MENU).with_marker("");
         let mut editor = Reedline::create()
-            .with_edit_mode(Box::new(Emacs::new(keys)))
+            .with_edit_mode(Box::new(Emacs::new(keys())))
             .with_menu(ReedlineMenu::EngineCompleter(Box::new(menu)))
             .with_completer(Box::new(Tab(setup.words)))
             .with_quick_completions(true)
@@ -125,6 +122,23 @@ impl Editor {
         let entries = editor.history().search(all).unwrap_or_default();
         entries.into_iter().map(|entry| entry.command_line).collect()
     }
+}
+
+/// Returns what keys do: Tab opens a menu, and what ends a word closes it, so that Enter does not
+/// choose from it what nobody asked for.
+fn keys() -> Keybindings {
+    let mut keys = default_emacs_keybindings();
+    let open = vec![ReedlineEvent::Menu(MENU.to_owned()), ReedlineEvent::MenuNext];
+    keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, ReedlineEvent::UntilFound(open));
+    keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
+    for end in [' ', ';', ',', '(', ')', '=', '\'', '`', '"'] {
+        let insert = ReedlineEvent::Edit(vec![EditCommand::InsertChar(end)]);
+        let close = ReedlineEvent::Multiple(vec![ReedlineEvent::Esc, insert.clone()]);
+        // In a search of the history, where Esc would end it, the first does not apply.
+        let either = ReedlineEvent::UntilFound(vec![close, insert]);
+        keys.add_binding(KeyModifiers::NONE, KeyCode::Char(end), either);
+    }
+    keys
 }
 
 /// Can the terminal move its cursor?

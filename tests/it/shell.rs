@@ -222,7 +222,7 @@ fn history_is_kept() {
     shell.runs("SELECT 12345 AS remembered;");
     assert_eq!(shell.leaves("\\q\r"), Some(0));
     let mut shell = Terminal::open(&place, "");
-    shell.types("\x12remem");
+    shell.types("\x1245 AS rem");
     shell.sees("SELECT 12345 AS remembered;");
     shell.types("\r\r");
     shell.sees("12345\n");

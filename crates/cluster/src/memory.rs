@@ -1,9 +1,9 @@
 //! How much memory a process may use, how much it uses, and what is done near the limit. No I/O
 //! but reading `/proc` and the control groups.
 //!
-//! Invariants: near the limit sources are held back, so that what is under way drains and a last
-//! checkpoint has room; a job that stays there is ended by us, with a checkpoint and a reason, and
-//! not by the kernel. Where the system does not say what a process uses, nothing is limited.
+//! Invariants: near the limit sources are held back for a while, so that what is under way drains
+//! and a last checkpoint has room; a job that reaches it is ended by us, with a checkpoint and a
+//! reason, and not by the kernel. Where the system does not say what a process uses, nothing is limited.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use thalweg_types::size::ByteCount;
 pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a last checkpoint may take.
 pub const LAST_CHECKPOINT_MAX: Duration = Duration::from_secs(30);
-/// How long sources are held back in the hope that memory falls.
+/// How long sources are held back in the hope that memory falls; then they go on to the limit.
 const HOLD_MAX: Duration = Duration::from_secs(2);
 /// Percent of the limit from which on sources are held back.
 const HOLD_PERCENT: u64 = 90;
-/// Percent of the limit below which they may go on.
+/// Percent of the limit below which they go on.
 const RELEASE_PERCENT: u64 = 85;
 /// Percent of the machine's memory at which there is no time for a checkpoint.
 const HOPELESS_PERCENT: u64 = 95;
@@ -131,14 +131,17 @@ pub enum Verdict {
 pub struct Gauge {
     limit: u64,
     hopeless: u64,
-    held: Option<Instant>,
+    /// Since when it is near the limit.
+    near: Option<Instant>,
+    /// Was the limit reached? Then nothing but the end follows.
+    is_over: bool,
 }
 
 impl Gauge {
     /// Returns a gauge of a process that may use `limit` bytes.
     pub fn new(limit: u64) -> Gauge {
         let machine = available().map_or(u64::MAX, |all| share(all, HOPELESS_PERCENT));
-        Gauge { limit, hopeless: machine.max(limit), held: None }
+        Gauge { limit, hopeless: machine.max(limit), near: None, is_over: false }
     }
 
     /// Measures the process; `None` where the system does not say.
@@ -151,15 +154,19 @@ impl Gauge {
         if used >= self.hopeless {
             return Verdict::Abort;
         }
-        let until = if self.held.is_some() { RELEASE_PERCENT } else { HOLD_PERCENT };
-        if used < share(self.limit, until) {
-            self.held = None;
+        self.is_over |= used >= self.limit;
+        if self.is_over {
+            return Verdict::End;
+        }
+        let far = if self.near.is_some() { RELEASE_PERCENT } else { HOLD_PERCENT };
+        if used < share(self.limit, far) {
+            self.near = None;
             return Verdict::Go;
         }
-        let held = *self.held.get_or_insert(now);
-        match used >= self.limit || now.duration_since(held) >= HOLD_MAX {
-            true => Verdict::End,
-            false => Verdict::Hold,
+        let near = *self.near.get_or_insert(now);
+        match now.duration_since(near) < HOLD_MAX {
+            true => Verdict::Hold,
+            false => Verdict::Go,
         }
     }
 }

@@ -47,7 +47,7 @@ fn facts(plan: &Plan, node: &Node) -> Vec<Fact> {
     facts.extend(operator::arrives(plan, node));
     facts.extend(operator::watermark(plan, node));
     facts.extend(state::kept(plan, node));
-    facts.extend(operator::leaves(node));
+    facts.extend(operator::leaves(plan, node));
     facts.extend(operator::guarantee(plan, node));
     facts
 }

@@ -12,10 +12,14 @@
 //! Invariants: `TRY_CAST` is NULL where `CAST` fails, and the same elsewhere; a cast that Flink does not
 //! know is refused while planning. Times with a time zone are not cast here.
 
-mod nested;
-mod number;
-mod read;
+mod wrapping;
 mod write;
+
+mod read;
+
+mod number;
+
+mod nested;
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -34,7 +38,7 @@ use thalweg_types::Error;
 use crate::text::wrap;
 use crate::types::{self, Limit};
 
-pub(crate) use number::typed as wrapped;
+pub(crate) use wrapping::typed as wrapped;
 pub(crate) use write::{column as text_of, java as double};
 
 /// What a value becomes.
@@ -276,7 +280,7 @@ fn times(column: &ArrayRef, to: &Target) -> Result<ArrayRef> {
         };
         i64::try_from(nanos.div_euclid(kept) * kept / after).ok()
     });
-    number::typed(converted.collect(), &to.kind)
+    wrapping::typed(converted.collect(), &to.kind)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod foreign;
 mod hint;
+mod insert;
 mod like;
 mod table;
 
@@ -14,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_types::Result;
 
 pub(crate) use self::hint::Hints;
+pub(crate) use self::insert::Insert;
 pub(crate) use self::like::Like;
 use crate::text;
 use crate::tokens::{Tokens, tokenize};
@@ -90,17 +92,6 @@ pub(crate) struct CreateView {
     pub(crate) name: Name,
     pub(crate) if_not_exists: bool,
     /// Names of the columns; none for those of the query.
-    pub(crate) columns: Vec<Name>,
-    pub(crate) query: Vec<TokenWithSpan>,
-}
-
-/// `INSERT INTO`.
-#[derive(Clone, Debug)]
-pub(crate) struct Insert {
-    pub(crate) table: Name,
-    /// `PARTITION (column = value, …)`.
-    pub(crate) partition: Vec<(Name, Vec<TokenWithSpan>)>,
-    /// Columns that the query gives; none for all.
     pub(crate) columns: Vec<Name>,
     pub(crate) query: Vec<TokenWithSpan>,
 }
@@ -312,7 +303,8 @@ fn runs(tokens: &mut Tokens<'_>) -> Result<Option<Kind>> {
             return Err(tokens.expected("INTO").remedy("a stream cannot overwrite a table"));
         }
         tokens.words(&["INTO"])?;
-        return insert(tokens).map(Some);
+        let insert = insert::read(tokens)?;
+        return Ok(Some(Kind::Insert(insert)));
     }
     let is_query = begins_query(tokens);
     if is_query { Ok(Some(Kind::Query(tokens.rest().to_vec()))) } else { Ok(None) }
@@ -420,34 +412,6 @@ fn create_view(tokens: &mut Tokens<'_>) -> Result<CreateView> {
     comment(tokens)?;
     tokens.words(&["AS"])?;
     Ok(CreateView { name, if_not_exists, columns, query: query(tokens)? })
-}
-
-fn insert(tokens: &mut Tokens<'_>) -> Result<Kind> {
-    let table = table_name(tokens)?;
-    let partition = if tokens.take_word("PARTITION") { partition(tokens)? } else { Vec::new() };
-    // A parenthesis may also begin the query.
-    let has_columns = tokens.clone().take_symbol("(") && !begins_query(tokens);
-    let columns = if has_columns { names(tokens)? } else { Vec::new() };
-    Ok(Kind::Insert(Insert { table, partition, columns, query: query(tokens)? }))
-}
-
-/// Reads `(column = value, …)`.
-fn partition(tokens: &mut Tokens<'_>) -> Result<Vec<(Name, Vec<TokenWithSpan>)>> {
-    let mut values: Vec<(Name, Vec<TokenWithSpan>)> = Vec::new();
-    tokens.symbol("(")?;
-    loop {
-        let column = name(tokens)?;
-        if values.iter().any(|(known, _)| known.text == column.text) {
-            let message = format!("column `{}` stands there twice", column.text);
-            return Err(text::at(&column.at, message));
-        }
-        tokens.symbol("=")?;
-        values.push((column, expression(tokens)?));
-        if !tokens.take_symbol(",") {
-            tokens.symbol(")")?;
-            return Ok(values);
-        }
-    }
 }
 
 fn drop_table(tokens: &mut Tokens<'_>) -> Result<Kind> {

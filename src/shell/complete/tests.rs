@@ -33,6 +33,7 @@ fn what_may_stand_at_the_cursor_is_offered() {
     check("sel|", &["select"]);
     check("SELECT 1; sh|", &["show"]);
     check("SELECT * FROM |", &["orders", "people"]);
+    check("SELECT 1;|", &[]);
     check("select * from pe|", &["people"]);
     check("SELECT pri| FROM orders", &["price", "primary"]);
     check("SELECT regexp|", &["regexp_extract("]);
@@ -41,7 +42,7 @@ fn what_may_stand_at_the_cursor_is_offered() {
     check("SELECT p.| FROM orders AS o JOIN people p ON o.id = p.id", &["id", "name"]);
     check("SELECT o.pr| FROM orders AS o", &["price"]);
     check("SELECT o.ord| FROM orders AS o", &["`order`"]);
-    check("SELECT `ord| FROM", &[]);
+    check("SELECT `ord| FROM", &["orders`"]);
     check("SELECT 1 FROM `ord|", &["orders`"]);
     check("SELECT 'ord|", &[]);
     check("DESCRIBE o|", &["orders"]);
@@ -82,5 +83,5 @@ fn files_are_offered() {
     let expected = vec![format!("{folder}old/"), format!("{folder}orders.csv")];
     assert_eq!(offered(&format!("\\i {folder}|")), expected);
     let typed = format!("CREATE TABLE t (a INT) WITH ('path' = '{folder}or|");
-    assert_eq!(offered(&typed), expected[1..]);
+    assert_eq!(offered(&typed), [format!("{}'", expected[1])]);
 }

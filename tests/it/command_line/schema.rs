@@ -47,7 +47,7 @@ fn a_schema_reads_the_file_that_it_was_made_for() {
     check(
         &place,
         &["ticks.tsv", "--rows", "1"],
-        "column_1 TIME, column_2 BIGINT",
+        "column_1 TIME(0), column_2 BIGINT",
         "{\"column_1\":\"08:05:00\",\"column_2\":1}\n{\"column_1\":\"08:05:01\",\"column_2\":null}\n",
     );
 }

@@ -39,10 +39,11 @@ fn limits_of_control_groups_are_found() {
     assert!(resident().unwrap() > 0 && available().unwrap() > resident().unwrap());
 }
 
-/// Would fail if a job were ended that only needed a pause, or went on at its limit.
+/// Would fail if a job were ended that needs a pause or little less than it may use, or went on at
+/// its limit.
 #[test]
-fn sources_are_held_back_before_the_job_ends() {
-    let mut gauge = Gauge { limit: 100, hopeless: 150, held: None };
+fn sources_are_held_back_near_the_limit_and_the_job_ends_at_it() {
+    let mut gauge = Gauge { limit: 100, hopeless: 150, near: None, is_over: false };
     let start = Instant::now();
     let mut at = |used, ms| gauge.judge(used, start + Duration::from_millis(ms));
     assert_eq!(at(89, 0), Verdict::Go);
@@ -51,10 +52,11 @@ fn sources_are_held_back_before_the_job_ends() {
     assert_eq!(at(84, 300), Verdict::Go);
     assert_eq!(at(95, 400), Verdict::Hold);
     assert_eq!(at(95, 2300), Verdict::Hold);
-    assert_eq!(at(95, 2400), Verdict::End);
-    assert_eq!(at(84, 2500), Verdict::Go);
-    assert_eq!(at(100, 2600), Verdict::End);
-    assert_eq!(at(150, 2700), Verdict::Abort);
+    assert_eq!(at(95, 2400), Verdict::Go);
+    assert_eq!(at(99, 9000), Verdict::Go);
+    assert_eq!(at(100, 9100), Verdict::End);
+    assert_eq!(at(50, 9200), Verdict::End);
+    assert_eq!(at(150, 9300), Verdict::Abort);
 }
 
 /// Would fail if the error did not name the largest state first.

@@ -198,7 +198,7 @@ pub(super) fn watermark(plan: &Plan, node: &Node) -> Vec<Fact> {
 }
 
 /// Says when rows leave an operator, where that is not as they come.
-pub(super) fn leaves(node: &Node) -> Vec<Fact> {
+pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
     let when = match &node.kind {
         NodeKind::Sink(_) | NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => {
             return Vec::new();
@@ -209,10 +209,17 @@ pub(super) fn leaves(node: &Node) -> Vec<Fact> {
             (_, Some(spec)) => when_due(spec),
         },
         NodeKind::WindowTop(top) => when_due(&top.window),
-        NodeKind::Sort(sort) if sort.order.is_empty() => return Vec::new(),
+        NodeKind::Sort(sort) if sort.order.is_empty() && !is_updated(plan, node) => {
+            return Vec::new();
+        }
         NodeKind::Sort(_) => "at the end of the input",
     };
     vec![("emits", when.to_owned())]
+}
+
+/// Does the first input of an operator carry retractions?
+pub(super) fn is_updated(plan: &Plan, node: &Node) -> bool {
+    plan.node(node.inputs[0].from).is_updating
 }
 
 fn when_due(spec: &WindowSpec) -> &'static str {

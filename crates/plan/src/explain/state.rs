@@ -1,7 +1,7 @@
 //! What an operator keeps, until when, and what bounds it.
 
 use super::Fact;
-use super::operator::{calls, columns, input_schema};
+use super::operator::{calls, columns, input_schema, is_updated};
 use crate::graph::Plan;
 use crate::node::{AggregateNode, Node, NodeKind, SortNode, Stage};
 use crate::window::{TimeBasis, WindowSpec};
@@ -20,7 +20,7 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             let until = until_due(&top.window);
             format!("the rows of each window that can still be among the first, {until}: bounded")
         }
-        NodeKind::Sort(sort) => sorted(sort, plan.node(node.inputs[0].from).is_updating),
+        NodeKind::Sort(sort) => sorted(sort, is_updated(plan, node)),
     };
     vec![("state", text)]
 }

@@ -6,13 +6,12 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int64Array,
 };
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
-use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 use datafusion::error::Result;
 use thalweg_types::Error;
 
 use super::read::decimal;
+use super::wrapping::typed;
 use super::{Target, write};
 use crate::text::wrap;
 use crate::types::name;
@@ -72,21 +71,6 @@ fn whole(column: &ArrayRef, kind: &DataType) -> Result<Int64Array> {
             column.as_primitive::<Decimal128Type>().unary(|number| (number / unit) as i64)
         }
         _ => cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone(),
-    })
-}
-
-/// Returns numbers as `kind`, a whole number or a time: what is too large wraps.
-pub(crate) fn typed(numbers: Int64Array, kind: &DataType) -> Result<ArrayRef> {
-    Ok(match kind {
-        DataType::Int8 => Arc::new(numbers.unary::<_, Int8Type>(|number| number as i8)),
-        DataType::Int16 => Arc::new(numbers.unary::<_, Int16Type>(|number| number as i16)),
-        DataType::Int32 => Arc::new(numbers.unary::<_, Int32Type>(|number| number as i32)),
-        DataType::Date32 | DataType::Time32(_) => {
-            let numbers = numbers.unary::<_, Int32Type>(|number| number as i32);
-            cast(&numbers, kind)?
-        }
-        DataType::Int64 => Arc::new(numbers),
-        _ => cast(&numbers, kind)?,
     })
 }
 

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use thalweg_types::Error;
 
-use super::{Target, number, tick};
+use super::{Target, tick, wrapping};
 use crate::text::wrap;
 
 /// Reads a column of texts.
@@ -31,7 +31,7 @@ pub(super) fn column(column: &ArrayRef, to: &Target) -> Result<ArrayRef> {
         }
         ref kind => {
             let numbers = each(texts, to, |text| counted(text, to))?;
-            number::typed(Int64Array::from(numbers), kind)?
+            wrapping::typed(Int64Array::from(numbers), kind)?
         }
     })
 }

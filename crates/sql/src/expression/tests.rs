@@ -63,3 +63,23 @@ fn a_filter_keeps_what_is_true() {
     assert_eq!(kept.rows.column(0).as_primitive::<Int64Type>().values(), &[5, 9]);
     assert_eq!(kept.weights.as_ref().unwrap().values(), &[-1, 2]);
 }
+
+/// Would fail if rows of an epoch were judged by the watermark that they raised, or NULL were a time.
+#[test]
+fn the_watermark_is_what_the_moment_says() {
+    let (rows, planned) = batch(Arc::new(TimestampMicrosecondArray::from(vec![5, 4])));
+    let functions = crate::functions::all();
+    let function = functions.into_iter().find(|f| f.name() == "current_watermark").unwrap();
+    let expression = Expression::new(&function.call(vec![col("x")]), &planned).unwrap();
+    let at = |watermark| {
+        let moment = Moment { epoch: thalweg_types::Epoch(1), clock: EventTime(0), watermark };
+        let times = expression.evaluate(&rows, &moment).unwrap();
+        fitted(times, &DataType::Int64)
+            .unwrap()
+            .as_primitive::<Int64Type>()
+            .iter()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(at(EventTime::MIN), [None, None]);
+    assert_eq!(at(EventTime(7_000_000)), [Some(7), Some(7)]);
+}

@@ -10,6 +10,7 @@
 //! | `v IS JSON OBJECT`, by `tokens` an `IS … NORMALIZED` | `is_json(v, 'OBJECT')` |
 //! | `v BETWEEN SYMMETRIC a AND b` | `v BETWEEN a AND b OR v BETWEEN b AND a` |
 //! | `JSON_OBJECT('a' VALUE v NULL ON NULL)` | `json_object('NULL:0', 'a', v)` |
+//! | `LISTAGG(v) WITHIN GROUP (ORDER BY a)` | `LISTAGG(v ORDER BY a)` |
 //! | `JSON_ARRAYAGG(v NULL ON NULL)` | `json_arrayagg(v, 'NULL:0')` |
 //! | `ARRAY_SORT(a, FALSE)`, `ARRAY_PREPEND(a, e)`, `ARRAY_SLICE(a, n)` | DataFusion's arguments |
 //!
@@ -117,6 +118,10 @@ fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
         return Err(error.remedy("hash a column that tells the rows apart, as by MD5"));
     }
     let FunctionArguments::List(list) = &mut function.args else { return Ok(None) };
+    if name == "listagg" && !function.within_group.is_empty() {
+        let order = std::mem::take(&mut function.within_group);
+        list.clauses.push(FunctionArgumentClause::OrderBy(order));
+    }
     if let "json_object" | "json_array" = name.as_str() {
         return Ok(Some(construct(&name, list, span)?));
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::types;
 
 /// Writes tokens, one space between two.
 fn written(tokens: &[TokenWithSpan]) -> String {
