@@ -34,7 +34,7 @@ pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
             }
             Some(saved) if saved.signature != own => {
                 return refuse(format!(
-                    "the script changed: operator `{}` was {} and is now {own}",
+                    "the script changed: operator `{}` was `{}` and is now `{own}`",
                     node.operator, saved.signature
                 ));
             }

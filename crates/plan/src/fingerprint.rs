@@ -1,15 +1,17 @@
 //! Can this plan go on with that plan's state?
 //!
 //! Invariant: the signature of a stateful operator depends only on what decides its state
-//! (kind, window, key types, aggregates, the time zone of what it keeps), so a script may change
-//! in white space, comments, rates, sinks and stateless parts and still find its state.
+//! (kind, windows, keys and aggregates by name and type, the time zone of what it keeps), so a script
+//! may change in white space, comments, rates, sinks and stateless parts and still find its state.
 
 use std::collections::BTreeSet;
 
 use thalweg_types::{Zone, hash};
 
+use crate::explain::calls;
 use crate::graph::Plan;
 use crate::node::{Node, NodeKind, SortKey};
+use crate::window::{Assigner, WindowSpec};
 
 /// Returns what decides the state of `node`, as text; `None` if it keeps none.
 pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
@@ -23,9 +25,15 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
     };
     let decided = match &node.kind {
         NodeKind::Aggregate(aggregate) => {
-            let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
-            let window = aggregate.window.map(|w| format!("{} {:?}", w.assigner, w.basis));
-            format!("{:?} {window:?} by {:?}: {calls:?}", node.kind.name(), kinds(&aggregate.keys))
+            let states: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
+            let per = aggregate.window.map(|window| per(plan, node, &window)).unwrap_or_default();
+            let (calls, states) = (calls(plan, node).join(", "), states.join(", "));
+            let keys: Vec<String> = kinds(&aggregate.keys)
+                .iter()
+                .zip(&aggregate.keys)
+                .map(|(kind, key)| format!("{} {kind}", schema.field(*key).name()))
+                .collect();
+            format!("{} {calls} by ({}){per} [{states}]", node.kind.name(), keys.join(", "))
         }
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);
@@ -37,6 +45,30 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
     let mut zones = BTreeSet::new();
     collect_zones(plan, node, &mut zones);
     Some(zones.iter().fold(decided, |decided, zone| format!("{decided} in {zone}")))
+}
+
+/// Names the windows of an aggregation; those that rows carry already were given further up.
+fn per(plan: &Plan, node: &Node, spec: &WindowSpec) -> String {
+    let mut windows = vec![spec.assigner];
+    if spec.assigner == Assigner::Attached {
+        windows.clear();
+        collect_windows(plan, node, &mut windows);
+    }
+    let windows: Vec<String> = windows.iter().map(Assigner::to_string).collect();
+    format!(" per {} of {:?} time", windows.join(" or "), spec.basis)
+}
+
+/// Adds the windows that the input of `node` was given, back to what keeps state itself.
+fn collect_windows(plan: &Plan, node: &Node, windows: &mut Vec<Assigner>) {
+    for input in &node.inputs {
+        let before = plan.node(input.from);
+        if let NodeKind::Map(map) = &before.kind {
+            windows.extend(map.transforms.iter().filter_map(|transform| transform.windows()));
+        }
+        if !before.kind.is_stateful() {
+            collect_windows(plan, before, windows);
+        }
+    }
 }
 
 /// Adds the zones in whose local time the input of `node` was computed, back to what keeps state

@@ -10,6 +10,8 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use thalweg_types::{Change, EventTime, Groups, Moment, Result, Zone};
 
+use crate::window::Assigner;
+
 /// A stateless function from changes to changes: projection, filter, flat map.
 ///
 /// # Contract
@@ -38,6 +40,11 @@ pub trait Transform: Send + Sync + Debug {
     /// Does the result depend on the wall clock?
     fn is_processing_time(&self) -> bool {
         false
+    }
+
+    /// Returns the windows that rows are given, if they are given any.
+    fn windows(&self) -> Option<Assigner> {
+        None
     }
 
     /// Returns the time zone whose local time the result depends on, if it depends on one.

@@ -6,10 +6,11 @@
 //! and the same text gives the same plan in every process. It does *not* run anything.
 #![forbid(unsafe_code)]
 
+pub mod window;
+
 pub mod function;
 pub mod sink;
 pub mod source;
-pub mod window;
 
 pub mod connector;
 

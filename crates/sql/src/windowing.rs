@@ -108,6 +108,10 @@ impl Transform for AssignWindow {
         Ok(())
     }
 
+    fn windows(&self) -> Option<Assigner> {
+        Some(self.assigner)
+    }
+
     fn explain(&self) -> String {
         let zone = self.zone.map_or(String::new(), |zone| format!(" in {zone}"));
         format!("window by {}{zone}", self.schema.field(self.time).name())
