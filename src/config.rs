@@ -208,6 +208,15 @@ impl Config {
         (value.as_deref(), *origin)
     }
 
+    /// Returns the variables by which other processes of a job know how to log.
+    pub(crate) fn for_members(&self) -> Vec<(String, String)> {
+        let known = [Key::LogLevel, Key::LogFormat].into_iter().filter_map(|key| {
+            let (value, _) = self.get(key);
+            Some((key.variable().to_owned(), value?.to_owned()))
+        });
+        known.collect()
+    }
+
     /// Returns a value, or what the script says where that goes before it.
     pub(crate) fn with_script<'a>(&'a self, key: Key, script: Option<&'a str>) -> Option<&'a str> {
         match (self.get(key), script) {

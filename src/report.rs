@@ -136,14 +136,7 @@ pub(crate) fn draw(failure: &Failure) {
             (Place::Sql { line, column, length }, Some(script)) => {
                 tell(format_args!("  --> {}:{line}:{column}\n", script.name));
                 if let Some(text) = script.text.lines().nth(line.saturating_sub(1)) {
-                    let number = line.to_string();
-                    tell(format_args!("{number} | {text}\n"));
-                    let before = text.chars().take(column.saturating_sub(1));
-                    let below: String = before.map(blank).collect();
-                    let covered = text.chars().skip(column.saturating_sub(1)).take(*length);
-                    let carets = covered.map(|c| c.width().unwrap_or(0)).sum::<usize>().max(1);
-                    let indent = " ".repeat(number.len() + 3);
-                    tell(format_args!("{indent}{below}{}\n", "^".repeat(carets)));
+                    tell(format_args!("{}", pointed(text, *line, (*column, *length))));
                 }
             }
             (place, _) => tell(format_args!("  at {place}\n")),
@@ -159,6 +152,31 @@ pub(crate) fn draw(failure: &Failure) {
         }
         source = cause.source();
     }
+}
+
+/// Characters of a line of a script that are shown at most.
+const EXCERPT_MAX: usize = 120;
+
+/// Returns a line with carets below `length` characters from `column` on; of a long one the part
+/// around them.
+fn pointed(text: &str, line: usize, (column, length): (usize, usize)) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let at = column.saturating_sub(1).min(chars.len());
+    let (mut from, mut to) = (0, chars.len());
+    if chars.len() > EXCERPT_MAX {
+        to = (at + EXCERPT_MAX / 2).max(EXCERPT_MAX).min(chars.len());
+        from = to - EXCERPT_MAX;
+    }
+    let cut = |is_cut: bool| if is_cut { "…" } else { "" };
+    let shown: String = chars[from..to].iter().collect();
+    let before: String = cut(from > 0).chars().chain(chars[from..at].iter().copied()).collect();
+    let covered = chars[at..to].iter().take(length);
+    let carets = covered.map(|c| c.width().unwrap_or(0)).sum::<usize>().max(1);
+    let number = line.to_string();
+    let below: String =
+        " ".repeat(number.len() + 3) + &before.chars().map(blank).collect::<String>();
+    let (left, right) = (cut(from > 0), cut(to < chars.len()));
+    format!("{number} | {left}{shown}{right}\n{below}{}\n", "^".repeat(carets))
 }
 
 /// Returns blanks as wide as a character.
@@ -197,7 +215,7 @@ pub(crate) fn summarize(outcome: &Outcome) {
     let how = match outcome.end {
         End::Finished => "Finished",
         End::Suspended => "Suspended",
-        End::Closed => "Ended, since nobody reads the output,",
+        End::Closed => "Ended, since no more rows are wanted,",
         End::Aborted => "Stopped at once",
     };
     let out: u64 = outcome.rows_out.values().sum();
@@ -238,8 +256,7 @@ pub(crate) fn count(outcome: &Outcome, is_updating: bool) {
         (false, _) => "rows",
     };
     let how = match outcome.end {
-        End::Finished => "",
-        End::Closed => ", ended, since nobody reads the output",
+        End::Finished | End::Closed => "",
         End::Suspended | End::Aborted => ", stopped",
     };
     tell(format_args!("({rows} {noun}{how})\n"));

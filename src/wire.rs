@@ -12,7 +12,7 @@ use thalweg_cluster::{Control, RunOptions};
 use thalweg_connectors::print::{Facts, Screen, Shown};
 use thalweg_plan::connector::{Registry, parse_duration};
 use thalweg_plan::sink::Sink;
-use thalweg_plan::{NodeKind, Plan, explain};
+use thalweg_plan::{Node, NodeKind, Plan, explain};
 use thalweg_sql::Planner;
 use thalweg_sql::planner::ResultSink;
 use thalweg_types::{Error, Result};
@@ -74,10 +74,20 @@ impl View {
         let facts = Facts {
             is_bounded: plan.sources().all(|(_, source)| source.source.is_bounded()),
             is_updating: plan.node(input.from).is_updating,
+            limit: limit_of(plan.node(input.from)),
         };
         // A view is of one plan.
         let _ = self.facts.set(facts);
         true
+    }
+}
+
+/// Returns how many rows the result of `LIMIT` without an order has: once they are there, an input that
+/// never ends need not be read any more.
+fn limit_of(node: &Node) -> Option<u64> {
+    match &node.kind {
+        NodeKind::Sort(sort) if sort.order.is_empty() => sort.limit.map(|limit| limit as u64),
+        _ => None,
     }
 }
 
@@ -179,7 +189,8 @@ pub(crate) fn options(
     let launch = || -> Result<Launch> {
         let program = std::env::current_exe()
             .map_err(|error| Error::failed(format!("cannot find this program: {error}")))?;
-        Ok(Launch { program, command: "member".to_owned(), script: text.text.clone() })
+        let (command, script) = ("member".to_owned(), text.text.clone());
+        Ok(Launch { program, command, environment: config.for_members(), script })
     };
     Ok(RunOptions {
         others: if processes > 1 { Some((launch()?, processes)) } else { None },

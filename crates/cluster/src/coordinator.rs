@@ -320,6 +320,7 @@ impl Coordinator {
 
     fn append(&mut self, manifest: Manifest) -> Result<()> {
         self.runtime.block_on(self.log.append(&manifest))?;
+        tracing::debug!(epoch = manifest.epoch, number = manifest.number, "Checkpoint is durable.");
         self.kept.push(std::mem::replace(&mut self.manifest, manifest));
         if self.kept.len() > KEPT {
             self.kept.remove(0);

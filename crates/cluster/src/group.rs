@@ -72,6 +72,7 @@ impl Group {
         for index in 1..processes {
             let spawned = Command::new(&launch.program)
                 .args([&launch.command, &address.to_string(), &index.to_string()])
+                .envs(launch.environment.iter().map(|(name, value)| (name, value)))
                 .env(TOKEN, &token)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())

@@ -111,6 +111,8 @@ fn begin(
     let (groups, manifest) = (invitation.groups, &invitation.manifest);
     let state = restore::states(&plan, &log, manifest, (groups, local.clone()));
     let state = runtime.block_on(state)?;
+    let (job, attempt) = (&invitation.job, invitation.attempt.0);
+    tracing::info!(%job, attempt, process = index, "Process takes part.");
     let speaker = speaker.clone();
     Ok(Begin {
         plan,

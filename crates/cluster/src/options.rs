@@ -14,6 +14,8 @@ pub struct Launch {
     pub program: PathBuf,
     /// Its first argument; the address of the first process and the number of the new one follow.
     pub command: String,
+    /// Variables of its environment, beside those of this process.
+    pub environment: Vec<(String, String)>,
     /// What it makes the plan from; it goes over the connection.
     pub script: String,
 }

@@ -103,6 +103,7 @@ impl Reader {
 
     fn read(&mut self, assignment: Assignment) -> Result<()> {
         let Assignment { split, number, offset, watermark } = assignment;
+        tracing::debug!(source = self.source.table, split = %split.id, "Split is read.");
         let opened = SourceItem::Opened {
             split: split.id.clone(),
             sequence: split.sequence.clone(),

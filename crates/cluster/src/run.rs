@@ -161,6 +161,8 @@ impl Run<'_> {
         restore::check(&self.plan, &from)?;
         let was_finished = from.is_finished;
         let manifest = self.runtime.block_on(self.log.fence(&from))?;
+        let (attempt, epoch) = (manifest.attempt, manifest.epoch);
+        tracing::info!(job = self.options.job, attempt, epoch, "Attempt begins.");
         let mut coordinator = self.coordinator(manifest)?;
         coordinator.publish()?;
         coordinator.clean(&restore::lineage(&self.place))?;
@@ -175,7 +177,11 @@ impl Run<'_> {
         let end = coordinator.run(&attempt, &receiver);
         attempt.end();
         drop(statistics);
-        Ok(self.outcome(&coordinator, (end?, false), (meter.read(), epochs)))
+        let outcome = self.outcome(&coordinator, (end?, false), (meter.read(), epochs));
+        let elapsed_ms = outcome.elapsed.as_millis() as u64;
+        let (end, checkpoints) = (outcome.end, outcome.checkpoints);
+        tracing::info!(job = self.options.job, ?end, checkpoints, elapsed_ms, "Attempt ends.");
+        Ok(outcome)
     }
 
     fn outcome(

@@ -99,6 +99,8 @@ pub struct Facts {
     pub is_bounded: bool,
     /// Can a row be taken back?
     pub is_updating: bool,
+    /// How many rows there are at most, if the query says so.
+    pub limit: Option<u64>,
 }
 
 /// A sink that shows rows.
@@ -156,6 +158,12 @@ impl Shown {
     }
 
     /// Returns the terminal on which the result is drawn again when it changes.
+    /// Returns how many rows are shown at most.
+    fn limit(&self) -> Option<u64> {
+        let of_query = self.facts.get().and_then(|facts| facts.limit);
+        self.limit.into_iter().chain(of_query).min()
+    }
+
     fn live(&self) -> Option<Terminal> {
         let is_updating = self.facts.get().is_some_and(|facts| facts.is_updating);
         self.terminal.filter(|_| is_updating && self.style == Style::Table)
@@ -338,13 +346,14 @@ impl Drop for ShownWriter {
 impl SinkWriter for ShownWriter {
     async fn write(&mut self, change: Change) -> Result<()> {
         let before = self.sink.shown.fetch_add(change.len() as u64, Ordering::Relaxed);
-        let left = self.sink.limit.map_or(u64::MAX, |limit| limit.saturating_sub(before));
+        let limit = self.sink.limit();
+        let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(before));
         let change = change.slice(0, change.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
         self.take(&change);
         if self.is_full() {
             self.flush()?;
         }
-        if self.sink.limit.is_some_and(|limit| before + change.len() as u64 >= limit) {
+        if limit.is_some_and(|limit| before + change.len() as u64 >= limit) {
             self.flush()?;
             return Err(Error::closed("the asked number of rows is shown"));
         }

@@ -8,7 +8,7 @@
 //! | `ARRAY_AGG(a)` | ARRAY of what it takes |
 //! | `COLLECT(a)` | how often there is what: MAP from it to INT, since there is no MULTISET |
 //! | `JSON_OBJECTAGG`, `JSON_ARRAYAGG` | STRING |
-//! | `PERCENTILE(a, p[, frequency])` | DOUBLE, or ARRAY<DOUBLE> for an array of shares |
+//! | `PERCENTILE(a, p[, frequency])` | DOUBLE, or `ARRAY<DOUBLE>` for an array of shares |
 //! | `APPROX_COUNT_DISTINCT(a)` | BIGINT |
 //! | `STDDEV_POP`, `VAR_SAMP` … | what they take, of DECIMAL(p, s) DECIMAL(38, max(6, s)) |
 

@@ -115,3 +115,47 @@ fn notices_are_told_unless_it_is_quiet() {
     let output = place.run(&["run", "-qv", "-e", &script]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Would fail if another process of a job did not hear how much is to be logged, or in which form.
+#[test]
+fn all_processes_of_a_job_log_alike() {
+    let place = Place::new();
+    let script = format!("{ROWS}; SELECT n FROM t");
+    let processes = ["--processes", "2", "--workers", "2", "-e", script.as_str()];
+    let told = |flags: &[&str]| {
+        let output = place.run(&[&["run"], flags, &processes].concat());
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(!told(&[]).contains("Process takes part."));
+    let text = told(&["-v"]);
+    assert!(text.contains("Process takes part.") && text.contains("Attempt ends."), "{text}");
+    let json = told(&["-v", "--log-format", "json"]);
+    assert!(json.contains("\"message\":\"Process takes part.\""), "{json}");
+}
+
+/// Would fail if an error in a long line could not be seen for it, or pointed beside what is wrong.
+#[test]
+fn an_error_in_a_long_line_is_shown_with_what_is_around_it() {
+    let place = Place::new();
+    let blank = " ".repeat(400);
+    let output =
+        place.run(&["check", "-e", &format!("{ROWS};{blank}SELECT m FROM t;{blank}SELECT 1")]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<&str> = told.lines().collect();
+    let line = lines.iter().position(|line| line.starts_with("2 | …")).expect("the line is cut");
+    assert!(lines[line].ends_with('…') && lines[line].chars().count() < 130, "{told}");
+    let at = lines[line].chars().position(|c| c == 'm');
+    assert_eq!(lines[line + 1].chars().position(|c| c == '^'), at, "{told}");
+}
+
+/// Would fail if a query that has all of its rows read on for ever.
+#[test]
+fn a_limit_ends_a_job_whose_input_does_not() {
+    let place = Place::new();
+    let script = "CREATE TABLE g (n BIGINT) WITH ('connector'='datagen',
+        'fields.n.kind'='sequence','fields.n.start'='1','fields.n.end'='1000000000');
+        SELECT n FROM g LIMIT 3 OFFSET 2";
+    let shown = place.succeed(&["run", "-q", "-e", script, "--output", "csv", "--workers", "1"]);
+    assert_eq!(shown, "n\n3\n4\n5\n");
+}

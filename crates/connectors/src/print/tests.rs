@@ -133,7 +133,8 @@ fn the_header_is_written_once() {
 #[test]
 fn a_bounded_table_waits_for_rows() {
     let out = Arc::new(Mutex::new(Vec::new()));
-    let facts = Arc::new(OnceLock::from(Facts { is_bounded: true, is_updating: false }));
+    let facts =
+        Arc::new(OnceLock::from(Facts { is_bounded: true, is_updating: false, limit: None }));
     let sink = Shown::new(Style::Table, None, out.clone()).with_facts(facts);
     let mut writer = ShownWriter::new(sink);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
