@@ -1,5 +1,6 @@
 //! What the command line promises: output, exit codes, errors that point somewhere.
 
+mod appended;
 mod changed;
 mod configured;
 mod schema;

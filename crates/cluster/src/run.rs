@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -106,18 +106,18 @@ pub fn run(plan: Plan, options: &RunOptions, inbox: Inbox, runtime: Handle) -> R
 /// A directory that goes with the run.
 struct Temporary(PathBuf);
 
-/// Directories that processes of the same number may have left behind.
-const LEFT_MAX: usize = 10_000;
+/// Names that are tried for it.
+const TRIES_MAX: usize = 100;
 
 impl Temporary {
     fn new() -> Result<Temporary> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let failed = |path: &Path, error: std::io::Error| {
             Error::failed(format!("cannot make `{}`: {error}", path.display()))
         };
-        for _ in 0..LEFT_MAX {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("thalweg-{}-{number}", std::process::id());
+        for _ in 0..TRIES_MAX {
+            // Output is named after the place of the state, so no two runs may have the same one.
+            let number = RandomState::new().build_hasher().finish();
+            let name = format!("thalweg-{}-{number:016x}", std::process::id());
             let path = std::env::temp_dir().join(name);
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok(Temporary(path)),

@@ -148,7 +148,8 @@ impl FileWriter {
             self.make_room().await?;
             let WriterContext { job, attempt, node, worker, lineage, .. } = &self.context;
             let extension = self.sink.format.extension();
-            let name = format!("part-{job}-{attempt}-{node}-{worker}-{}.{extension}", self.next);
+            let whose = format!("{job}-{lineage}-{attempt}-{node}-{worker}");
+            let name = format!("part-{whose}-{}.{extension}", self.next);
             self.next += 1;
             let encoder = self.sink.format.encoder()?;
             let part = self.sink.place.open((folder, &name), lineage)?;
