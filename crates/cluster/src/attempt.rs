@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use crate::credits;
 use crate::group::Group;
-use crate::memory::{Gauge, LOOK_EVERY, Verdict};
+use crate::memory::{Gauge, Verdict};
 use crate::mesh::Mesh;
 use crate::message::{Message, Tell};
 use crate::options::{READER_BYTES_MAX, WRITER_BYTES_MAX};
@@ -260,7 +260,7 @@ impl Attempt {
                     }
                     last = verdict;
                 }
-                std::thread::park_timeout(LOOK_EVERY);
+                std::thread::park_timeout(shortage.next_look());
             }
         })
     }

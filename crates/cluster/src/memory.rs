@@ -13,8 +13,12 @@ use thalweg_plan::connector::parse_bytes;
 use thalweg_types::Error;
 use thalweg_types::size::ByteCount;
 
-/// How often memory is looked at.
-pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often memory is looked at near the limit.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it is looked at far from it.
+const LOOK_SELDOM: Duration = Duration::from_secs(1);
+/// Bytes that a process takes in a second at most, about.
+const GROWTH_MAX: f64 = (1_u64 << 30) as f64;
 /// How long a last checkpoint may take.
 pub const LAST_CHECKPOINT_MAX: Duration = Duration::from_secs(30);
 /// How long sources are held back in the hope that memory falls; then they go on to the limit.
@@ -192,6 +196,13 @@ pub struct StateSize {
 }
 
 impl Shortage {
+    /// Returns when to look again: before memory can have come near the limit.
+    pub fn next_look(self) -> Duration {
+        let room = share(self.limit, RELEASE_PERCENT).saturating_sub(self.used);
+        let seconds = room as f64 / GROWTH_MAX;
+        Duration::from_secs_f64(seconds).clamp(LOOK_EVERY, LOOK_SELDOM)
+    }
+
     /// Returns the error that ends the job; `checkpoint` says which one holds its state.
     pub fn error(self, mut sizes: Vec<StateSize>, checkpoint: &str) -> Error {
         sizes.sort_by_key(|size| std::cmp::Reverse(size.bytes));

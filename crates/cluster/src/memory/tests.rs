@@ -71,3 +71,14 @@ fn the_error_names_the_largest_operators() {
          rows (2.0 KiB), `d` 2 rows (3 B), `e` 2 rows (2 B); it is in checkpoint 7"
     );
 }
+
+/// Would fail if an idle job looked often, or one near its limit seldom.
+#[test]
+fn memory_is_looked_at_more_often_near_the_limit() {
+    let next =
+        |used: u64, limit: u64| Shortage { used: used << 20, limit: limit << 20 }.next_look();
+    assert_eq!(next(100, 16 << 10), LOOK_SELDOM);
+    assert_eq!(next(13 << 10, 16 << 10), Duration::from_secs_f64(614.4 / 1024.0));
+    assert_eq!(next(14 << 10, 16 << 10), LOOK_EVERY);
+    assert_eq!(next(20, 48), LOOK_EVERY);
+}
