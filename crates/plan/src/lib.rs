@@ -18,6 +18,8 @@ pub mod aggregate;
 
 pub mod node;
 
+pub mod distinct;
+
 pub mod graph;
 
 pub mod explain;

@@ -5,6 +5,8 @@
 pub mod batches;
 pub mod group_set;
 
+pub mod distinct_values;
+
 pub mod accumulators;
 
 pub mod keyed;

@@ -61,7 +61,7 @@ impl Lowering<'_> {
             .into_iter()
             .map(|(expr, arguments, filter)| {
                 let function = function(&expr, &arguments, &schema)?;
-                Ok(AggregateCall { function, arguments, filter })
+                Ok(AggregateCall { function, arguments, filter, distinct: false })
             })
             .collect::<Result<Vec<_>>>()?;
         self.map(&mut stream, Arc::new(Projection::new(columns.expressions, schema.clone())));

@@ -18,7 +18,7 @@ pub struct StateWriter {
     is_full: bool,
     groups: KeyGroups,
     /// In the order of their first rows, which is the operator's own.
-    tables: Vec<Table<&'static str>>,
+    tables: Vec<Table>,
     rows: usize,
 }
 
@@ -44,7 +44,7 @@ impl StateWriter {
     ///
     /// # Errors
     /// `Internal` if the rows do not fit `table`, `Invalid` if a routing column cannot be hashed.
-    pub fn put(&mut self, table: &TableSpec, rows: RecordBatch) -> Result<()> {
+    pub fn put<N: AsRef<str>>(&mut self, table: &TableSpec<N>, rows: RecordBatch) -> Result<()> {
         self.add(table, rows, false)
     }
 
@@ -54,9 +54,9 @@ impl StateWriter {
     ///
     /// # Errors
     /// As `put`.
-    pub fn delete(&mut self, table: &TableSpec, keys: RecordBatch) -> Result<()> {
+    pub fn delete<N: AsRef<str>>(&mut self, table: &TableSpec<N>, keys: RecordBatch) -> Result<()> {
         if keys.num_columns() != table.key {
-            let (name, found, key) = (table.name, keys.num_columns(), table.key);
+            let (name, found, key) = (table.name.as_ref(), keys.num_columns(), table.key);
             return Err(Error::internal(format!(
                 "{found} columns to delete from table `{name}`, whose key has {key}"
             )));
@@ -64,26 +64,32 @@ impl StateWriter {
         self.add(table, keys, true)
     }
 
-    fn add(&mut self, table: &TableSpec, rows: RecordBatch, is_deleted: bool) -> Result<()> {
+    fn add<N: AsRef<str>>(
+        &mut self,
+        table: &TableSpec<N>,
+        rows: RecordBatch,
+        is_deleted: bool,
+    ) -> Result<()> {
         check(table, &rows)?;
+        let name = table.name.as_ref();
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let at = match self.tables.iter().position(|known| known.name == table.name) {
+        let at = match self.tables.iter().position(|known| known.name == name) {
             Some(at) => at,
             None => {
-                let (name, key) = (table.name, table.key);
+                let (name, key) = (name.to_owned(), table.key);
                 self.tables.push(Table { name, key, batches: Vec::new() });
                 self.tables.len() - 1
             }
         };
         let known = &mut self.tables[at];
         if known.key != table.key {
-            let (name, key) = (table.name, known.key);
+            let key = known.key;
             return Err(Error::internal(format!("table `{name}` had a key of {key} columns")));
         }
         self.rows += rows.num_rows();
-        known.batches.push(marked(self.groups, table, &rows, is_deleted)?);
+        known.batches.push(marked(self.groups, &table.route, &rows, is_deleted)?);
         Ok(())
     }
 
@@ -101,8 +107,8 @@ impl StateWriter {
     }
 }
 
-fn check(table: &TableSpec, rows: &RecordBatch) -> Result<()> {
-    let (name, key) = (table.name, table.key);
+fn check<N: AsRef<str>>(table: &TableSpec<N>, rows: &RecordBatch) -> Result<()> {
+    let (name, key) = (table.name.as_ref(), table.key);
     if rows.num_columns() < key {
         let found = rows.num_columns();
         return Err(Error::internal(format!(
@@ -120,11 +126,11 @@ fn check(table: &TableSpec, rows: &RecordBatch) -> Result<()> {
 /// Returns `rows` with our own two columns behind them.
 fn marked(
     groups: KeyGroups,
-    table: &TableSpec,
+    route: &[usize],
     rows: &RecordBatch,
     is_deleted: bool,
 ) -> Result<RecordBatch> {
-    let route: Vec<ArrayRef> = table.route.iter().map(|c| rows.column(*c).clone()).collect();
+    let route: Vec<ArrayRef> = route.iter().map(|c| rows.column(*c).clone()).collect();
     let mut hashes = Vec::new();
     hash::hash_rows(&route, rows.num_rows(), &mut hashes)?;
     let groups = UInt16Array::from_iter_values(hashes.iter().map(|hash| groups.group_of(*hash).0));
