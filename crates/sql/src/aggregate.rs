@@ -18,6 +18,7 @@ use thalweg_plan::aggregate::{
     average, count, first_value, last_value, max, min, sum, wrapping_sum,
 };
 use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
+use thalweg_plan::node::AggregateCall;
 use thalweg_types::{Error, Groups, Result};
 
 use crate::text::{data_error, plan_error};
@@ -26,12 +27,49 @@ mod gathered;
 mod nth;
 mod spread;
 
+/// Aggregates to which it makes no difference how often there is a value.
+const INDIFFERENT: [&str; 9] = [
+    "min",
+    "max",
+    "first_value",
+    "last_value",
+    "bit_and",
+    "bit_or",
+    "bool_and",
+    "bool_or",
+    "approx_distinct",
+];
+
+/// Returns the call of `expr`, as [`function`] reads it, on the rows that `filter` lets through.
+///
+/// # Errors
+/// As [`function`].
+pub(crate) fn call(
+    mut expr: AggregateExpr,
+    arguments: Vec<usize>,
+    filter: Option<usize>,
+    schema: &SchemaRef,
+) -> Result<AggregateCall> {
+    let is_sorted = !expr.params.order_by.is_empty();
+    let mut distinct = false;
+    if expr.params.distinct && !is_sorted && !gathered::is_one(&expr)? {
+        expr.params.distinct = false;
+        distinct = !INDIFFERENT.contains(&expr.func.name());
+    }
+    let function = match (expr.func.name(), distinct) {
+        // Of several columns it counts the rows without a NULL, which are those of the set.
+        ("count", true) => count(),
+        _ => function(&expr, &arguments, schema)?,
+    };
+    Ok(AggregateCall { function, arguments, filter, distinct })
+}
+
 /// Returns the aggregate of `expr`, whose arguments, and after them the columns of its
 /// `ORDER BY`, stand in `columns` of rows of `schema`.
 ///
 /// # Errors
 /// `Invalid` if the aggregate cannot be kept row by row.
-pub(crate) fn function(
+fn function(
     expr: &AggregateExpr,
     columns: &[usize],
     schema: &SchemaRef,

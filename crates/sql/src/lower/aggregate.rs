@@ -6,12 +6,11 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 use thalweg_plan::graph::Aggregation;
-use thalweg_plan::node::AggregateCall;
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
-use crate::aggregate::function;
+use crate::aggregate::call;
 use crate::expression::{Expression, Projection, column_name};
 use crate::planned;
 use crate::sums;
@@ -59,10 +58,7 @@ impl Lowering<'_> {
         let schema = columns.schema();
         let calls = calls
             .into_iter()
-            .map(|(expr, arguments, filter)| {
-                let function = function(&expr, &arguments, &schema)?;
-                Ok(AggregateCall { function, arguments, filter, distinct: false })
-            })
+            .map(|(expr, arguments, filter)| call(expr, arguments, filter, &schema))
             .collect::<Result<Vec<_>>>()?;
         self.map(&mut stream, Arc::new(Projection::new(columns.expressions, schema.clone())));
         let window = match (is_windowed, stream.window) {
@@ -197,7 +193,7 @@ fn runnable(
 ) -> Result<datafusion::logical_expr::expr::AggregateFunction> {
     let [argument] = call.params.args.as_slice() else { return Ok(call) };
     let kind = argument.get_type(input).map_err(plan_error)?;
-    let runs = sums::runs(&call.func, &kind, call.params.distinct);
+    let runs = sums::runs(&call.func, &kind);
     if let Some((function, wide)) = runs.or_else(|| planned::runs(&call.func, &kind)) {
         call.func = function;
         if wide != kind {
