@@ -4,13 +4,16 @@
 //! Invariants: an aggregate sees a value once, when the first row with it comes, and loses it when
 //! the last such row is taken back; rows with a NULL among the values are left out. Where rows are
 //! only inserted, that there is a value is all that is kept: a value that comes again changes nothing.
+//! Unlike keys of groups, −0.0 and 0.0 are two values, as in Flink.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt32Type};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, Float32Type, Float64Type, Int32Type, Int64Type, UInt32Type,
+};
 use thalweg_plan::distinct::DistinctSet;
 use thalweg_plan::function::{Accumulator, Entries, Rows};
 use thalweg_state::GroupTable;
@@ -80,7 +83,7 @@ impl DistinctValues {
     }
 
     fn empty_table(&self) -> Result<GroupTable> {
-        let kinds = self.key_fields().iter().map(|field| field.data_type().clone());
+        let kinds = self.key_fields().iter().map(|field| kept_kind(field.data_type()));
         GroupTable::new(&[DataType::UInt32].into_iter().chain(kinds).collect::<Vec<_>>())
     }
 
@@ -150,7 +153,7 @@ impl DistinctValues {
     /// Writes the entry of each row to `entries`, making new ones.
     fn find(&mut self, groups: &[u32], values: &[ArrayRef], total: usize) -> Result<()> {
         let own: ArrayRef = Arc::new(UInt32Array::from(groups.to_vec()));
-        let keys: Vec<ArrayRef> = [own].into_iter().chain(values.iter().cloned()).collect();
+        let keys: Vec<ArrayRef> = [own].into_iter().chain(values.iter().map(kept)).collect();
         self.table.intern(&keys, groups.len(), &mut self.entries)?;
         self.link(groups, total);
         Ok(())
@@ -248,6 +251,9 @@ impl DistinctValues {
     fn read(&self, entries: &[u32]) -> Result<Entries> {
         let mut columns = self.table.keys(Groups::At(entries))?;
         let groups = columns.remove(0).as_primitive::<UInt32Type>().values().to_vec();
+        for (column, field) in columns.iter_mut().zip(self.key_fields()) {
+            *column = given(column, field.data_type());
+        }
         columns.extend(self.counts.iter().map(|counts| {
             let counts = entries.iter().map(|entry| counts[*entry as usize]);
             Arc::new(Int64Array::from_iter_values(counts)) as ArrayRef
@@ -345,6 +351,45 @@ impl DistinctValues {
         let accumulators = self.accumulators.iter().map(|accumulator| accumulator.bytes());
         let changed = self.changed.as_ref().map_or(0, GroupSet::bytes);
         self.table.bytes() + counts + links + changed + accumulators.sum::<usize>()
+    }
+}
+
+/// Returns the type in which values of `kind` are keys: floating numbers by their bits.
+fn kept_kind(kind: &DataType) -> DataType {
+    match kind {
+        DataType::Float32 => DataType::Int32,
+        DataType::Float64 => DataType::Int64,
+        other => other.clone(),
+    }
+}
+
+/// Returns values as keys; every NaN is the same one.
+fn kept(values: &ArrayRef) -> ArrayRef {
+    match values.data_type() {
+        DataType::Float32 => {
+            let bits = |value: f32| if value.is_nan() { f32::NAN } else { value }.to_bits() as i32;
+            Arc::new(values.as_primitive::<Float32Type>().unary::<_, Int32Type>(bits))
+        }
+        DataType::Float64 => {
+            let bits = |value: f64| if value.is_nan() { f64::NAN } else { value }.to_bits() as i64;
+            Arc::new(values.as_primitive::<Float64Type>().unary::<_, Int64Type>(bits))
+        }
+        _ => values.clone(),
+    }
+}
+
+/// Returns keys as values of `kind`.
+fn given(keys: &ArrayRef, kind: &DataType) -> ArrayRef {
+    match kind {
+        DataType::Float32 => {
+            let value = |bits: i32| f32::from_bits(bits as u32);
+            Arc::new(keys.as_primitive::<Int32Type>().unary::<_, Float32Type>(value))
+        }
+        DataType::Float64 => {
+            let value = |bits: i64| f64::from_bits(bits as u64);
+            Arc::new(keys.as_primitive::<Int64Type>().unary::<_, Float64Type>(value))
+        }
+        _ => keys.clone(),
     }
 }
 
