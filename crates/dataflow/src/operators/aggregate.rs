@@ -214,11 +214,7 @@ impl There {
 }
 
 /// Returns retractions and inserts of some keys, without those whose values are the same.
-fn pairs(
-    schema: &SchemaRef,
-    keys: Vec<ArrayRef>,
-    (old, new): (&There, &There),
-) -> Result<Change> {
+fn pairs(schema: &SchemaRef, keys: Vec<ArrayRef>, (old, new): (&There, &There)) -> Result<Change> {
     let count = new.is_there.len();
     if old.count() == 0 && new.count() == count {
         let columns = keys.into_iter().chain(new.values.iter().cloned()).collect();

@@ -376,7 +376,7 @@ impl Keyed {
 /// Tells the rows in which some count is not 0.
 fn is_any(counts: &[ArrayRef], rows: usize) -> Result<BooleanArray> {
     let none = BooleanArray::from(vec![false; rows]);
-    counts.iter().try_fold(none, |any, counts| {
-        Ok(or(&any, &neq(counts, &Int64Array::new_scalar(0))?)?)
-    })
+    counts
+        .iter()
+        .try_fold(none, |any, counts| Ok(or(&any, &neq(counts, &Int64Array::new_scalar(0))?)?))
 }

@@ -259,8 +259,7 @@ impl Multisets {
 
     /// Returns a group from which more was taken back than it had.
     pub fn overdrawn(&self) -> Option<u32> {
-        let is_overdrawn =
-            |kept: &BTreeMap<Box<[u8]>, i64>| kept.values().any(|count| *count < 0);
+        let is_overdrawn = |kept: &BTreeMap<Box<[u8]>, i64>| kept.values().any(|count| *count < 0);
         let groups = || self.groups.iter().position(is_overdrawn);
         (self.overdrawn > 0).then(groups)?.map(|group| group as u32)
     }
