@@ -8,6 +8,8 @@
 mod cases;
 mod data;
 
+mod updated;
+
 mod clock;
 mod killed;
 

@@ -2,8 +2,9 @@
 //!
 //! Invariants: at most one retraction and one insert per key and epoch, the retraction directly
 //! before the insert; a key whose values did not change sends nothing; a key whose last row was taken
-//! back is retracted and forgotten, but for the one row of an aggregation without keys. What was sent
-//! last is not kept: the values a key has before the first change of an epoch are the ones it sent.
+//! back is retracted and forgotten, also the one group of an aggregation without keys, as in Flink:
+//! else the result would tell whether rows that are gone were ever seen, which epochs decide. What was
+//! sent last is not kept: the values a key has before the first change of an epoch are the ones it sent.
 
 use std::sync::Arc;
 
@@ -179,9 +180,7 @@ impl Aggregate {
             if cfg!(debug_assertions) && left.is_some_and(|left| left < 0) {
                 return Err(self.keyed.taken_back(*group));
             }
-            // An aggregation without keys keeps its row.
-            let has_rows = left.is_none_or(|left| left > 0 || self.key_count == 0);
-            is_there.push(is_known && has_rows);
+            is_there.push(is_known && left.is_none_or(|left| left > 0));
         }
         Ok(There { values, is_there })
     }

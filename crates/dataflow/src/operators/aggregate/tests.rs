@@ -1,3 +1,5 @@
+mod taken_back;
+
 use std::collections::BTreeMap;
 
 use thalweg_plan::node::Stage;
