@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
+use crate::join::JoinNode;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::window::WindowSpec;
@@ -202,6 +203,8 @@ pub enum NodeKind {
     Aggregate(AggregateNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
+    /// Joins two inputs.
+    Join(JoinNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -215,7 +218,7 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::WindowTop(_) | NodeKind::Sort(_) => true,
+            NodeKind::WindowTop(_) | NodeKind::Sort(_) | NodeKind::Join(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
         }
     }
@@ -231,6 +234,7 @@ impl NodeKind {
                 (_, false) => "Aggregate",
             },
             NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::Join(_) => "Join",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",
@@ -255,4 +259,6 @@ pub struct Node {
     pub is_updating: bool,
     /// The time domains upstream; their least watermark is the node's.
     pub domains: Vec<DomainId>,
+    /// By how much rows of output 0 may be older than that watermark when they come.
+    pub delay: Duration,
 }

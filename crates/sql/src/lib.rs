@@ -37,6 +37,9 @@ mod grouping;
 
 mod aggregate;
 
+mod scalar_subquery;
+mod set_operation;
+
 mod session;
 
 mod lower;
