@@ -160,8 +160,11 @@ fn wrapped(
         .remedy("leave the ORDER BY out, or collect with ARRAY_AGG(… ORDER BY …)"));
     }
     let name = name_of(expr, columns, schema);
+    let built = Arc::new(built);
     let retractable = leading_value(expr, columns, schema);
-    Ok(Arc::new(Wrapped { name, expr: Arc::new(built), retractable }))
+    let retractable =
+        retractable.or_else(|| gathered::computed_anew(expr, columns, schema, built.clone()).ok());
+    Ok(Arc::new(Wrapped { name, expr: built, retractable }))
 }
 
 /// Returns `FIRST_VALUE` or `LAST_VALUE` with rows that can be taken back: of all rows, in the order of
@@ -228,7 +231,7 @@ fn name_of(expr: &AggregateExpr, columns: &[usize], schema: &SchemaRef) -> Strin
 struct Wrapped {
     name: String,
     expr: Arc<AggregateFunctionExpr>,
-    /// The same with rows that can be taken back, where it is one of few.
+    /// The same with rows that can be taken back, unless it is of a type without an order.
     retractable: Option<Arc<dyn AggregateFunction>>,
 }
 

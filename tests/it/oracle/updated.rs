@@ -83,6 +83,22 @@ const CASES: &[Case] = &[
          GROUP BY k, v / 100) GROUP BY k",
     },
     same(
+        "rarer aggregates of aggregates",
+        "SELECT k, STDDEV(y) AS a, BOOL_AND(h) AS c, BIT_XOR(n) AS d, MEDIAN(y) AS e, VAR_POP(y) AS f,
+         CORR(y, z) AS i FROM (SELECT k, v / 100 AS w, COUNT(*) AS n, SUM(x) AS y, MAX(x) AS z,
+         BOOL_OR(b) AS h FROM t GROUP BY k, v / 100) GROUP BY k",
+    ),
+    Case {
+        name: "places in an order of aggregates",
+        stream: "SELECT k, NTH_VALUE(n, 3 ORDER BY s, n) AS a, FIRST_VALUE(s ORDER BY n DESC, s) AS b,
+         LAST_VALUE(s ORDER BY n DESC, s) AS c FROM (SELECT k, v / 100 AS w, COUNT(*) AS n,
+         SUM(v) AS s FROM t GROUP BY k, v / 100) GROUP BY k",
+        batch: "SELECT k, NTH_VALUE(n, 3 ORDER BY s NULLS FIRST, n) AS a,
+         FIRST_VALUE(s ORDER BY n DESC, s NULLS FIRST) AS b,
+         LAST_VALUE(s ORDER BY n DESC, s NULLS FIRST) AS c FROM
+         (SELECT k, v / 100 AS w, COUNT(*) AS n, SUM(v) AS s FROM t GROUP BY k, v / 100) GROUP BY k",
+    },
+    same(
         "distinct values that share",
         "SELECT k, COUNT(*) AS n, COUNT(DISTINCT g) AS a, COUNT(DISTINCT g) FILTER (WHERE b) AS c,
          COUNT(DISTINCT v) AS d, SUM(DISTINCT v) AS e, COUNT(DISTINCT v) FILTER (WHERE x > 0) AS f,

@@ -1,4 +1,5 @@
-//! Aggregates that keep all their values: lists, texts and JSON made of them, and percentiles.
+//! Aggregates that keep all their values: lists, texts and JSON made of them, percentiles, and what is
+//! computed anew from all of them where rows can be taken back.
 //!
 //! Invariants: values are kept in the order of `ORDER BY`, and where that says nothing in their own, so
 //! the result depends neither on workers nor on how rows arrive; rows can be taken back.
@@ -11,6 +12,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, FieldRef, Int64Type, SchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use thalweg_plan::aggregate::multisets::{KeptColumns, Multisets};
 use thalweg_plan::function::{Accumulator, AggregateFunction, Entries, Rows};
 use thalweg_types::{Groups, Result};
@@ -36,23 +38,34 @@ pub(super) fn function(
     schema: &SchemaRef,
 ) -> Result<Option<Arc<dyn AggregateFunction>>> {
     let Some(finish) = Finish::of(expr)? else { return Ok(None) };
-    let kind = |at: usize| schema.field(columns[at]).data_type().clone();
     let arguments = expr.params.args.len();
     let order = expr.params.order_by.iter().enumerate().map(|(at, key)| {
         let options = SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
         (arguments + at, options)
     });
-    let values = (0..finish.values()).map(|at| (at, SortOptions::default()));
-    let columns_kept: Vec<(usize, SortOptions)> = order.chain(values).collect();
-    let kept = columns_kept.iter().map(|(argument, options)| (kind(*argument), *options));
-    Ok(Some(Arc::new(Gathered {
-        name: format!("gathered {}", super::name_of(expr, columns, schema)),
-        result: Arc::new(Field::new(expr.func.name(), finish.result(&kind(0)), true)),
-        kept: KeptColumns::new(kept),
-        arguments: columns_kept.into_iter().map(|(argument, _)| argument).collect(),
-        is_distinct: expr.params.distinct,
-        finish,
-    })))
+    let kept = [order.collect(), sorted(finish.values())];
+    Ok(Some(Arc::new(Gathered::new(expr, (columns, schema), kept, finish))))
+}
+
+/// Returns the aggregate of `expr`, which `runs` computes anew from all its rows.
+pub(super) fn computed_anew(
+    expr: &AggregateExpr,
+    columns: &[usize],
+    schema: &SchemaRef,
+    runs: Arc<AggregateFunctionExpr>,
+) -> Result<Arc<dyn AggregateFunction>> {
+    let kept = [Vec::new(), sorted(columns.len())];
+    let function = Gathered::new(expr, (columns, schema), kept, Finish::Anew(runs));
+    function.accumulator()?;
+    Ok(Arc::new(function))
+}
+
+/// An argument, and how rows are sorted by it.
+type Sorted = (usize, SortOptions);
+
+/// Returns the first arguments, each in the order of its values.
+fn sorted(count: usize) -> Vec<Sorted> {
+    (0..count).map(|at| (at, SortOptions::default())).collect()
 }
 
 #[derive(Clone, Debug)]
@@ -63,14 +76,31 @@ struct Gathered {
     kept: KeptColumns,
     /// The argument of each kept column.
     arguments: Vec<usize>,
+    /// Where the values begin, behind the order.
+    first_value: usize,
     is_distinct: bool,
     finish: Finish,
 }
 
 impl Gathered {
-    /// Returns where the values begin, behind the order.
-    fn first_value(&self) -> usize {
-        self.arguments.len() - self.finish.values()
+    fn new(
+        expr: &AggregateExpr,
+        (columns, schema): (&[usize], &SchemaRef),
+        [order, values]: [Vec<Sorted>; 2],
+        finish: Finish,
+    ) -> Gathered {
+        let first_value = order.len();
+        let kept: Vec<Sorted> = order.into_iter().chain(values).collect();
+        let kind = |at: usize| schema.field(columns[at]).data_type().clone();
+        Gathered {
+            name: format!("gathered {}", super::name_of(expr, columns, schema)),
+            result: Arc::new(Field::new(expr.func.name(), finish.result(&kind(0)), true)),
+            kept: KeptColumns::new(kept.iter().map(|(at, options)| (kind(*at), *options))),
+            arguments: kept.into_iter().map(|(at, _)| at).collect(),
+            first_value,
+            is_distinct: expr.params.distinct,
+            finish,
+        }
     }
 }
 
@@ -112,7 +142,7 @@ impl Accumulator for Gatherer {
         let arguments = self.function.arguments.iter();
         let columns: Vec<ArrayRef> = arguments.map(|at| rows.arguments[*at].clone()).collect();
         let kept = self.rows.rows(&columns)?;
-        let value = &columns[self.function.first_value()];
+        let value = &columns[self.function.first_value];
         let skips_nulls = self.function.finish.skips_nulls();
         let times = self.function.finish.frequency().map(|at| &rows.arguments[at]);
         for (row, group) in rows.groups.iter().enumerate() {
@@ -143,7 +173,7 @@ impl Accumulator for Gatherer {
         if self.function.is_distinct {
             taken.counts.iter_mut().for_each(|count| *count = (*count).min(1));
         }
-        taken.columns.drain(..self.function.first_value());
+        taken.columns.drain(..self.function.first_value);
         self.function.finish.result_of(&taken)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int32Array, ListArray, MapArray, StringViewArray,
-    StructArray, UInt32Array,
+    StructArray, UInt32Array, new_empty_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::{cast, take};
@@ -13,6 +13,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use serde_json::{Map, Value};
 use thalweg_plan::aggregate::multisets::TakenRows;
 use thalweg_types::{Error, Result};
@@ -35,6 +36,8 @@ pub(super) enum Finish {
     Array(Json),
     /// `PERCENTILE` of these shares, one or an array; is the third argument how often there is each?
     Percentile { shares: Vec<f64>, is_array: bool, has_frequency: bool },
+    /// What DataFusion computes of all rows.
+    Anew(Arc<AggregateFunctionExpr>),
 }
 
 /// How values become JSON.
@@ -125,6 +128,7 @@ impl Finish {
             Finish::Counts => types::map(kind.clone(), DataType::Int32, false),
             Finish::Percentile { is_array: true, .. } => DataType::List(item(DataType::Float64)),
             Finish::Percentile { .. } => DataType::Float64,
+            Finish::Anew(runs) => runs.field().data_type().clone(),
         }
     }
 
@@ -157,6 +161,7 @@ impl Finish {
             Finish::Percentile { shares, is_array, .. } => {
                 percentiles(values, taken, (shares, *is_array))
             }
+            Finish::Anew(runs) => anew(runs, taken),
         }
     }
 }
@@ -168,6 +173,23 @@ fn repeated(taken: &TakenRows, group: &Range<usize>) -> impl Iterator<Item = usi
 
 fn item(kind: DataType) -> FieldRef {
     Arc::new(Field::new("item", kind, true))
+}
+
+/// Returns what DataFusion computes of the rows of each group.
+fn anew(runs: &AggregateFunctionExpr, taken: &TakenRows) -> Result<ArrayRef> {
+    let value = |group: &Range<usize>| {
+        let places: UInt32Array = repeated(taken, group).map(|row| row as u32).collect();
+        let columns = taken.columns.iter().map(|column| take(column, &places, None));
+        let mut accumulator = runs.create_accumulator()?;
+        accumulator.update_batch(&columns.collect::<Result<Vec<_>, _>>()?)?;
+        accumulator.evaluate()
+    };
+    let values = taken.groups.iter().map(value).collect::<Result<Vec<ScalarValue>, _>>();
+    let values = values.and_then(|values| match values.is_empty() {
+        true => Ok(new_empty_array(runs.field().data_type())),
+        false => ScalarValue::iter_to_array(values),
+    });
+    values.map_err(|error| data_error(error, runs.name()))
 }
 
 /// Returns a list for each group, NULL for one without rows.
