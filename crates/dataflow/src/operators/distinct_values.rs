@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array};
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{
     DataType, Field, FieldRef, Fields, Float32Type, Float64Type, Int32Type, Int64Type, UInt32Type,
@@ -25,6 +25,9 @@ use super::group_set::GroupSet;
 const NONE: u32 = u32::MAX;
 /// Values from which on the memory of those that are gone is given back.
 const PACK_VALUES: usize = 4096;
+
+/// Groups of rows, their values, and how many groups there are.
+type Taken<'a> = (&'a [u32], &'a [ArrayRef], usize);
 
 /// The values that some calls keep together, and the aggregates of those calls.
 pub struct DistinctValues {
@@ -99,25 +102,32 @@ impl DistinctValues {
     pub fn update(&mut self, change: &Change, groups: &[u32], total: usize) -> Result<()> {
         let column = |index: &usize| change.rows.column(*index).clone();
         let values: Vec<ArrayRef> = self.set.arguments.iter().map(column).collect();
-        if values.iter().any(|values| values.logical_null_count() > 0) {
-            let is_whole = |row: &u32| values.iter().all(|values| !values.is_null(*row as usize));
-            let whole: Vec<u32> = (0..groups.len() as u32).filter(is_whole).collect();
-            let groups: Vec<u32> = whole.iter().map(|row| groups[*row as usize]).collect();
-            return self.update_whole(&change.take(&whole.into())?, &groups, total);
-        }
-        self.update_whole(change, groups, total)
+        let nulls: Vec<_> = values.iter().map(|values| values.logical_nulls()).collect();
+        let nulls = NullBuffer::union_many(nulls.iter().map(Option::as_ref));
+        let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else {
+            return self.update_at(change, (groups, &values, total), |row| row);
+        };
+        let whole: Vec<u32> = nulls.valid_indices().map(|row| row as u32).collect();
+        let groups: Vec<u32> = whole.iter().map(|row| groups[*row as usize]).collect();
+        let places = UInt32Array::from(whole.clone());
+        let values = values.iter().map(|values| Ok(take(values, &places, None)?));
+        let values = values.collect::<Result<Vec<ArrayRef>>>()?;
+        self.update_at(change, (&groups, &values, total), |row| whole[row] as usize)
     }
 
-    fn update_whole(&mut self, change: &Change, groups: &[u32], total: usize) -> Result<()> {
-        let column = |index: usize| change.rows.column(index);
-        let values: Vec<ArrayRef> =
-            self.set.arguments.iter().map(|at| column(*at).clone()).collect();
-        self.find(groups, &values, total)?;
+    /// Adds groups and values, each of the row of `change` that `place` says.
+    fn update_at(
+        &mut self,
+        change: &Change,
+        (groups, values, total): Taken<'_>,
+        place: impl Fn(usize) -> usize,
+    ) -> Result<()> {
+        self.find(groups, values, total)?;
         for at in 0..self.set.filters.len() {
-            let filter = self.set.filters[at].map(|filter| column(filter).as_boolean());
+            let filter = self.set.filters[at].map(|filter| change.rows.column(filter).as_boolean());
             let weights = change.weights.as_ref();
-            let rows = Rows { groups, arguments: &values, filter, weights, total };
-            self.count(at, rows, |row| rows.weight(row))?;
+            let rows = Rows { groups, arguments: values, filter, weights, total };
+            self.count(at, (groups, values, total), |row| rows.weight(place(row)))?;
         }
         Ok(())
     }
@@ -143,9 +153,7 @@ impl DistinctValues {
         self.find(&entries.groups, values, total)?;
         for (at, counts) in counts.iter().enumerate() {
             let counts = counts.as_primitive::<Int64Type>().values();
-            let (groups, filter, weights) = (entries.groups.as_slice(), None, None);
-            let rows = Rows { groups, arguments: values, filter, weights, total };
-            self.count(at, rows, |row| counts[row])?;
+            self.count(at, (&entries.groups, values, total), |row| counts[row])?;
         }
         Ok(())
     }
@@ -173,9 +181,14 @@ impl DistinctValues {
     }
 
     /// Adds rows, whose entries were found, to what one filter lets through.
-    fn count(&mut self, at: usize, rows: Rows<'_>, weight: impl Fn(usize) -> i64) -> Result<()> {
+    fn count(
+        &mut self,
+        at: usize,
+        (groups, values, total): Taken<'_>,
+        weight: impl Fn(usize) -> i64,
+    ) -> Result<()> {
         let (mut turned, mut weights) = (Vec::new(), Vec::new());
-        for row in 0..rows.groups.len() {
+        for row in 0..groups.len() {
             let (entry, weight) = (self.entries[row], weight(row));
             let before = self.counts[at][entry as usize];
             let after = if self.is_counted { before + weight } else { before | weight };
@@ -191,16 +204,16 @@ impl DistinctValues {
         if turned.is_empty() || self.accumulators.is_empty() {
             return Ok(());
         }
-        let groups: Vec<u32> = turned.iter().map(|row| rows.groups[*row as usize]).collect();
+        let groups: Vec<u32> = turned.iter().map(|row| groups[*row as usize]).collect();
         let turned = UInt32Array::from(turned);
-        let values = rows.arguments.iter().map(|values| Ok(take(values, &turned, None)?));
+        let values = values.iter().map(|values| Ok(take(values, &turned, None)?));
         let values = values.collect::<Result<Vec<ArrayRef>>>()?;
         let weights = self.is_counted.then(|| Int64Array::from(weights));
+        let (arguments, weights) = (values.as_slice(), weights.as_ref());
         for ((_, filter), accumulator) in self.set.calls.iter().zip(&mut self.accumulators) {
             if *filter == at {
-                let (arguments, weights) = (values.as_slice(), weights.as_ref());
-                let (filter, total) = (None, rows.total);
-                accumulator.update(Rows { groups: &groups, arguments, filter, weights, total })?;
+                let rows = Rows { groups: &groups, arguments, filter: None, weights, total };
+                accumulator.update(rows)?;
             }
         }
         Ok(())

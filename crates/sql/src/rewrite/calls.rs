@@ -165,18 +165,23 @@ fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
         ("array_sort", [array, order @ ..]) if order.len() <= 2 => {
             Some(call(&name, sorting(array, order, span)?, span))
         }
-        ("grouping" | "grouping_id", [_, ..]) => Some(Expr::Cast {
-            kind: CastKind::Cast,
-            expr: Box::new(call("grouping", arguments, span)),
-            data_type: DataType::BigInt(None),
-            array: false,
-            format: None,
-        }),
+        ("grouping" | "grouping_id", [_, ..]) => Some(grouping(arguments, span)),
         ("map_from_arrays", [keys, values]) => {
             Some(call("MAP", vec![keys.clone(), values.clone()], span))
         }
         _ => None,
     })
+}
+
+/// Returns `GROUPING` as the BIGINT that it is in Flink.
+fn grouping(arguments: Vec<Expr>, span: Span) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("grouping", arguments, span)),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    }
 }
 
 fn plain_argument(argument: &FunctionArg) -> Option<Expr> {
