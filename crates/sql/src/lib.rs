@@ -37,6 +37,7 @@ mod grouping;
 
 mod aggregate;
 
+mod as_of;
 mod scalar_subquery;
 mod set_operation;
 
