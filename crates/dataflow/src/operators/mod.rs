@@ -4,6 +4,7 @@
 
 pub mod batches;
 pub mod group_set;
+pub mod idle;
 
 pub mod accumulators;
 
