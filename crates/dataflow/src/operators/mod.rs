@@ -6,6 +6,8 @@ pub mod batches;
 pub mod group_set;
 pub mod idle;
 
+pub mod distinct_values;
+
 pub mod accumulators;
 
 pub mod keyed;
