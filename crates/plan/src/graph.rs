@@ -12,7 +12,7 @@ use thalweg_types::{DomainId, Error, NodeId, OperatorId, Result};
 use crate::node::{
     AggregateCall, AggregateNode, Exchange, Input, MapNode, Node, NodeKind, SourceNode, Stage,
 };
-use crate::source::bad_record_schema;
+use crate::source::{Changes, bad_record_schema};
 use crate::window::{Assigner, WindowSpec};
 
 /// A dataflow to run: one job.
@@ -115,6 +115,8 @@ impl PlanBuilder {
     /// Adds a node whose result has `schema`.
     pub fn add(&mut self, kind: NodeKind, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
         let is_updating = match &kind {
+            NodeKind::Source(node) => node.changes != Changes::Append,
+            NodeKind::Upsert(_) => true,
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) => false,
             _ => inputs.iter().any(|i| i.port == 0 && self.plan.node(i.from).is_updating),
@@ -155,10 +157,11 @@ impl PlanBuilder {
         }
     }
 
-    /// A source is named by its table, all else by statement, kind and number.
+    /// A source and what keeps its keys are named by their table, all else by statement, kind and number.
     fn operator_id(&mut self, kind: &NodeKind) -> OperatorId {
         let place = match kind {
             NodeKind::Source(source) => source.table.clone(),
+            NodeKind::Upsert(upsert) => upsert.table.clone(),
             _ => self.statement.clone(),
         };
         let count = self.counts.entry((place.clone(), kind.name())).or_default();

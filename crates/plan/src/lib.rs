@@ -20,6 +20,10 @@ pub mod node;
 
 pub mod graph;
 
+pub mod unique;
+
+pub mod write;
+
 pub mod explain;
 pub mod outline;
 

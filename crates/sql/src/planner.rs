@@ -24,7 +24,7 @@ use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
-use crate::catalog::{ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
+use crate::catalog::{CDC_DUPLICATES, ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
 use crate::statement::{
@@ -426,6 +426,8 @@ impl Workspace {
             optimized.push((plan.map_err(|e| located(e, &job.first))?, job.zone));
         }
         let mut lowering = Lowering::new(&self.session, &self.planner.registry, &optimized)?;
+        let has_duplicates = self.script.settings.get(CDC_DUPLICATES);
+        lowering.has_duplicates = has_duplicates.is_some_and(|value| value == "true");
         for (job, plan) in jobs.into_iter().zip(&optimized) {
             let lowered = lowering.statement(&job.name, plan, job.target);
             lowered.map_err(|error| located(error, &job.first))?;

@@ -20,7 +20,9 @@ mod testing;
 pub mod pre_aggregate;
 
 pub mod aggregate;
+pub mod compact;
 pub mod sort;
+pub mod upsert;
 pub mod window;
 pub mod window_top;
 
@@ -46,6 +48,12 @@ pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> 
         }),
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
+        }
+        NodeKind::Upsert(upsert) => {
+            Some(Box::new(upsert::Upsert::new(upsert.key.clone(), output)?))
+        }
+        NodeKind::Compact(compact) => {
+            Some(Box::new(compact::Compact::new(compact.key.clone(), output)?))
         }
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => None,

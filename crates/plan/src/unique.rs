@@ -1,0 +1,75 @@
+//! By which columns the rows of a result are told apart.
+//!
+//! Invariant: at the end of each epoch no two rows of the node's result are equal in all columns of
+//! a key. A key that a table declares is taken at its word. Whoever adds a node kind says here what
+//! it keeps of the keys of its inputs; nothing is always right.
+
+use thalweg_types::NodeId;
+
+use crate::graph::Plan;
+use crate::node::{AggregateNode, MapNode, Node, NodeKind, Stage, WindowTopNode};
+
+/// Columns that tell rows apart; none if there is one row at most.
+pub type Key = Vec<usize>;
+
+/// Returns the known keys of output 0 of node `id`, each in ascending order.
+pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
+    let node = plan.node(id);
+    let mut keys = match &node.kind {
+        NodeKind::Source(source) if source.key.is_empty() => Vec::new(),
+        NodeKind::Source(source) => vec![source.key.clone()],
+        NodeKind::Upsert(upsert) => vec![upsert.key.clone()],
+        NodeKind::Compact(compact) => vec![compact.key.clone()],
+        NodeKind::Map(map) => through(map, input_keys(plan, node)),
+        NodeKind::Aggregate(aggregate) => of_aggregate(aggregate),
+        NodeKind::WindowTop(top) => {
+            let ranked = of_rank(top, node.schema.fields().len());
+            input_keys(plan, node).into_iter().chain(ranked).collect()
+        }
+        NodeKind::Sort(_) => input_keys(plan, node),
+        NodeKind::Union | NodeKind::Sink(_) => Vec::new(),
+    };
+    keys.iter_mut().for_each(|key| key.sort_unstable());
+    keys
+}
+
+fn input_keys(plan: &Plan, node: &Node) -> Vec<Key> {
+    match node.inputs.as_slice() {
+        [input] if input.port == 0 => keys(plan, input.from),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the keys that all functions of a chain pass on.
+fn through(map: &MapNode, keys: Vec<Key>) -> Vec<Key> {
+    map.transforms.iter().fold(keys, |keys, transform| {
+        let columns = 0..transform.schema().fields().len();
+        let origins: Vec<Option<usize>> = columns.map(|column| transform.origin(column)).collect();
+        let place = |column: &usize| origins.iter().position(|origin| *origin == Some(*column));
+        // A key of no columns says that there is one row, which a flat map may multiply.
+        let is_flat = origins.iter().all(Option::is_none);
+        let moved = |key: Key| key.iter().map(place).collect::<Option<Key>>();
+        keys.into_iter().filter(|key| !(key.is_empty() && is_flat)).filter_map(moved).collect()
+    })
+}
+
+fn of_aggregate(aggregate: &AggregateNode) -> Vec<Key> {
+    let head = if aggregate.window.is_some() { 2 } else { 0 };
+    match aggregate.stage {
+        Stage::Partial => Vec::new(),
+        Stage::Whole | Stage::Final => vec![(0..head + aggregate.keys.len()).collect()],
+    }
+}
+
+/// Rows of one partition differ in their rank, where it is a column: the last one.
+fn of_rank(top: &WindowTopNode, columns: usize) -> Option<Key> {
+    let partition = [top.window.start, top.window.end].into_iter().chain(top.partition.clone());
+    match (top.rank, top.limit) {
+        (true, _) => Some(partition.chain([columns - 1]).collect()),
+        (false, 1) => Some(partition.collect()),
+        (false, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
