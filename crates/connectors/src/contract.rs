@@ -80,7 +80,7 @@ fn read(
 }
 
 fn rows_of(schema: &SchemaRef, batches: &[SourceBatch]) -> RecordBatch {
-    concat_batches(schema, batches.iter().map(|batch| &batch.rows)).unwrap()
+    concat_batches(schema, batches.iter().map(|batch| &batch.rows.rows)).unwrap()
 }
 
 /// Reads all splits, each from its start.

@@ -159,7 +159,7 @@ impl ChangelogDecoder {
             return self.push(1, &[text(key), text(&value)]);
         }
         let row = self.begin(-1);
-        self.rows.some(text(key), row)
+        self.rows.some(text(key), row, &self.schema)
     }
 
     /// Takes the weights of the rows that are kept.

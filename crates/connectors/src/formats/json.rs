@@ -64,10 +64,20 @@ impl JsonDecoder {
         Ok(())
     }
 
-    /// Decodes an object as the columns of row `row` that it has; the others become NULL, also
-    /// where they are declared NOT NULL.
-    pub(super) fn some(&mut self, object: &[u8], row: usize) -> Result<(), String> {
+    /// Decodes an object as the columns of row `row` that it has; the others become NULL where
+    /// `schema` lets them, whatever the table declares.
+    pub(super) fn some(
+        &mut self,
+        object: &[u8],
+        row: usize,
+        schema: &SchemaRef,
+    ) -> Result<(), String> {
         self.fields(object, (row, 0))?;
+        let mut fields = schema.fields().iter().zip(&self.set);
+        let missing = fields.find(|(field, set)| set.0 != row && !field.is_nullable());
+        if let Some((field, _)) = missing {
+            return Err(format!("column `{}`: NULL in a NOT NULL column", field.name()));
+        }
         self.complete(row);
         Ok(())
     }
