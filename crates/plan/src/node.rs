@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
+use crate::join::JoinNode;
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
 use crate::window::WindowSpec;
@@ -207,6 +208,8 @@ pub enum NodeKind {
     Compact(CompactNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
+    /// Joins two inputs.
+    Join(JoinNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -220,7 +223,8 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::Upsert(_) | NodeKind::WindowTop(_) | NodeKind::Sort(_) => true,
+            NodeKind::Upsert(_) | NodeKind::WindowTop(_) => true,
+            NodeKind::Sort(_) | NodeKind::Join(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
             NodeKind::Compact(_) | NodeKind::Sink(_) => false,
         }
@@ -239,6 +243,7 @@ impl NodeKind {
             NodeKind::Upsert(_) => "Upsert",
             NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::Join(_) => "Join",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",
@@ -263,4 +268,6 @@ pub struct Node {
     pub is_updating: bool,
     /// The time domains upstream; their least watermark is the node's.
     pub domains: Vec<DomainId>,
+    /// By how much rows of output 0 may be older than that watermark when they come.
+    pub delay: Duration,
 }

@@ -7,6 +7,7 @@
 use thalweg_types::NodeId;
 
 use crate::graph::Plan;
+use crate::join::{JoinKind, JoinNode};
 use crate::node::{AggregateNode, MapNode, Node, NodeKind, Stage, WindowTopNode};
 
 /// Columns that tell rows apart; none if there is one row at most.
@@ -26,6 +27,7 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
             let ranked = of_rank(top, node.schema.fields().len());
             input_keys(plan, node).into_iter().chain(ranked).collect()
         }
+        NodeKind::Join(join) => of_join(plan, node, join),
         NodeKind::Sort(_) => input_keys(plan, node),
         NodeKind::Union | NodeKind::Sink(_) => Vec::new(),
     };
@@ -69,6 +71,36 @@ fn of_rank(top: &WindowTopNode, columns: usize) -> Option<Key> {
         (false, 1) => Some(partition.collect()),
         (false, _) => None,
     }
+}
+
+/// A pair is told by the keys of both its rows, or by that of one where it meets one row at most.
+fn of_join(plan: &Plan, node: &Node, join: &JoinNode) -> Vec<Key> {
+    let [left, right] = node.inputs.as_slice() else { return Vec::new() };
+    let width = plan.output_schema(left.from, left.port).fields().len();
+    let (left, right) = (keys(plan, left.from), keys(plan, right.from));
+    let (left_on, right_on): (Vec<usize>, Vec<usize>) = join.keys.iter().copied().unzip();
+    let meets_one = |keys: &[Key], on: &[usize]| {
+        keys.iter().any(|key| key.iter().all(|column| on.contains(column)))
+    };
+    let alone_left = meets_one(&right, &right_on);
+    let alone_right = meets_one(&left, &left_on);
+    let right: Vec<Key> =
+        right.iter().map(|key| key.iter().map(|column| width + column).collect()).collect();
+    let pairs = left.iter().flat_map(|l| right.iter().map(|r| [l.as_slice(), r].concat()));
+    let mut found: Vec<Key> = match join.kind {
+        JoinKind::Semi | JoinKind::Anti => left.clone(),
+        // Two rows that match nothing may both have NULLs for a key.
+        JoinKind::Full => Vec::new(),
+        JoinKind::Inner | JoinKind::Left | JoinKind::Right => pairs.collect(),
+    };
+    if alone_left && matches!(join.kind, JoinKind::Inner | JoinKind::Left) {
+        found.extend(left);
+    }
+    if alone_right && matches!(join.kind, JoinKind::Inner | JoinKind::Right) {
+        found.extend(right);
+    }
+    let place = |column: &usize| join.output.iter().position(|out| out == column);
+    found.iter().filter_map(|key| key.iter().map(place).collect()).collect()
 }
 
 #[cfg(test)]

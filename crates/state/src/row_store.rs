@@ -13,13 +13,16 @@ mod heap;
 
 mod layout;
 
+mod index;
+
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_types::{Error, Result, hash};
 
 use self::heap::{Heap, Piece};
+pub use self::index::RowIndex;
 pub use self::layout::Encoded;
 use self::layout::Layout;
 use crate::snapshot::{StateReader, StateWriter};
@@ -35,6 +38,8 @@ const ALIVE: u8 = 1;
 const SAVED: u8 = 2;
 /// The slot is in the list of those to be saved.
 const LISTED: u8 = 4;
+/// The row is marked.
+const MARKED: u8 = 8;
 
 /// Rows of one schema in numbered slots.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub struct RowStore {
     key_groups: Vec<u16>,
     free: Vec<u32>,
     has_nulls: Vec<bool>,
+    /// Are marks saved?
+    has_marks: bool,
     /// Slots whose rows are to be saved.
     unsaved: Vec<u32>,
     /// Numbers of saved rows that were removed.
@@ -75,9 +82,16 @@ impl RowStore {
             key_groups: Vec::new(),
             free: Vec::new(),
             has_nulls,
+            has_marks: false,
             unsaved: Vec::new(),
             gone: Vec::new(),
         })
+    }
+
+    /// Lets marks stand in snapshots.
+    #[must_use]
+    pub fn with_marks(self) -> RowStore {
+        RowStore { has_marks: true, ..self }
     }
 
     /// Returns the schema of the rows.
@@ -201,6 +215,22 @@ impl RowStore {
         self.free.push(slot);
     }
 
+    /// Marks the row in `slot`; was it not marked yet?
+    pub fn mark(&mut self, slot: u32) -> bool {
+        let flags = &mut self.flags[slot as usize];
+        let is_new = *flags & MARKED == 0;
+        *flags |= MARKED;
+        if is_new && self.has_marks {
+            self.list(slot);
+        }
+        is_new
+    }
+
+    /// Is the row in `slot` marked?
+    pub fn is_marked(&self, slot: u32) -> bool {
+        self.flags[slot as usize] & MARKED != 0
+    }
+
     /// Moves what has no fixed width together.
     fn compact(&mut self) {
         let mut heap = Heap::default();
@@ -308,16 +338,21 @@ impl RowStore {
         }
         let numbers = slots.iter().zip(&groups).map(|(slot, group)| number(*group, *slot));
         let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(numbers));
-        let columns = std::iter::once(numbers).chain(columns).collect();
+        let marks = slots.iter().map(|slot| Some(self.is_marked(*slot)));
+        let marks: Option<ArrayRef> =
+            self.has_marks.then(|| Arc::new(marks.collect::<BooleanArray>()) as ArrayRef);
+        let columns = std::iter::once(numbers).chain(columns).chain(marks).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(slots.len()));
         let rows = RecordBatch::try_new_with_options(self.saved_schema(), columns, &options)?;
         to.put_in(name, &groups, rows)
     }
 
-    /// Returns the schema of a saved row: its number, then its columns.
+    /// Returns the schema of a saved row: its number, its columns, its mark if there are marks.
     fn saved_schema(&self) -> SchemaRef {
         let fields = self.schema.fields().iter().map(|field| field.as_ref().clone());
-        Arc::new(Schema::new(std::iter::once(number_field()).chain(fields).collect::<Vec<_>>()))
+        let mark = self.has_marks.then(|| Field::new("marked", DataType::Boolean, false));
+        let fields = std::iter::once(number_field()).chain(fields).chain(mark);
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
     /// Takes the rows of a snapshot into this store, which is empty; returns their slots.
@@ -326,15 +361,24 @@ impl RowStore {
     /// `State` if they are rows of other columns.
     pub fn restore(&mut self, name: &str, from: &StateReader) -> Result<Vec<u32>> {
         let mut slots = Vec::new();
+        let (saved, width) = (self.saved_schema(), self.schema.fields().len());
         for rows in from.table(name)? {
-            let found = rows.columns().iter().skip(1).map(|column| column.data_type());
-            if !found.eq(self.schema.fields().iter().map(|field| field.data_type())) {
+            let found = rows.columns().iter().map(|column| column.data_type());
+            if !found.eq(saved.fields().iter().map(|field| field.data_type())) {
                 let error = Error::state("saved state has other columns than the operator");
                 let remedy = "begin anew, or go back to the script that the state was saved with";
                 return Err(error.remedy(remedy));
             }
             let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
-            self.insert(&rows.columns()[1..], &all, &mut slots)?;
+            let first = slots.len();
+            self.insert(&rows.columns()[1..=width], &all, &mut slots)?;
+            if self.has_marks {
+                let marks = rows.column(width + 1).as_boolean();
+                let marked = slots[first..].iter().zip(marks);
+                for (slot, _) in marked.filter(|(_, mark)| *mark == Some(true)) {
+                    self.mark(*slot);
+                }
+            }
         }
         Ok(slots)
     }
