@@ -101,6 +101,7 @@ impl Connector for Filesystem {
         options.bytes("scan.range-size")?;
         options.duration("sink.rolling-policy.checkpoint-interval")?;
         Listing::of(table)?;
+        formats::accepts(table)?;
         let in_files = in_files(table)?;
         let written = Format::of(&in_files).map(|_| ());
         if formats::of(options)? == "parquet" {

@@ -206,7 +206,8 @@ pub fn check_options(options: &Options, own: &[&str]) -> Result<()> {
     }
     let mut known = own.to_vec();
     known.extend(OPTIONS.iter().filter(|(name, _)| *name == format).flat_map(|(_, keys)| *keys));
-    options.only(&known)
+    options.only(&known)?;
+    envelope::check(options)
 }
 
 fn unknown(format: &str, known: &[&str], what: &str) -> Error {

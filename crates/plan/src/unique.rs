@@ -102,6 +102,3 @@ fn of_join(plan: &Plan, node: &Node, join: &JoinNode) -> Vec<Key> {
     let place = |column: &usize| join.output.iter().position(|out| out == column);
     found.iter().filter_map(|key| key.iter().map(place).collect()).collect()
 }
-
-#[cfg(test)]
-mod tests;

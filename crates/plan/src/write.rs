@@ -72,6 +72,3 @@ fn check_key(builder: &PlanBuilder, input: &Input, (key, table): (&[usize], &str
         .remedy(format!("group by {own}, or write with 'format' = 'debezium-json'")),
     })
 }
-
-#[cfg(test)]
-mod tests;

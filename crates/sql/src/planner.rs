@@ -28,7 +28,7 @@ use crate::catalog::{CDC_DUPLICATES, ENGINE_OPTIONS, MAX_DRIFT, Table, declared_
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
 use crate::statement::{
-    self, CreateTable, CreateView, Hints, Insert, Kind, Name, Pair, Shown, Statement,
+    self, CreateTable, CreateView, Detail, Hints, Insert, Kind, Name, Pair, Shown, Statement,
 };
 use crate::text::{self, located};
 
@@ -215,7 +215,7 @@ impl Workspace {
                 self.script.settings.remove(&key.text);
                 Ok(())
             }
-            Kind::Explain(statements) => self.explain(statements),
+            Kind::Explain(detail, statements) => self.explain(detail, statements),
             Kind::Analyze(_) if !self.jobs.is_empty() => Err(not_alone(&first)),
             Kind::Analyze(statements) => {
                 self.script.analyzes = true;
@@ -411,10 +411,14 @@ impl Workspace {
         Ok(jobs)
     }
 
-    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+    fn explain(&mut self, detail: Detail, statements: Vec<Statement>) -> Result<()> {
         let jobs = self.jobs_of(statements)?;
         let plan = self.lower(jobs)?;
-        self.script.outputs.push(explain::explain(&plan).trim_end().to_owned());
+        let tree = match detail {
+            Detail::Plan => explain::explain(&plan),
+            Detail::Changes => explain::explain_with(&plan, &|node| explain::changes(&plan, node)),
+        };
+        self.script.outputs.push(tree.trim_end().to_owned());
         Ok(())
     }
 

@@ -167,6 +167,16 @@ pub(super) fn value_has_key(options: &Options) -> Result<bool> {
     }
 }
 
+/// Checks the options of envelopes and of records with a key.
+///
+/// # Errors
+/// `Invalid`, naming the option.
+pub(super) fn check(options: &Options) -> Result<()> {
+    has_schema(options)?;
+    value_has_key(options)?;
+    Included::of(options).map(|_| ())
+}
+
 /// Which databases and tables of Canal's are read.
 #[derive(Clone, Debug)]
 pub(super) struct Included {
