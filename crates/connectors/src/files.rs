@@ -9,6 +9,8 @@ mod store;
 mod partition;
 
 mod input;
+mod natural;
+
 mod listing;
 
 mod constant;
