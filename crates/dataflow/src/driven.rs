@@ -333,7 +333,12 @@ impl Driver {
     fn close_of(&self, info: &EpochInfo) -> Close {
         let watermark = info.watermark(&self.node.domains).minus(self.delay);
         let moment = Moment { epoch: info.epoch, clock: info.clock, watermark };
-        Close { moment, is_checkpoint: info.is_checkpoint, ending: info.ending }
+        let plan = &self.around.job.plan;
+        let inputs = [0, 1].map(|input| match self.node.inputs.get(input) {
+            Some(input) => info.watermark(&plan.node(input.from).domains),
+            None => EventTime::MAX,
+        });
+        Close { moment, inputs, is_checkpoint: info.is_checkpoint, ending: info.ending }
     }
 
     /// The close of the open epoch is done: keep its state if asked, go on to the next.

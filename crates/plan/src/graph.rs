@@ -126,7 +126,7 @@ impl PlanBuilder {
             NodeKind::Source(node) => node.changes != Changes::Append,
             NodeKind::Upsert(_) => true,
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
-            NodeKind::Sort(_) | NodeKind::WindowTop(_) => false,
+            NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
             }

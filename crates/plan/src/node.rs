@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
-use crate::join::JoinNode;
+use crate::join::{JoinNode, TemporalJoinNode};
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
 use crate::window::WindowSpec;
@@ -210,6 +210,8 @@ pub enum NodeKind {
     WindowTop(WindowTopNode),
     /// Joins two inputs.
     Join(JoinNode),
+    /// Joins rows with versions of a table.
+    TemporalJoin(TemporalJoinNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -223,8 +225,11 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::Upsert(_) | NodeKind::WindowTop(_) => true,
-            NodeKind::Sort(_) | NodeKind::Join(_) => true,
+            NodeKind::Upsert(_)
+            | NodeKind::WindowTop(_)
+            | NodeKind::Sort(_)
+            | NodeKind::Join(_)
+            | NodeKind::TemporalJoin(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
             NodeKind::Compact(_) | NodeKind::Sink(_) => false,
         }
@@ -244,6 +249,7 @@ impl NodeKind {
             NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",
             NodeKind::Join(_) => "Join",
+            NodeKind::TemporalJoin(_) => "TemporalJoin",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",

@@ -28,6 +28,11 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
             input_keys(plan, node).into_iter().chain(ranked).collect()
         }
         NodeKind::Join(join) => of_join(plan, node, join),
+        // A row meets one version at most.
+        NodeKind::TemporalJoin(temporal) => {
+            let left = node.inputs.first().map(|input| keys(plan, input.from));
+            put_out(left.unwrap_or_default(), &temporal.join.output)
+        }
         NodeKind::Sort(_) => input_keys(plan, node),
         NodeKind::Union | NodeKind::Sink(_) => Vec::new(),
     };
@@ -99,6 +104,11 @@ fn of_join(plan: &Plan, node: &Node, join: &JoinNode) -> Vec<Key> {
     if alone_right && matches!(join.kind, JoinKind::Inner | JoinKind::Right) {
         found.extend(right);
     }
-    let place = |column: &usize| join.output.iter().position(|out| out == column);
-    found.iter().filter_map(|key| key.iter().map(place).collect()).collect()
+    put_out(found, &join.output)
+}
+
+/// Returns the keys of which all columns come out, where they do.
+fn put_out(keys: Vec<Key>, output: &[usize]) -> Vec<Key> {
+    let place = |column: &usize| output.iter().position(|out| out == column);
+    keys.iter().filter_map(|key| key.iter().map(place).collect()).collect()
 }

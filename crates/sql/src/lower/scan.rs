@@ -16,7 +16,7 @@ use thalweg_types::{Error, NodeId, Result, Zone};
 use super::prune::{self, table};
 use super::{Lowering, Role, Stream, forward, role_of};
 use crate::catalog::{CDC_DUPLICATES, Column, Table, declared_name};
-use crate::expression::{Expression, GreatestWatermark, Projection};
+use crate::expression::{AtTheEnd, Expression, GreatestWatermark, Projection};
 use crate::local_time;
 use crate::session::Session;
 use crate::text::plan_error;
@@ -194,6 +194,10 @@ impl Lowering<'_> {
             watermark = Some(Arc::new(GreatestWatermark::new(expression)?) as _);
         }
         let is_bounded = source.is_bounded();
+        if is_bounded && domain.is_none() && self.awaited.contains(&table.name) {
+            domain = Some(self.builder.domain(name.clone()));
+            watermark = Some(Arc::new(AtTheEnd) as _);
+        }
         let changes = connector.changes(&table.spec);
         let place = |column: usize| columns.iter().position(|read| *read == column);
         let key = key_of(table)?.into_iter().map(place).collect::<Option<Vec<_>>>();
