@@ -178,3 +178,41 @@ fn what_is_written_by_key_is_the_table() {
         check(*said, seed as u64 * 7 + 3);
     }
 }
+
+/// Would fail if a malformed change were lost silently, took a good one with it, or if the error
+/// did not say where it stands and what helps.
+#[test]
+fn a_malformed_change_is_a_bad_record() {
+    let place = Place::new();
+    let lines = [
+        r#"{"before":null,"after":{"id":1,"v":5},"op":"c"}"#,
+        r#"{"before":null,"after":{"id":1,"v":6},"op":"u"}"#,
+        r#"{"before":{"id":1,"v":5},"after":{"id":2,"v":"x"},"op":"u"}"#,
+        r#"{"before":{"id":1,"v":5},"after":{"id":2,"v":7},"op":"u"}"#,
+    ];
+    place.write("in.json", &lines.join("\n"));
+    let script = |option: &str| {
+        format!(
+            "CREATE TABLE bad (place STRING, error STRING)
+             WITH ('connector' = 'filesystem', 'path' = 'bad', 'format' = 'csv');
+             CREATE TABLE given (id BIGINT, v BIGINT) WITH ('connector' = 'filesystem',
+               'path' = 'in.json', 'format' = 'debezium-json', 'bad-records' = '{option}');
+             SELECT id, v FROM given;"
+        )
+    };
+    let run = |option: &str| place.run(&["run", "-e", &script(option), "--output", "csv"]);
+    let failed = run("fail");
+    let error = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(3), "{error}");
+    assert!(error.contains("in.json:2") && error.contains("REPLICA IDENTITY FULL"), "{error}");
+    for option in ["skip", "table:bad"] {
+        let output = run(option);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && error.contains("2 bad"), "{error}");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(shown, "op,id,v\n+I,1,5\n-U,1,5\n+U,2,7\n", "{option}");
+    }
+    let bad: Vec<String> = place.published("bad").into_keys().collect();
+    assert!(bad[0].starts_with("in.json:2,\"field `before` is NULL"), "{bad:?}");
+    assert!(bad[1].starts_with("in.json:3,\"column `v`"), "{bad:?}");
+}
