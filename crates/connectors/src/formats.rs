@@ -157,7 +157,7 @@ pub fn decoder(table: &TableSpec, columns: &[usize]) -> Result<Box<dyn Decoder>>
         )?)),
         "csv" => Ok(Box::new(csv::CsvDecoder::new(options, schema, columns)?)),
         "raw" => Ok(Box::new(lines::RawDecoder::new(options, schema, columns)?)),
-        other if READABLE.contains(&other) => {
+        UPSERT | "debezium-json" | "canal-json" | "maxwell-json" => {
             let delivered = Arc::new(readable(table)?.project(columns)?);
             Ok(Box::new(changelog::ChangelogDecoder::new(table, columns, delivered)?))
         }
