@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod api;
+mod changelogs;
 mod command_line;
 mod crash;
 mod examples;

@@ -24,6 +24,10 @@ pub mod distinct;
 
 pub mod graph;
 
+pub mod unique;
+
+pub mod write;
+
 pub mod explain;
 pub mod outline;
 
