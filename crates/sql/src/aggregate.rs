@@ -24,6 +24,7 @@ use crate::text::{data_error, plan_error};
 
 mod gathered;
 mod nth;
+mod sketched;
 mod spread;
 
 /// Returns the aggregate of `expr`, whose arguments, and after them the columns of its
@@ -40,6 +41,9 @@ pub(crate) fn function(
         return nth::function(expr, columns, schema);
     }
     if let Some(function) = gathered::function(expr, columns, schema)? {
+        return Ok(function);
+    }
+    if let Some(function) = sketched::function(expr, columns, schema)? {
         return Ok(function);
     }
     match own(expr, columns, schema) {

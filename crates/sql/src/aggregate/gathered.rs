@@ -20,6 +20,7 @@ use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
 use thalweg_types::{Error, Groups, Result};
 
 use self::finish::Finish;
+pub(super) use self::finish::shares;
 
 /// Returns the aggregate of `expr`, if it is one of these; `columns` are those of its arguments and of
 /// its order.
