@@ -150,7 +150,9 @@ impl Family for Frequent {
         let sketches = sketches.iter().enumerate();
         let mut sizes = Vec::with_capacity(sketches.len());
         for (group, sketch) in sketches {
-            sketch.into_iter().for_each(|sketch| kept.add(group, sketch));
+            if let Some(sketch) = sketch {
+                kept.add(group, sketch);
+            }
             sizes.push(sketch.map(FrequentItemsSketch::num_active_items));
         }
         let values = StringArray::from_iter_values(&kept.values);
