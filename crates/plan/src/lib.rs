@@ -17,6 +17,8 @@ pub mod connector;
 pub mod aggregate;
 pub mod sketch;
 
+pub mod join;
+
 pub mod node;
 
 pub mod graph;

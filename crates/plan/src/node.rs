@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
+use crate::join::JoinNode;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::window::WindowSpec;
@@ -176,6 +177,8 @@ pub enum NodeKind {
     Aggregate(AggregateNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
+    /// Joins two inputs.
+    Join(JoinNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -189,7 +192,7 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::WindowTop(_) | NodeKind::Sort(_) => true,
+            NodeKind::WindowTop(_) | NodeKind::Sort(_) | NodeKind::Join(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
         }
     }
@@ -205,6 +208,7 @@ impl NodeKind {
                 (_, false) => "Aggregate",
             },
             NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::Join(_) => "Join",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",
@@ -229,4 +233,6 @@ pub struct Node {
     pub is_updating: bool,
     /// The time domains upstream; their least watermark is the node's.
     pub domains: Vec<DomainId>,
+    /// By how much rows of output 0 may be older than that watermark when they come.
+    pub delay: Duration,
 }

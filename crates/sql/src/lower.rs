@@ -8,6 +8,10 @@ mod aggregate;
 mod order;
 mod rejected;
 
+mod time_bound;
+
+mod join;
+
 mod prune;
 
 mod scan;
@@ -230,6 +234,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Sort(sort) => self.sort(sort),
             LogicalPlan::Limit(limit) => self.limit(limit),
@@ -458,7 +463,6 @@ impl<'a> Lowering<'a> {
 /// Says what cannot run as a stream, or not yet.
 fn unsupported(plan: &LogicalPlan) -> Error {
     let (item, what, remedy) = match plan {
-        LogicalPlan::Join(_) => (RELATIONAL, "a join is", ""),
         LogicalPlan::Window(_) => (
             RELATIONAL,
             "an OVER window is",

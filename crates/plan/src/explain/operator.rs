@@ -7,6 +7,7 @@ use thalweg_types::NodeId;
 
 use super::Fact;
 use crate::graph::Plan;
+use crate::join::{JoinKind, JoinNode};
 use crate::node::{
     AggregateCall, AggregateNode, BadRecords, Exchange, Input, MapNode, Node, NodeKind, SortKey,
     SortNode, SourceNode, Stage,
@@ -38,6 +39,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             let per = if by.is_empty() { String::new() } else { format!(" and ({by})") };
             vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
         }
+        NodeKind::Join(join) => vec![("does", joins(plan, node, join))],
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -129,6 +131,20 @@ fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
     format!("{}({distinct}{arguments}){}", function.to_uppercase(), filter.unwrap_or_default())
 }
 
+fn joins(plan: &Plan, node: &Node, join: &JoinNode) -> String {
+    let schema = |side: usize| plan.output_schema(node.inputs[side].from, node.inputs[side].port);
+    let (left, right) = (schema(0), schema(1));
+    let keys =
+        join.keys.iter().map(|(l, r)| match (left.field(*l).name(), right.field(*r).name()) {
+            (left, right) if left == right => left.clone(),
+            (left, right) => format!("{left} = {right}"),
+        });
+    let keys = keys.collect::<Vec<_>>().join(", ");
+    let on = if keys.is_empty() { " of all pairs".to_owned() } else { format!(" on ({keys})") };
+    let condition = join.condition.as_ref().map(|c| format!(" where {}", c.condition.describe()));
+    format!("{} join{on}{}", join.kind, condition.unwrap_or_default())
+}
+
 fn sorts(plan: &Plan, node: &Node, sort: &SortNode) -> String {
     let order = order(&input_schema(plan, node), &sort.order);
     let skip =
@@ -209,6 +225,12 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, Some(spec)) => when_due(spec),
         },
         NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::Join(_) if node.is_updating => "what changed, at the end of each epoch",
+        NodeKind::Join(join) => match join.kind {
+            JoinKind::Inner | JoinKind::Semi => "rows as they match",
+            JoinKind::Anti => "rows that match nothing, when nothing can match them any more",
+            _ => "pairs as they match, other rows when nothing can match them any more",
+        },
         NodeKind::Sort(sort) if sort.order.is_empty() && !is_updated(plan, node) => {
             return Vec::new();
         }

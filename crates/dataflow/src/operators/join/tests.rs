@@ -1,0 +1,1 @@
+//! Joins against what a naive join gives.
