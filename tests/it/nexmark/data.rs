@@ -19,31 +19,32 @@ pub(super) const FILES: &str = include_str!("../../../nexmark/tables-files.sql")
 const DISORDER_MS: u64 = 3000;
 /// 2015-07-15, when the events begin.
 const DAY_MS: i64 = 1_436_918_400_000;
-/// Events in a second of event time: so many that windows are full, and few enough to have several.
-const RATE: u64 = 400;
 
-/// Returns the declarations of tables with so many events.
-pub(super) fn native(events: u64) -> String {
+/// Returns the declarations of tables with so many events, `rate` of them in a second of event time.
+pub(super) fn native(count: u64, rate: u64) -> String {
     let declared = "'nexmark.events' = '1000000'";
     assert_eq!(NATIVE.matches(declared).count(), TABLES.len());
-    let wanted = format!("'nexmark.events' = '{events}', 'nexmark.rate' = '{RATE}'");
+    let wanted = format!("'nexmark.events' = '{count}', 'nexmark.rate' = '{rate}'");
     NATIVE.replace(declared, &wanted)
 }
 
 /// The rows of each table, as the program wrote them.
 pub(super) struct Events {
+    pub(super) count: u64,
+    /// Events in a second of event time.
+    pub(super) rate: u64,
     pub(super) lines: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Events {
     /// Lets the program make so many events.
-    pub(super) fn new(events: u64) -> Events {
+    pub(super) fn new(count: u64, rate: u64) -> Events {
         let place = Place::new();
         let lines = TABLES.map(|table| {
             let script = format!(
                 "{} CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '{table}',
                  'format' = 'json') AS SELECT * FROM {table};",
-                native(events)
+                native(count, rate)
             );
             place.succeed(&["run", "-e", &script, "--workers", "1"]);
             let mut lines: Vec<String> = Vec::new();
@@ -53,7 +54,7 @@ impl Events {
             lines.sort_by_key(|line| time_ms(line));
             (table, lines)
         });
-        Events { lines: lines.to_vec() }
+        Events { count, rate, lines: lines.to_vec() }
     }
 
     /// Writes the files of the tables, and the side input of even keys.
