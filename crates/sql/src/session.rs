@@ -42,6 +42,8 @@ use crate::local_time;
 use crate::meaning::{Meaning, meant};
 use crate::planned;
 use crate::rewrite::{self, Unnests};
+use crate::scalar_subquery;
+use crate::set_operation;
 use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
@@ -255,8 +257,10 @@ impl Session {
     /// Coerces types, takes times as they are meant in `zone`, and optimises.
     pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
         let state = self.context.state();
-        let coerced =
-            state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let joined = scalar_subquery::join(plan.clone()).and_then(set_operation::count);
+        let coerced = joined.and_then(|plan| {
+            state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
+        });
         let meant = coerced.and_then(|plan| local_time::plan(plan, zone));
         let optimized = meant.and_then(|plan| state.optimizer().optimize(plan, &state, |_, _| {}));
         optimized.map_err(plan_error)

@@ -61,6 +61,8 @@ pub struct RowStore {
     unsaved: Vec<u32>,
     /// Numbers of saved rows that were removed.
     gone: Vec<u64>,
+    /// Are the rows those of a snapshot whose numbers are not known any more?
+    is_restored: bool,
 }
 
 impl RowStore {
@@ -85,6 +87,7 @@ impl RowStore {
             has_marks: false,
             unsaved: Vec::new(),
             gone: Vec::new(),
+            is_restored: false,
         })
     }
 
@@ -293,13 +296,17 @@ impl RowStore {
     /// columns `key` decide the key group of a row.
     ///
     /// # Errors
-    /// `Internal` if a row cannot be read.
+    /// `Internal` if a row cannot be read, or if this is not a whole snapshot and the first one after
+    /// a restore.
     pub fn snapshot(
         &mut self,
         name: &'static str,
         key: &[usize],
         to: &mut StateWriter,
     ) -> Result<()> {
+        if std::mem::take(&mut self.is_restored) && !to.is_full() {
+            return Err(Error::internal("the first snapshot after a restore is not a whole one"));
+        }
         let gone = std::mem::take(&mut self.gone);
         let mut slots = std::mem::take(&mut self.unsaved);
         slots.iter().for_each(|slot| self.flags[*slot as usize] &= !LISTED);
@@ -361,6 +368,7 @@ impl RowStore {
     /// `State` if they are rows of other columns.
     pub fn restore(&mut self, name: &str, from: &StateReader) -> Result<Vec<u32>> {
         let mut slots = Vec::new();
+        self.is_restored = true;
         let (saved, width) = (self.saved_schema(), self.schema.fields().len());
         for rows in from.table(name)? {
             let found = rows.columns().iter().map(|column| column.data_type());

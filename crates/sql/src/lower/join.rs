@@ -6,7 +6,10 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, cast};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, Join, LogicalPlan, Projection as ProjectionPlan, Union, build_join_schema,
+    cast, lit,
+};
 use thalweg_plan::join::{JoinKind, JoinNode, PairCondition, TimeBound};
 use thalweg_plan::node::{Exchange, Input, NodeKind};
 use thalweg_plan::window::Assigner;
@@ -28,6 +31,9 @@ struct Keyed {
 
 impl Lowering<'_> {
     pub(super) fn join(&mut self, join: &Join) -> Result<Stream> {
+        if join.join_type == JoinType::LeftMark {
+            return self.lower(&marked(join).map_err(plan_error)?);
+        }
         let (kind, is_swapped) = kind_of(join.join_type)?;
         let (mut on, mut filter) = (join.on.clone(), join.filter.clone());
         if join.null_aware && is_nullable(join)? {
@@ -165,10 +171,25 @@ fn kind_of(join: JoinType) -> Result<(JoinKind, bool)> {
         JoinType::RightSemi => (JoinKind::Semi, true),
         JoinType::RightAnti => (JoinKind::Anti, true),
         JoinType::LeftMark | JoinType::RightMark => {
-            let error = "IN and EXISTS next to OR are not supported yet";
-            return Err(Error::invalid(error).remedy("put the two sides together by UNION"));
+            return Err(Error::internal("a mark join in an unexpected place"));
         }
     })
+}
+
+/// Returns a join that says of each row whether it matches as the two joins that it is: rows that match
+/// something, and rows that match nothing.
+fn marked(join: &Join) -> datafusion::common::Result<LogicalPlan> {
+    let part = |join_type: JoinType, mark: bool| {
+        let schema =
+            Arc::new(build_join_schema(join.left.schema(), join.right.schema(), &join_type)?);
+        let part = LogicalPlan::Join(Join { join_type, schema, ..join.clone() });
+        let columns = part.schema().columns().into_iter().map(Expr::Column);
+        let exprs = columns.chain([lit(mark).alias("mark")]).collect();
+        ProjectionPlan::try_new_with_schema(exprs, Arc::new(part), join.schema.clone())
+            .map(|projection| Arc::new(LogicalPlan::Projection(projection)))
+    };
+    let inputs = vec![part(JoinType::LeftSemi, true)?, part(JoinType::LeftAnti, false)?];
+    Ok(LogicalPlan::Union(Union { inputs, schema: join.schema.clone() }))
 }
 
 /// Can one of the keys be NULL?
