@@ -1,5 +1,5 @@
 -- Processing time windows: bids of each bidder in ten seconds of the clock.
--- Answers are compared under a fixed clock: whatever the windows, they hold every bid once.
+-- The clock decides the windows, so answers are compared without: whatever they are, they hold every bid once.
 CREATE TABLE nexmark_q12 (
   bidder BIGINT,
   bid_count BIGINT,

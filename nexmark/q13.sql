@@ -1,5 +1,5 @@
 -- Bounded side input join: a bid with what a file says of its auction.
--- Answers are compared under a fixed clock: the file does not change.
+-- Answers are compared with a file that does not change, so the clock does not matter.
 CREATE TABLE nexmark_q13 (
   auction BIGINT,
   bidder BIGINT,
