@@ -6,6 +6,7 @@
 //! capability for the open epoch only, never for I/O.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
+use timely::scheduling::Activator;
 
 use crate::book::{Book, Outbox, Report};
 use crate::container::{Container, FrameId};
@@ -122,7 +124,8 @@ pub fn driven<'scope>(
             let _ = activator.activate();
         }
     };
-    let mut driver = Driver::new(node, operator, schemas, around);
+    let activator = Rc::new(scope.activator_for(address.clone().into()));
+    let mut driver = Driver::new(node, operator, (schemas, activator), around);
     driver.sent.wake_by(waker());
     driver.operator.resumed_by(Box::new(waker()));
     let mut outputs = outputs;
@@ -168,6 +171,7 @@ struct Driver {
     node: Node,
     around: Surroundings,
     schemas: Vec<(FrameId, SchemaRef)>,
+    activator: Rc<Activator>,
     frames: [FrameId; 2],
     counters: Arc<Counters>,
     sent: Arc<Unconsumed>,
@@ -192,7 +196,7 @@ impl Driver {
     fn new(
         node: &Node,
         operator: Box<dyn Operator>,
-        schemas: Vec<(FrameId, SchemaRef)>,
+        (schemas, activator): (Vec<(FrameId, SchemaRef)>, Rc<Activator>),
         around: Surroundings,
     ) -> Driver {
         let job = &around.job;
@@ -201,6 +205,7 @@ impl Driver {
             operator,
             node: node.clone(),
             schemas,
+            activator,
             frames: [frame(0), frame(1)],
             counters: around.counters(node),
             sent: job.flow.count(Sender { node: node.id, worker: WorkerId(around.worker) }),
@@ -281,6 +286,12 @@ impl Driver {
                     self.closed()?;
                 }
                 continue;
+            }
+            if self.stash.get(&self.next).is_some_and(|rows| !rows.is_empty())
+                && !self.around.book.is_open_or_wake(self.next, &self.activator)
+            {
+                // Rows of another worker, which heard of the epoch first.
+                return Ok(());
             }
             if let Some((input, change, credit)) = self.pop_open() {
                 self.stashed_rows -= change.len();
