@@ -70,7 +70,8 @@ fn the_benchmark_of_all_queries_tells_of_each() {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let cells = |line: &str| line.split_whitespace().count() == 5;
     for name in (0..=23).map(|number| format!("q{number}")) {
-        let is_measured = table.lines().any(|line| line.starts_with(&format!("{name} ")) && cells(line));
+        let is_measured =
+            table.lines().any(|line| line.starts_with(&format!("{name} ")) && cells(line));
         let is_refused = errors.contains(&format!("{name}: error"));
         assert!(is_measured != is_refused, "{name}: {table}{errors}");
     }

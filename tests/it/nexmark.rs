@@ -4,7 +4,6 @@
 //!
 //! `THALWEG_NEXMARK_EVENTS=1000000` runs more events than the few of every day.
 
-mod answers;
 mod data;
 
 use std::process::{Child, Stdio};
@@ -15,13 +14,30 @@ use crate::oracle::{Rows, cell, differences};
 use crate::support::Place;
 use data::Events;
 
-/// Returns the queries by name, as they stand in the repository.
-fn queries() -> impl Iterator<Item = (String, String)> {
+/// A query, and the same in plain SQL over all rows at once: written by hand and run by DataFusion, so that
+/// nothing of it passes through the planner that is tested.
+struct Query {
+    name: String,
+    stream: String,
+    batch: String,
+}
+
+/// Returns q0 to q23, as they stand in the repository.
+fn queries() -> impl Iterator<Item = Query> {
     (0..=23).map(|number| {
         let name = format!("q{number}");
-        let path = format!("{}/nexmark/{name}.sql", env!("CARGO_MANIFEST_DIR"));
-        (name, std::fs::read_to_string(path).unwrap())
+        let read = |folder| {
+            let path = format!("{}/{folder}/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(path).unwrap()
+        };
+        let (stream, batch) = (read("nexmark"), read("tests/nexmark/batch"));
+        Query { name, stream, batch }
     })
+}
+
+/// Returns the queries that run.
+fn running() -> impl Iterator<Item = Query> {
+    queries().filter(|query| !WAITING.iter().any(|(waiting, _)| *waiting == query.name))
 }
 
 /// Queries that cannot run yet, and what they are told.
@@ -37,10 +53,6 @@ const WAITING: [(&str, &str); 6] = [
 fn events() -> u64 {
     let events = std::env::var("THALWEG_NEXMARK_EVENTS").ok();
     events.and_then(|events| events.parse().ok()).unwrap_or(20_000)
-}
-
-fn is_waiting(name: &str) -> bool {
-    WAITING.iter().any(|(waiting, _)| *waiting == name)
 }
 
 /// How a query is run.
@@ -155,11 +167,11 @@ async fn every_query_gives_the_batch_answer() {
     let events = Events::new(events(), 400);
     let context = events.context();
     let mut wrong = Vec::new();
-    for (name, query) in queries().filter(|(name, _)| !is_waiting(name)) {
-        let expected = crate::oracle::answer(&context, &answers::answer(&name)).await;
+    for Query { name, stream, batch } in running() {
+        let expected = crate::oracle::answer(&context, &batch).await;
         assert!(!expected.is_empty(), "{name} has no rows to compare");
         for manner in MANNERS {
-            match run(&query, manner, &events) {
+            match run(&stream, manner, &events) {
                 Ok(found) if found == expected => {}
                 Ok(found) => {
                     wrong.push(format!("{name}, {manner:?}: {}", differences(&found, &expected)))
@@ -176,7 +188,7 @@ async fn every_query_gives_the_batch_answer() {
 #[test]
 fn answers_over_a_small_input_are_those_checked_in() {
     let events = Events::new(150, 10);
-    let folder = format!("{}/tests/nexmark", env!("CARGO_MANIFEST_DIR"));
+    let folder = format!("{}/tests/nexmark/small", env!("CARGO_MANIFEST_DIR"));
     let check = |name: &str, found: String| {
         let path = format!("{folder}/{name}");
         if std::env::var_os("UPDATE").is_some() {
@@ -187,9 +199,9 @@ fn answers_over_a_small_input_are_those_checked_in() {
     for (table, lines) in &events.lines {
         check(&format!("{table}.json"), lines.iter().map(|line| format!("{line}\n")).collect());
     }
-    for (name, query) in queries().filter(|(name, _)| !is_waiting(name)) {
+    for Query { name, stream, .. } in running() {
         let manner = Manner { input: Input::Ordered, workers: 2, processes: 1, is_killed: false };
-        let rows = run(&query, manner, &events).unwrap();
+        let rows = run(&stream, manner, &events).unwrap();
         // Numbers as they are written, not as they are compared.
         let shown = |cell: &String| {
             cell.parse::<f64>().map_or_else(|_| cell.clone(), |number| number.to_string())
@@ -206,9 +218,9 @@ fn answers_over_a_small_input_are_those_checked_in() {
 #[test]
 fn queries_that_wait_are_told_for_what() {
     for (name, reason) in WAITING {
-        let (_, query) = queries().find(|(known, _)| known == name).unwrap();
+        let query = queries().find(|query| query.name == name).unwrap();
         let place = Place::new();
-        let script = format!("{}\n{query}", data::native(100, 100));
+        let script = format!("{}\n{}", data::native(100, 100), query.stream);
         let output = place.run(&["check", "-e", &script]);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{name} runs: take it from the list");
