@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::Node;
 use thalweg_state::StateWriter;
+use thalweg_types::epoch::Ending;
 use thalweg_types::{Change, EpochInfo, Error, EventTime, Moment, Place, Result, WorkerId};
 use timely::communication::Pull;
 use timely::container::NoopBuilder;
@@ -332,7 +333,12 @@ impl Driver {
     fn close_of(&self, info: &EpochInfo) -> Close {
         let watermark = info.watermark(&self.node.domains).minus(self.delay);
         let moment = Moment { epoch: info.epoch, clock: info.clock, watermark };
-        Close { moment, is_checkpoint: info.is_checkpoint, ending: info.ending }
+        let plan = &self.around.job.plan;
+        let inputs = [0, 1].map(|input| match self.node.inputs.get(input) {
+            Some(input) => info.watermark(&plan.node(input.from).domains),
+            None => EventTime::MAX,
+        });
+        Close { moment, inputs, is_checkpoint: info.is_checkpoint, ending: info.ending }
     }
 
     /// The close of the open epoch is done: keep its state if asked, go on to the next.
@@ -365,7 +371,10 @@ impl Driver {
         };
         self.deltas = if full { 0 } else { self.deltas.saturating_add(1) };
         let mut state = StateWriter::new(full, self.around.job.groups);
-        self.operator.snapshot(&mut state)?;
+        let is_over = info.ending == Some(Ending::Finish) && self.around.job.start.is_temporary;
+        if !is_over {
+            self.operator.snapshot(&mut state)?;
+        }
         self.measure();
         let (late, bad) = self.counters.rejected();
         self.around.job.tell(Event::Snapshot {

@@ -41,6 +41,9 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("top {} by {:?} order {order} of {schema}", top.limit, kinds(&top.partition))
         }
         NodeKind::Join(join) => join_state(plan, node, join),
+        NodeKind::TemporalJoin(temporal) => {
+            format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
+        }
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };

@@ -124,7 +124,7 @@ impl PlanBuilder {
     pub fn add(&mut self, kind: NodeKind, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
         let is_updating = match &kind {
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
-            NodeKind::Sort(_) | NodeKind::WindowTop(_) => false,
+            NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
             }

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
-use crate::join::JoinNode;
+use crate::join::{JoinNode, TemporalJoinNode};
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::window::WindowSpec;
@@ -179,6 +179,8 @@ pub enum NodeKind {
     WindowTop(WindowTopNode),
     /// Joins two inputs.
     Join(JoinNode),
+    /// Joins rows with versions of a table.
+    TemporalJoin(TemporalJoinNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -192,7 +194,10 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::WindowTop(_) | NodeKind::Sort(_) | NodeKind::Join(_) => true,
+            NodeKind::WindowTop(_)
+            | NodeKind::Sort(_)
+            | NodeKind::Join(_)
+            | NodeKind::TemporalJoin(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
         }
     }
@@ -209,6 +214,7 @@ impl NodeKind {
             },
             NodeKind::WindowTop(_) => "WindowTop",
             NodeKind::Join(_) => "Join",
+            NodeKind::TemporalJoin(_) => "TemporalJoin",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",

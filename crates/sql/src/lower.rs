@@ -8,6 +8,7 @@ mod aggregate;
 mod order;
 mod rejected;
 
+mod temporal;
 mod time_bound;
 
 mod join;
@@ -114,6 +115,8 @@ pub(crate) struct Lowering<'a> {
     needed: BTreeMap<String, BTreeSet<usize>>,
     /// What of each table's partitions the whole script needs.
     kept: Kept,
+    /// Tables whose end somebody waits for.
+    awaited: BTreeSet<String>,
     /// What reads each table, and the watermark that it has.
     sources: BTreeMap<String, (Stream, Option<Expr>)>,
     /// Name of the statement, for errors at run time.
@@ -140,9 +143,11 @@ impl<'a> Lowering<'a> {
         plans: &[(LogicalPlan, Zone)],
     ) -> Result<Lowering<'a>> {
         let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
+        let mut awaited = BTreeSet::new();
         for plan in plans {
             scan::collect_needed(session, plan, &mut needed)?;
             prune::collect(&plan.0, &mut kept)?;
+            temporal::collect_awaited(&plan.0, &mut awaited)?;
         }
         let (builder, sources, rejected) = (PlanBuilder::new(), BTreeMap::new(), BTreeMap::new());
         let (statement, zone, to_come) = (String::new(), Zone::utc(), plans.len());
@@ -152,6 +157,7 @@ impl<'a> Lowering<'a> {
             registry,
             needed,
             kept,
+            awaited,
             sources,
             statement,
             zone,

@@ -153,4 +153,29 @@ pub(super) const JOINS: &[Case] = &[
          SELECT a.k, a.n, to_timestamp_millis(a.w) AS w FROM n a JOIN
          (SELECT MAX(n) AS m, w FROM n GROUP BY w) c ON a.w = c.w AND a.n >= c.m",
     ),
+    case(
+        "versions by event time",
+        "CREATE TEMPORARY VIEW c AS SELECT k, id, g, ts FROM t WHERE id % 3 = 0;
+         SELECT a.id, c.id AS other, c.g FROM t a LEFT JOIN c FOR SYSTEM_TIME AS OF a.ts
+         ON a.k = c.k",
+        "SELECT id, other, g FROM (SELECT a.id, c.id AS other, c.g,
+         ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY c.ms DESC, c.id DESC) AS rn FROM t a
+         LEFT JOIN (SELECT * FROM t WHERE id % 3 = 0) c ON a.k = c.k AND c.ms <= a.ms) WHERE rn = 1",
+    ),
+    case(
+        "versions by event time, with a condition",
+        "SELECT a.id, c.id AS other FROM t a JOIN t FOR SYSTEM_TIME AS OF a.ts AS c
+         ON a.v = c.k AND c.b",
+        "SELECT id, other FROM (SELECT a.id, c.id AS other, c.b,
+         ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY c.ms DESC, c.id DESC) AS rn FROM t a
+         JOIN t c ON a.v = c.k AND c.ms <= a.ms) WHERE rn = 1 AND b",
+    ),
+    case(
+        "a table that is read first",
+        "CREATE TEMPORARY VIEW a AS SELECT *, PROCTIME() AS p FROM t;
+         SELECT a.id, c.n FROM a LEFT JOIN (VALUES (1, 'one'), (2, 'two'), (2, 'zwei')) AS c(k, n)
+         FOR SYSTEM_TIME AS OF a.p ON a.k = c.k",
+        "SELECT t.id, c.n FROM t LEFT JOIN (VALUES (1, 'one'), (2, 'two'), (2, 'zwei')) AS c(k, n)
+         ON t.k = c.k",
+    ),
 ];

@@ -43,6 +43,10 @@ pub fn make(node: &Node, inputs: &[SchemaRef]) -> Result<Option<Box<dyn Operator
             let inputs = [left.clone(), right.clone()];
             Some(join::make(join.clone(), inputs, output, node.is_updating)?)
         }
+        (NodeKind::TemporalJoin(join), [left, right]) => {
+            let inputs = [left.clone(), right.clone()];
+            Some(join::make_temporal(join.clone(), inputs, output)?)
+        }
         (kind, _) => make_single(kind, input, output)?,
     })
 }
@@ -68,6 +72,7 @@ fn make_single(
         NodeKind::Source(_)
         | NodeKind::Map(_)
         | NodeKind::Join(_)
+        | NodeKind::TemporalJoin(_)
         | NodeKind::Union
         | NodeKind::Sink(_) => None,
     })

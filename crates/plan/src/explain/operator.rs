@@ -7,7 +7,7 @@ use thalweg_types::NodeId;
 
 use super::Fact;
 use crate::graph::Plan;
-use crate::join::{JoinKind, JoinNode};
+use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
     AggregateCall, AggregateNode, BadRecords, Exchange, Input, MapNode, Node, NodeKind, SortKey,
     SortNode, SourceNode, Stage,
@@ -40,6 +40,14 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
         }
         NodeKind::Join(join) => vec![("does", joins(plan, node, join))],
+        NodeKind::TemporalJoin(temporal) => {
+            let when = match temporal.versions {
+                Versions::ByTime { .. } => "with the version of each row's time",
+                Versions::Current { waits: true } => "with a table that is read whole first",
+                Versions::Current { waits: false } => "with what the table holds at the moment",
+            };
+            vec![("does", format!("{} {when}", joins(plan, node, &temporal.join)))]
+        }
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -225,6 +233,11 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, Some(spec)) => when_due(spec),
         },
         NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::TemporalJoin(temporal) => match temporal.versions {
+            Versions::ByTime { .. } => "when the watermark passes the time of a row",
+            Versions::Current { waits: true } => "at the end of each epoch, once the table is read",
+            Versions::Current { waits: false } => "at the end of each epoch",
+        },
         NodeKind::Join(_) if node.is_updating => "what changed, at the end of each epoch",
         NodeKind::Join(join) => match join.kind {
             JoinKind::Inner | JoinKind::Semi => "rows as they match",

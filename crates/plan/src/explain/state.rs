@@ -3,7 +3,7 @@
 use super::Fact;
 use super::operator::{calls, columns, input_schema, is_updated};
 use crate::graph::Plan;
-use crate::join::{JoinKind, JoinNode};
+use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{AggregateNode, Node, NodeKind, SortNode, Stage};
 use crate::window::{TimeBasis, WindowSpec};
 
@@ -22,6 +22,14 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             format!("the rows of each window that can still be among the first, {until}: bounded")
         }
         NodeKind::Join(join) => return joined(plan, node, join),
+        NodeKind::TemporalJoin(temporal) => match temporal.versions {
+            Versions::ByTime { .. } => {
+                "rows until the watermark passes them, and of each key the versions from then on: \
+                 grows with the table's keys"
+            }
+            Versions::Current { .. } => "the table: grows with its rows",
+        }
+        .to_owned(),
         NodeKind::Sort(sort) => sorted(sort, is_updated(plan, node)),
     };
     vec![("state", text)]
