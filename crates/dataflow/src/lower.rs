@@ -96,6 +96,7 @@ impl<'scope> Lowering<'scope> {
             }
             NodeKind::Aggregate(_)
             | NodeKind::WindowTop(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
             | NodeKind::TemporalJoin(_) => {

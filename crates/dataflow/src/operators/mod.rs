@@ -68,6 +68,9 @@ fn make_single(
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
         }
+        NodeKind::SessionRows(node) => {
+            Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
+        }
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_)
         | NodeKind::Map(_)
