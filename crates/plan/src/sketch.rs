@@ -187,6 +187,28 @@ impl<F: Family> Accumulator for Sketches<F> {
     }
 }
 
+/// Returns the aggregate of this module that has this name; `None` if it is none of them.
+pub fn named(name: &str) -> Option<Arc<dyn AggregateFunction>> {
+    let (kind, arguments) = name.strip_suffix(')')?.split_once('(')?;
+    let (argument, number) = match kind {
+        "approx_percentile" if arguments.ends_with(']') => {
+            arguments.split_at(arguments.rfind(", [")?)
+        }
+        "approx_percentile" | "approx_top_k" => arguments.split_at(arguments.rfind(", ")?),
+        _ => (arguments, ""),
+    };
+    let argument: DataType = argument.parse().ok()?;
+    let number = number.trim_start_matches(", ");
+    let made = match kind {
+        "approx_count_distinct" => distinct::approx_count_distinct(&argument),
+        "approx_percentile" => percentile::approx_percentile(&argument, number.parse().ok()?),
+        "approx_top_k" => frequent::approx_top_k(&argument, number.parse().ok()?),
+        "approx_f2" => moment::approx_f2(&argument),
+        _ => return None,
+    };
+    made.ok()
+}
+
 /// Returns the error of a stored sketch that cannot be read.
 fn damaged(reason: impl Display) -> Error {
     Error::state(format!("a stored sketch cannot be read: {reason}"))

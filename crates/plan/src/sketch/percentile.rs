@@ -5,6 +5,8 @@
 //! greatest value. The sketch throws coins, so two runs over more values may differ within that bound.
 
 use std::fmt;
+use std::num::ParseFloatError;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Float64Builder, ListBuilder};
@@ -67,6 +69,20 @@ impl fmt::Display for Shares {
         match self {
             Shares::One(share) => write!(f, "{share}"),
             Shares::Each(shares) => write!(f, "{shares:?}"),
+        }
+    }
+}
+
+impl FromStr for Shares {
+    type Err = ParseFloatError;
+
+    fn from_str(text: &str) -> Result<Shares, ParseFloatError> {
+        match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            None => Ok(Shares::One(text.parse()?)),
+            Some("") => Ok(Shares::Each(Vec::new())),
+            Some(each) => {
+                Ok(Shares::Each(each.split(", ").map(str::parse).collect::<Result<_, _>>()?))
+            }
         }
     }
 }

@@ -264,6 +264,24 @@ fn the_fixtures_of_version_1_open() {
     }
 }
 
+/// Would fail if a value in a checkpoint could not be read by the name that stands there.
+#[test]
+fn sketches_are_found_by_their_names() {
+    let decimal = DataType::Decimal128(10, 2);
+    let shares = || Shares::Each(vec![0.25, 1.0]);
+    let more = [
+        approx_percentile(&decimal, Shares::One(0.5)).unwrap(),
+        approx_percentile(&decimal, shares()).unwrap(),
+        approx_percentile(&decimal, Shares::Each(vec![])).unwrap(),
+        approx_top_k(&decimal, 7).unwrap(),
+    ];
+    for function in all().iter().chain(&more) {
+        assert_eq!(named(function.name()).unwrap().name(), function.name());
+    }
+    assert!(named("sum(Int64)").is_none());
+    assert!(named("approx_top_k(Int64)").is_none());
+}
+
 /// Would fail if damage, or a later version, were taken for a sketch.
 #[test]
 fn what_cannot_be_read_is_an_error_of_state() {
