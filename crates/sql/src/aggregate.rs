@@ -29,7 +29,7 @@ mod sketched;
 mod spread;
 
 /// Aggregates to which it makes no difference how often there is a value.
-const INDIFFERENT: [&str; 9] = [
+const INDIFFERENT: [&str; 10] = [
     "min",
     "max",
     "first_value",
@@ -39,6 +39,7 @@ const INDIFFERENT: [&str; 9] = [
     "bool_and",
     "bool_or",
     "approx_distinct",
+    "approx_count_distinct",
 ];
 
 /// Returns the call of `expr`, as [`function`] reads it, on the rows that `filter` lets through.

@@ -18,8 +18,8 @@ use super::gathered;
 /// Returns the aggregate of `expr`, if it is one of these; `columns` are those of its arguments.
 ///
 /// # Errors
-/// `Invalid` for a type that cannot be sketched, a share or a number that is no constant, and where
-/// `DISTINCT` or `ORDER BY` would have no meaning.
+/// `Invalid` for a type that cannot be sketched, a share or a number that is no constant, and for
+/// `ORDER BY`, which would have no meaning.
 pub(super) fn function(
     expr: &AggregateExpr,
     columns: &[usize],
@@ -34,14 +34,10 @@ pub(super) fn function(
         ("approx_f2", [_], Some(kind)) => approx_f2(kind),
         _ => return Ok(None),
     };
-    let name = expr.func.name().to_ascii_uppercase();
-    if expr.params.distinct && name != "APPROX_COUNT_DISTINCT" {
-        return Err(Error::invalid(format!("{name} does not take DISTINCT"))
-            .remedy("take the DISTINCT rows in a sub-query first"));
-    }
     if !expr.params.order_by.is_empty() {
+        let name = expr.func.name().to_ascii_uppercase();
         return Err(Error::invalid(format!("{name} does not take ORDER BY"))
-            .remedy("leave it out, the answer has an order of its own"));
+            .remedy("leave it out, the order of rows makes no difference"));
     }
     made.map(Some)
 }
