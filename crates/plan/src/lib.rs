@@ -15,6 +15,7 @@ pub mod source;
 pub mod connector;
 
 pub mod aggregate;
+pub mod sketch;
 
 pub mod join;
 
