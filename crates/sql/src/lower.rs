@@ -8,12 +8,12 @@ mod aggregate;
 mod order;
 mod rejected;
 
+mod prune;
+
 mod temporal;
 mod time_bound;
 
 mod join;
-
-mod prune;
 
 mod scan;
 mod values;
