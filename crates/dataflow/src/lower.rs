@@ -98,6 +98,7 @@ impl<'scope> Lowering<'scope> {
             | NodeKind::Upsert(_)
             | NodeKind::Compact(_)
             | NodeKind::WindowTop(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
             | NodeKind::TemporalJoin(_) => {

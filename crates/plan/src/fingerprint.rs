@@ -41,6 +41,10 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let order = order(&top.order);
             format!("top {} by {:?} order {order} of {schema}", top.limit, kinds(&top.partition))
         }
+        NodeKind::SessionRows(rows) => {
+            let per = per(plan, node, &rows.window);
+            format!("rows{per} by {:?} of {schema}", kinds(&rows.keys))
+        }
         NodeKind::Join(join) => join_state(plan, node, join),
         NodeKind::TemporalJoin(temporal) => {
             format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))

@@ -173,6 +173,19 @@ pub struct WindowTopNode {
     pub rank: bool,
 }
 
+/// The rows of sessions, with the true start and end of each, put out when the session is complete.
+///
+/// Shapes: out the input's columns. Output 1 has late rows.
+#[derive(Clone, Debug)]
+pub struct SessionRowsNode {
+    /// The sessions; rows carry the ones they would have alone.
+    pub window: WindowSpec,
+    /// Columns by which sessions are told apart.
+    pub keys: Vec<usize>,
+    /// Do late rows go to output 1? Else they are counted only.
+    pub divert_late: bool,
+}
+
 /// All rows of a bounded input in order.
 #[derive(Clone, Debug)]
 pub struct SortNode {
@@ -208,6 +221,8 @@ pub enum NodeKind {
     Compact(CompactNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
+    /// Keeps rows until their sessions are complete.
+    SessionRows(SessionRowsNode),
     /// Joins two inputs.
     Join(JoinNode),
     /// Joins rows with versions of a table.
@@ -227,6 +242,7 @@ impl NodeKind {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
             NodeKind::Upsert(_)
             | NodeKind::WindowTop(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
             | NodeKind::TemporalJoin(_) => true,
@@ -248,6 +264,7 @@ impl NodeKind {
             NodeKind::Upsert(_) => "Upsert",
             NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::SessionRows(_) => "SessionRows",
             NodeKind::Join(_) => "Join",
             NodeKind::TemporalJoin(_) => "TemporalJoin",
             NodeKind::Union => "Union",

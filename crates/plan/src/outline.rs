@@ -103,6 +103,11 @@ fn describe(plan: &Plan, node: &Node) -> String {
             top.limit,
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
         ),
+        NodeKind::SessionRows(rows) => format!(
+            "SessionRows {} by [{}]; rows come out when the watermark passes their session",
+            rows.window.assigner,
+            names(plan, node.inputs[0].from, node.inputs[0].port, &rows.keys)
+        ),
         NodeKind::Join(join) => describe_join(plan, node, join),
         NodeKind::TemporalJoin(temporal) => {
             let join = describe_join(plan, node, &temporal.join);

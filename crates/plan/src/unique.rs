@@ -33,7 +33,7 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
             let left = node.inputs.first().map(|input| keys(plan, input.from));
             put_out(left.unwrap_or_default(), &temporal.join.output)
         }
-        NodeKind::Sort(_) => input_keys(plan, node),
+        NodeKind::SessionRows(_) | NodeKind::Sort(_) => input_keys(plan, node),
         NodeKind::Union | NodeKind::Sink(_) => Vec::new(),
     };
     keys.iter_mut().for_each(|key| key.sort_unstable());

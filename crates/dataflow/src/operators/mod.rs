@@ -76,6 +76,9 @@ fn make_single(
         NodeKind::Compact(compact) => {
             Some(Box::new(compact::Compact::new(compact.key.clone(), output)?))
         }
+        NodeKind::SessionRows(node) => {
+            Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
+        }
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_)
         | NodeKind::Map(_)

@@ -47,6 +47,11 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             let per = if by.is_empty() { String::new() } else { format!(" and ({by})") };
             vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
         }
+        NodeKind::SessionRows(rows) => {
+            let (schema, by) = (input_schema(plan, node), columns(&node.schema, &rows.keys));
+            let windows = windows(&rows.window, &schema);
+            vec![("does", format!("gives each row of ({by}) its {windows}"))]
+        }
         NodeKind::Join(join) => vec![("does", joins(plan, node, join))],
         NodeKind::TemporalJoin(temporal) => {
             let when = match temporal.versions {
@@ -197,7 +202,9 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
     let from = plan.node(input.from);
     match (input.port, &from.kind) {
         (0, _) => how,
-        (_, NodeKind::Aggregate(_)) => Some(format!("late rows of {}", from.operator)),
+        (_, NodeKind::Aggregate(_) | NodeKind::SessionRows(_)) => {
+            Some(format!("late rows of {}", from.operator))
+        }
         _ => Some(format!("bad records of {}", from.operator)),
     }
 }
@@ -242,6 +249,7 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
         },
         NodeKind::Upsert(_) | NodeKind::Compact(_) => "what changed, at the end of each epoch",
         NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::SessionRows(rows) => when_due(&rows.window),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => "when the watermark passes the time of a row",
             Versions::Current { waits: true } => "at the end of each epoch, once the table is read",

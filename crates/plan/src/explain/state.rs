@@ -26,6 +26,9 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             let until = until_due(&top.window);
             format!("the rows of each window that can still be among the first, {until}: bounded")
         }
+        NodeKind::SessionRows(rows) => {
+            format!("the rows of each session {}: bounded", until_due(&rows.window))
+        }
         NodeKind::Join(join) => return joined(plan, node, join),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => {
