@@ -14,6 +14,7 @@ mod generators;
 mod guide;
 mod lookup;
 mod memory;
+mod nexmark;
 mod object_store;
 mod oracle;
 mod partitions;

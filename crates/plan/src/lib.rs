@@ -15,10 +15,13 @@ pub mod source;
 pub mod connector;
 
 pub mod aggregate;
+pub mod sketch;
 
 pub mod join;
 
 pub mod node;
+
+pub mod distinct;
 
 pub mod graph;
 

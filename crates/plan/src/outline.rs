@@ -7,7 +7,7 @@ use thalweg_types::NodeId;
 
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
+use crate::node::{AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
 use crate::sink::Delivery;
 use crate::source::Replay;
 use crate::window::WindowSpec;
@@ -132,7 +132,7 @@ fn describe(plan: &Plan, node: &Node) -> String {
 fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
     let input = &node.inputs[0];
     let keys = names(plan, input.from, input.port, &aggregate.keys);
-    let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
+    let calls: Vec<String> = aggregate.calls.iter().map(AggregateCall::name).collect();
     let zone = |w: WindowSpec| w.zone.map_or(String::new(), |zone| format!(" in {zone}"));
     let window = aggregate.window.map(|w| format!(" {} {:?} time{}", w.assigner, w.basis, zone(w)));
     let when = match (aggregate.stage, &window) {

@@ -7,7 +7,7 @@
 use thalweg_types::NodeId;
 
 use crate::graph::Plan;
-use crate::join::{JoinKind, JoinNode};
+use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{AggregateNode, MapNode, Node, NodeKind, Stage, WindowTopNode};
 
 /// Columns that tell rows apart; none if there is one row at most.
@@ -28,12 +28,15 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
             input_keys(plan, node).into_iter().chain(ranked).collect()
         }
         NodeKind::Join(join) => of_join(plan, node, join),
-        // A row meets one version at most.
-        NodeKind::TemporalJoin(temporal) => {
-            let left = node.inputs.first().map(|input| keys(plan, input.from));
-            put_out(left.unwrap_or_default(), &temporal.join.output)
-        }
-        NodeKind::SessionRows(_) | NodeKind::Sort(_) => input_keys(plan, node),
+        NodeKind::TemporalJoin(temporal) => match temporal.versions {
+            // A row meets one version at most.
+            Versions::ByTime { .. } => {
+                let left = node.inputs.first().map(|input| keys(plan, input.from));
+                put_out(left.unwrap_or_default(), &temporal.join.output)
+            }
+            Versions::Current { .. } => of_join(plan, node, &temporal.join),
+        },
+        NodeKind::Sort(_) | NodeKind::SessionRows(_) => input_keys(plan, node),
         NodeKind::Union | NodeKind::Sink(_) => Vec::new(),
     };
     keys.iter_mut().for_each(|key| key.sort_unstable());

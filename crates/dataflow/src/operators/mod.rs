@@ -4,6 +4,9 @@
 
 pub mod batches;
 pub mod group_set;
+pub mod idle;
+
+pub mod distinct_values;
 
 pub mod accumulators;
 
@@ -70,14 +73,14 @@ fn make_single(
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
         }
+        NodeKind::SessionRows(node) => {
+            Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
+        }
         NodeKind::Upsert(upsert) => {
             Some(Box::new(upsert::Upsert::new(upsert.key.clone(), output)?))
         }
         NodeKind::Compact(compact) => {
             Some(Box::new(compact::Compact::new(compact.key.clone(), output)?))
-        }
-        NodeKind::SessionRows(node) => {
-            Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
         }
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_)

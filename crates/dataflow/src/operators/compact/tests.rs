@@ -14,6 +14,18 @@ fn weighted(rows: &[(&str, i64, i64)]) -> Change {
     Change::weighted(rows, weights.into()).unwrap()
 }
 
+/// An operator may send what a key becomes before it takes back what it was.
+#[test]
+fn a_retraction_behind_the_new_row_does_not_hide_it() {
+    let turns = [
+        Turn::at(0, vec![weighted(&[("a", 2, 1)]), weighted(&[("a", 1, -1)])]),
+        Turn::last(vec![weighted(&[("a", 2, -1), ("a", 3, 1), ("a", 3, -1)])]),
+    ];
+    let mut operator = Compact::new(vec![0], row_schema()).unwrap();
+    let sent: Vec<Vec<String>> = run_one(&mut operator, &turns).iter().map(Sent::sorted).collect();
+    assert_eq!(sent, [["+1 a|2|0|0"], ["-1 a|3|0|0"]]);
+}
+
 /// Would fail if two rows of a key were written in an epoch, or another one than the last, or what
 /// an epoch said were remembered in the next.
 #[test]
