@@ -359,18 +359,6 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Refuses an input whose rows can be taken back, of which no window can be complete.
-    fn check_append(&self, stream: &Stream, what: &str) -> Result<()> {
-        match self.builder.plan().node(stream.node).is_updating {
-            true => Err(to_come(
-                RELATIONAL,
-                &format!("{what} over an updating input are"),
-                "use windows over a table that is only inserted into",
-            )),
-            false => Ok(()),
-        }
-    }
-
     /// Makes true sessions of those that rows would have alone.
     fn session_rows(&mut self, mut stream: Stream) -> Result<Stream> {
         self.check_append(&stream, "rows of a SESSION window")?;

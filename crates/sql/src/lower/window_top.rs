@@ -35,6 +35,18 @@ impl Lowering<'_> {
         Ok(Some(stream))
     }
 
+    /// Refuses an input whose rows can be taken back, of which no window can be complete.
+    pub(super) fn check_append(&self, stream: &Stream, what: &str) -> Result<()> {
+        match self.builder.plan().node(stream.node).is_updating {
+            true => Err(to_come(
+                RELATIONAL,
+                &format!("{what} over an updating input are"),
+                "use windows over a table that is only inserted into",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Lowers what stands between the filter and the `ROW_NUMBER()`, and that itself.
     fn numbered(&mut self, plan: &LogicalPlan, limit: usize) -> Result<Stream> {
         match plan {
