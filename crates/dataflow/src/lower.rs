@@ -94,7 +94,10 @@ impl<'scope> Lowering<'scope> {
                 let port = port.ok_or_else(|| missing(node, "writer"))?;
                 Ok(self.driven(node, Box::new(SinkOperator::new(port))))
             }
-            NodeKind::Aggregate(_) | NodeKind::WindowTop(_) | NodeKind::Sort(_) => {
+            NodeKind::Aggregate(_)
+            | NodeKind::WindowTop(_)
+            | NodeKind::Top(_)
+            | NodeKind::Sort(_) => {
                 let input = &node.inputs[0];
                 let schema = self.job.plan.output_schema(input.from, input.port);
                 let operator = operators::make(node, schema)?;

@@ -39,6 +39,13 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let order = order(&top.order);
             format!("top {} by {:?} order {order} of {schema}", top.limit, kinds(&top.partition))
         }
+        NodeKind::Top(top) => {
+            // The rank of a row is not kept, so that showing it changes no state.
+            let (first, last) = (top.ranks.start(), top.ranks.end());
+            let which = format!("{:?} {first} to {last}", top.ranking);
+            let (by, order) = (kinds(&top.partition), order(&top.order));
+            format!("{which} by {by:?} order {order} of {schema}")
+        }
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };

@@ -117,6 +117,7 @@ impl PlanBuilder {
         let is_updating = match &kind {
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) => false,
+            NodeKind::Top(_) => true,
             _ => inputs.iter().any(|i| i.port == 0 && self.plan.node(i.from).is_updating),
         };
         let domains: BTreeSet<DomainId> = match &kind {

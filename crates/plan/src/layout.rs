@@ -9,7 +9,7 @@ use thalweg_types::{Error, Result};
 
 use crate::explain::calls;
 use crate::graph::Plan;
-use crate::node::{AggregateNode, Node, NodeKind, Stage, WindowTopNode};
+use crate::node::{AggregateNode, Node, NodeKind, Stage, TopNode, WindowTopNode};
 use crate::window::{Assigner, WindowSpec};
 
 /// Version that this program writes.
@@ -89,7 +89,8 @@ pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
         NodeKind::Aggregate(aggregate) if aggregate.stage != Stage::Partial => {
             of_aggregate(plan, node, aggregate)
         }
-        NodeKind::WindowTop(top) => of_top(plan, node, top),
+        NodeKind::WindowTop(top) => of_window_top(plan, node, top),
+        NodeKind::Top(top) => of_top(plan, node, top),
         _ => return None,
     };
     (!layout.key.is_empty()).then_some(layout)
@@ -123,7 +124,7 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
 }
 
 /// Behind the partition and the number of a row stand the columns of the input.
-fn of_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
+fn of_window_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
     let values_at = top.partition.len() + 1;
     let WindowSpec { start, end, .. } = top.window;
     Layout {
@@ -134,6 +135,20 @@ fn of_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
         window: Some(WindowSpec { start: values_at + start, end: values_at + end, ..top.window }),
         domains: domains(plan, node),
         values_at,
+        calls: Vec::new(),
+    }
+}
+
+/// Behind the partition and the number of a row stand the columns of the input.
+fn of_top(plan: &Plan, node: &Node, top: &TopNode) -> Layout {
+    Layout {
+        version: VERSION,
+        table: "rows".to_owned(),
+        key: key_columns(plan, node, &top.partition),
+        key_at: 0,
+        window: None,
+        domains: domains(plan, node),
+        values_at: top.partition.len() + 1,
         calls: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The closed set of node kinds: everything that the engine can do.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +146,36 @@ pub struct WindowTopNode {
     pub rank: bool,
 }
 
+/// How the rows of a partition are numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranking {
+    /// Each row has a number of its own.
+    RowNumber,
+    /// Rows of equal order share a rank; behind them as many ranks are left out.
+    Rank,
+    /// Rows of equal order share a rank; none is left out.
+    DenseRank,
+}
+
+/// The first rows of each partition at any time: an updating result.
+///
+/// Shapes: out the input's columns, and if `has_rank` a BIGINT column behind them.
+#[derive(Clone, Debug)]
+pub struct TopNode {
+    /// Columns of the partition; none for one partition in all.
+    pub partition: Vec<usize>,
+    /// The order; ties are broken by the whole row, column by column.
+    pub order: Vec<SortKey>,
+    /// How rows are numbered.
+    pub ranking: Ranking,
+    /// Ranks of the rows that are put out.
+    pub ranks: RangeInclusive<usize>,
+    /// Is the rank a column of the result?
+    pub has_rank: bool,
+    /// Does the input take rows back? Then all of its rows are kept, else those that can be first.
+    pub is_retracted: bool,
+}
+
 /// All rows of a bounded input in order.
 #[derive(Clone, Debug)]
 pub struct SortNode {
@@ -176,6 +207,8 @@ pub enum NodeKind {
     Aggregate(AggregateNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
+    /// Keeps the first rows of each partition.
+    Top(TopNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -189,7 +222,7 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::WindowTop(_) | NodeKind::Sort(_) => true,
+            NodeKind::WindowTop(_) | NodeKind::Top(_) | NodeKind::Sort(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
         }
     }
@@ -205,6 +238,7 @@ impl NodeKind {
                 (_, false) => "Aggregate",
             },
             NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::Top(_) => "Top",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",

@@ -92,6 +92,15 @@ fn describe(plan: &Plan, node: &Node) -> String {
             top.limit,
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
         ),
+        NodeKind::Top(top) => format!(
+            "Top {:?} {} to {}{} by {}{}; changes come out at the end of each epoch",
+            top.ranking,
+            top.ranks.start(),
+            top.ranks.end(),
+            if top.has_rank { " with its rank" } else { "" },
+            names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition),
+            if top.is_retracted { ", keeps every row" } else { "" },
+        ),
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),

@@ -21,6 +21,7 @@ pub mod pre_aggregate;
 
 pub mod aggregate;
 pub mod sort;
+pub mod top;
 pub mod window;
 pub mod window_top;
 
@@ -47,6 +48,7 @@ pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> 
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
         }
+        NodeKind::Top(top) => Some(Box::new(top::Top::new(top.clone(), &input, output)?)),
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => None,
     })

@@ -8,8 +8,8 @@ use thalweg_types::NodeId;
 use super::Fact;
 use crate::graph::Plan;
 use crate::node::{
-    AggregateCall, AggregateNode, BadRecords, Exchange, Input, MapNode, Node, NodeKind, SortKey,
-    SortNode, SourceNode, Stage,
+    AggregateCall, AggregateNode, BadRecords, Exchange, Input, MapNode, Node, NodeKind, Ranking,
+    SortKey, SortNode, SourceNode, Stage, TopNode,
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
@@ -38,6 +38,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             let per = if by.is_empty() { String::new() } else { format!(" and ({by})") };
             vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
         }
+        NodeKind::Top(top) => vec![("does", tops(plan, node, top))],
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -129,6 +130,22 @@ fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
     format!("{}({distinct}{arguments}){}", function.to_uppercase(), filter.unwrap_or_default())
 }
 
+fn tops(plan: &Plan, node: &Node, top: &TopNode) -> String {
+    let schema = input_schema(plan, node);
+    let (by, order) = (columns(&schema, &top.partition), order(&schema, &top.order));
+    let rows = match (*top.ranks.start(), *top.ranks.end(), top.ranking) {
+        (1, 1, Ranking::RowNumber) => "the first row".to_owned(),
+        (1, last, Ranking::RowNumber) => format!("the first {last} rows"),
+        (first, last, Ranking::RowNumber) => format!("rows {first} to {last}"),
+        (first, last, Ranking::Rank) => format!("the rows of rank {first} to {last}"),
+        (first, last, Ranking::DenseRank) => format!("the rows of dense rank {first} to {last}"),
+    };
+    let of = if by.is_empty() { "all".to_owned() } else { format!("each ({by})") };
+    let order = if order.is_empty() { "the whole row" } else { &order };
+    let rank = if top.has_rank { ", with its rank" } else { "" };
+    format!("keeps {rows} of {of}, ordered by {order}{rank}")
+}
+
 fn sorts(plan: &Plan, node: &Node, sort: &SortNode) -> String {
     let order = order(&input_schema(plan, node), &sort.order);
     let skip =
@@ -209,6 +226,7 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, Some(spec)) => when_due(spec),
         },
         NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::Top(_) => "what changed, at the end of each epoch",
         NodeKind::Sort(sort) if sort.order.is_empty() && !is_updated(plan, node) => {
             return Vec::new();
         }

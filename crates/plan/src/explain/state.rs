@@ -3,7 +3,7 @@
 use super::Fact;
 use super::operator::{calls, columns, input_schema, is_updated};
 use crate::graph::Plan;
-use crate::node::{AggregateNode, Node, NodeKind, SortNode, Stage};
+use crate::node::{AggregateNode, Node, NodeKind, Ranking, SortNode, Stage, TopNode};
 use crate::window::{TimeBasis, WindowSpec};
 
 /// Says what state an operator keeps, and what helps where nothing bounds it.
@@ -20,6 +20,7 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             let until = until_due(&top.window);
             format!("the rows of each window that can still be among the first, {until}: bounded")
         }
+        NodeKind::Top(top) => return first_rows(plan, node, top),
         NodeKind::Sort(sort) => sorted(sort, is_updated(plan, node)),
     };
     vec![("state", text)]
@@ -48,6 +49,33 @@ fn running(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Vec<Fact> {
         ("state", format!("{what} per ({keys}) for ever: unbounded, grows with every new key")),
         ("help", help.to_owned()),
     ]
+}
+
+/// The first rows of a partition are kept as long as the job runs.
+fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
+    let by = columns(&input_schema(plan, node), &top.partition);
+    let last = *top.ranks.end();
+    let rows = match (top.is_retracted, top.ranking, last) {
+        (true, ..) => "all rows, since any may become one of the first when others are taken back",
+        (false, Ranking::RowNumber, 1) => "one row",
+        (false, Ranking::RowNumber, _) => &format!("{last} rows"),
+        (false, ..) => &format!("the rows up to rank {last}"),
+    };
+    let growth = match (top.is_retracted, by.is_empty()) {
+        (true, _) => "grows with the rows of the input",
+        (false, true) => "bounded",
+        (false, false) => "grows with every new key",
+    };
+    let per = if by.is_empty() { String::new() } else { format!(" per ({by})") };
+    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
+        return vec![("state", format!("{rows}{per} until the input ends: {growth}"))];
+    }
+    if growth == "bounded" {
+        return vec![("state", format!("{rows} in all: bounded"))];
+    }
+    let help =
+        "rank within windows (PARTITION BY window_start, window_end, …) to have state that ends";
+    vec![("state", format!("{rows}{per} for ever: unbounded, {growth}")), ("help", help.to_owned())]
 }
 
 /// Says what is kept for one group.
