@@ -37,7 +37,8 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         }
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);
-            format!("top {} by {:?} order {order} of {schema}", top.limit, kinds(&top.partition))
+            let last = top.ranks.end();
+            format!("top {last} by {:?} order {order} of {schema}", kinds(&top.partition))
         }
         NodeKind::Top(top) => {
             // The rank of a row is not kept, so that showing it changes no state.

@@ -140,8 +140,8 @@ pub struct WindowTopNode {
     pub partition: Vec<usize>,
     /// The order; ties are broken by the whole row, column by column.
     pub order: Vec<SortKey>,
-    /// How many rows of each partition.
-    pub limit: usize,
+    /// Numbers of the rows that are put out.
+    pub ranks: RangeInclusive<usize>,
     /// Is the row number a column of the result?
     pub rank: bool,
 }

@@ -88,8 +88,9 @@ fn describe(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::Aggregate(aggregate) => describe_aggregate(plan, node, aggregate),
         NodeKind::WindowTop(top) => format!(
-            "WindowTop {} by {}; a row comes out when the watermark passes its window",
-            top.limit,
+            "WindowTop {} to {} by {}; a row comes out when the watermark passes its window",
+            top.ranks.start(),
+            top.ranks.end(),
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
         ),
         NodeKind::Top(top) => format!(

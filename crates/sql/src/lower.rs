@@ -5,14 +5,16 @@
 //! one can say what is missing.
 
 mod aggregate;
-mod order;
+mod ranking;
 mod rejected;
 
 mod prune;
 
 mod scan;
+mod top;
 mod values;
-mod window_top;
+
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -231,7 +233,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            LogicalPlan::Sort(sort) => self.sort(sort),
+            LogicalPlan::Sort(sort) => self.sort(sort, 0, sort.fetch),
             LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
@@ -305,7 +307,7 @@ impl<'a> Lowering<'a> {
     /// schema of what is left.
     fn filter(&mut self, filter: &FilterPlan, read: Vec<usize>) -> Result<(Stream, DFSchema)> {
         let (predicate, input) = (&filter.predicate, filter.input.schema());
-        if let Some(stream) = self.window_top(predicate, &filter.input)? {
+        if let Some(stream) = self.numbered_filter(predicate, &filter.input, &read)? {
             return Ok((stream, input.as_ref().clone()));
         }
         let mut stream = self.lower(&filter.input)?;

@@ -1,6 +1,7 @@
 //! What an operator does, how rows come to it and leave it, and what holds across a crash.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_types::NodeId;
@@ -33,10 +34,9 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             let schema = input_schema(plan, node);
             let order = order(&schema, &top.order);
             let by = columns(&schema, &top.partition);
-            let rows =
-                if top.limit == 1 { "row".to_owned() } else { format!("{} rows", top.limit) };
+            let rows = rows(Ranking::RowNumber, &top.ranks);
             let per = if by.is_empty() { String::new() } else { format!(" and ({by})") };
-            vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
+            vec![("does", format!("keeps {rows} of each window{per}, by {order}"))]
         }
         NodeKind::Top(top) => vec![("does", tops(plan, node, top))],
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
@@ -133,17 +133,22 @@ fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
 fn tops(plan: &Plan, node: &Node, top: &TopNode) -> String {
     let schema = input_schema(plan, node);
     let (by, order) = (columns(&schema, &top.partition), order(&schema, &top.order));
-    let rows = match (*top.ranks.start(), *top.ranks.end(), top.ranking) {
-        (1, 1, Ranking::RowNumber) => "the first row".to_owned(),
-        (1, last, Ranking::RowNumber) => format!("the first {last} rows"),
-        (first, last, Ranking::RowNumber) => format!("rows {first} to {last}"),
-        (first, last, Ranking::Rank) => format!("the rows of rank {first} to {last}"),
-        (first, last, Ranking::DenseRank) => format!("the rows of dense rank {first} to {last}"),
-    };
+    let rows = rows(top.ranking, &top.ranks);
     let of = if by.is_empty() { "all".to_owned() } else { format!("each ({by})") };
     let order = if order.is_empty() { "the whole row" } else { &order };
     let rank = if top.has_rank { ", with its rank" } else { "" };
     format!("keeps {rows} of {of}, ordered by {order}{rank}")
+}
+
+/// Names the rows of some ranks.
+fn rows(ranking: Ranking, ranks: &RangeInclusive<usize>) -> String {
+    match (ranking, *ranks.start(), *ranks.end()) {
+        (Ranking::RowNumber, 1, 1) => "the first row".to_owned(),
+        (Ranking::RowNumber, 1, last) => format!("the first {last} rows"),
+        (Ranking::RowNumber, first, last) => format!("rows {first} to {last}"),
+        (Ranking::Rank, first, last) => format!("the rows of rank {first} to {last}"),
+        (Ranking::DenseRank, first, last) => format!("the rows of dense rank {first} to {last}"),
+    }
 }
 
 fn sorts(plan: &Plan, node: &Node, sort: &SortNode) -> String {

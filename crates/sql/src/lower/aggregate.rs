@@ -169,6 +169,7 @@ impl Lowering<'_> {
         let fields = aggregate.schema.fields().iter().zip(&picks).map(|(wanted, pick)| {
             let is_nullable = match pick {
                 Pick::Column(column) | Pick::LastOf(column, _) => made.field(*column).is_nullable(),
+                Pick::Number(_) => false,
                 Pick::Null => true,
             };
             // Names and types are the query's.
