@@ -14,6 +14,8 @@ pub mod slices;
 pub mod due;
 pub mod ordering;
 
+pub mod coded_rows;
+
 #[cfg(test)]
 mod testing;
 
@@ -48,7 +50,7 @@ pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> 
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
         }
-        NodeKind::Top(top) => Some(Box::new(top::Top::new(top.clone(), &input, output)?)),
+        NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => None,
     })

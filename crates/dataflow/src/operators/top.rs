@@ -5,58 +5,39 @@
 //! ties are broken by the whole row. Of an input that takes nothing back no row is kept that
 //! cannot be among the first any more, and most of those are seen by their sort keys alone.
 //!
-//! Rows are kept as codes (see [`super::ordering`]): bytes that compare as the rows do and hold
-//! all of their columns, but for those that the key of the partition holds.
+//! Rows are kept as codes (see [`super::coded_rows`]), so that to compare, to find and to tell equal
+//! rows is to compare bytes.
 
 mod kept;
 mod ranks;
 mod sending;
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
+use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
 use thalweg_plan::node::TopNode;
-use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
-use thalweg_types::{Change, Error, Groups, Moment, Result};
+use thalweg_state::{StateReader, StateWriter};
+use thalweg_types::{Change, Error, Moment, Result};
 
-use super::batches::{BATCH_ROWS, batch, check_state};
-use super::group_set::GroupSet;
-use super::ordering::Ordering;
+use super::coded_rows::CodedRows;
 use crate::operator::{Close, Operator, Output, Step};
 
 use kept::{Entry, Kept};
 use ranks::{Changed, Net, Ranks};
 use sending::Sending;
 
-/// Bytes that a row takes beside its code, about.
-const ENTRY_BYTES: usize = size_of::<Entry>() + 16;
-
 /// Keeps the first rows of each partition, or all that may become first.
 pub struct Top {
-    node: TopNode,
     ranks: Ranks,
-    ordering: Ordering,
-    /// The partition, the number of a row, then the columns of its code.
-    state: SchemaRef,
-    partitions: GroupTable,
+    rows: CodedRows,
+    /// Does the input take rows back?
+    is_retracted: bool,
     /// The rows of each partition.
     kept: Vec<Kept>,
     /// Rows that came in the open epoch.
     arrived: Vec<Arrived>,
     sending: Sending,
-    /// Number of the next row.
-    sequence: u64,
-    /// Rows with a number below this are in a snapshot.
-    saved_to: u64,
-    /// Partitions that changed since the last snapshot.
-    unsaved: GroupSet,
-    /// Rows that are in a snapshot and were dropped since: partition and number.
-    dropped: Vec<(u32, u64)>,
-    rows: usize,
-    bytes: usize,
 }
 
 /// Rows of a batch that may change what is first.
@@ -78,48 +59,21 @@ impl Top {
     ///
     /// # Errors
     /// `Invalid` if a column has no order.
-    pub fn new(node: TopNode, input: &SchemaRef, output: SchemaRef) -> Result<Top> {
-        let width = input.fields().len();
-        let columns = node.order.iter().map(|key| key.column).chain(node.partition.iter().copied());
-        if let Some(column) = columns.into_iter().find(|column| *column >= width) {
-            return Err(Error::internal(format!(
-                "first rows by column {column}, which is missing"
-            )));
-        }
-        let kind = |column: &usize| input.field(*column).data_type().clone();
-        let types: Vec<DataType> = node.partition.iter().map(kind).collect();
-        let ordering = Ordering::without(&told(&node, input), &node.order, input)?;
-        let state = state_schema(&node, ordering.columns(), input);
+    pub fn new(node: &TopNode, input: &SchemaRef, output: SchemaRef) -> Result<Top> {
         Ok(Top {
-            ranks: Ranks::new(&node),
-            sending: Sending::new(&node, ordering.columns(), output),
-            node,
-            ordering,
-            state,
-            partitions: GroupTable::new(&types)?,
+            ranks: Ranks::new(node),
+            rows: CodedRows::new(&node.partition, &node.order, input)?,
+            is_retracted: node.is_retracted,
             kept: Vec::new(),
             arrived: Vec::new(),
-            sequence: 0,
-            saved_to: 0,
-            unsaved: GroupSet::default(),
-            dropped: Vec::new(),
-            rows: 0,
-            bytes: 0,
+            sending: Sending::new(node.has_rank, output),
         })
-    }
-
-    /// Returns the partition of each row.
-    fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
-        let mut groups = Vec::new();
-        self.partitions.intern(keys, rows, &mut groups)?;
-        self.kept.resize_with(self.partitions.len(), Kept::default);
-        Ok(groups)
     }
 
     /// Returns the rows of a batch that their sort keys do not rule out.
     fn admit(&self, rows: &RecordBatch, groups: &[u32]) -> Result<Vec<u32>> {
         let all = 0..groups.len() as u32;
-        let Some(keys) = self.ordering.keys(rows)?.filter(|_| !self.node.is_retracted) else {
+        let Some(keys) = self.rows.ordering.keys(rows)?.filter(|_| !self.is_retracted) else {
             return Ok(all.collect());
         };
         let may_count = |row: &u32| {
@@ -140,10 +94,10 @@ impl Top {
             return Ok(());
         }
         let codes = match admitted.len() == change.len() {
-            true => self.ordering.rows(&change.rows)?,
+            true => self.rows.ordering.rows(&change.rows)?,
             false => {
                 let taken = UInt32Array::from(admitted.clone());
-                self.ordering.rows(&take_record_batch(&change.rows, &taken)?)?
+                self.rows.ordering.rows(&take_record_batch(&change.rows, &taken)?)?
             }
         };
         let places = admitted.iter().enumerate().map(|(row, from)| Place {
@@ -156,7 +110,7 @@ impl Top {
         rows.sort_unstable_by(|left, right| {
             left.group.cmp(&right.group).then_with(|| code(left).cmp(code(right)))
         });
-        if !self.node.is_retracted {
+        if !self.is_retracted {
             rows = self.first_of(rows, &codes)?;
         }
         self.arrived.push(Arrived { codes, rows });
@@ -173,7 +127,7 @@ impl Top {
             while let Some(place) = rows.next_if(|place| place.group == group) {
                 first.push(place);
             }
-            let reach = self.ranks.reach(first[start..].iter().map(code), &self.ordering)?;
+            let reach = self.ranks.reach(first[start..].iter().map(code), &self.rows.ordering)?;
             first.truncate(start + reach);
         }
         Ok(first)
@@ -206,7 +160,7 @@ impl Top {
         if nets.is_empty() {
             return Ok(());
         }
-        let (kept, ordering) = (&self.kept[group as usize], &self.ordering);
+        let (kept, ordering) = (&self.kept[group as usize], &self.rows.ordering);
         let before = self.ranks.ranked(kept.iter().map(|entry| &*entry.code), ordering)?;
         let after = self.ranks.ranked(Changed::new(kept.iter(), nets), ordering)?;
         let sending = &mut self.sending;
@@ -219,26 +173,18 @@ impl Top {
                 let gone = self.kept[group as usize].remove(net.code);
                 let gone =
                     gone.ok_or_else(|| Error::internal("a row was taken back that was not there"))?;
-                self.forget(group, &gone);
+                self.rows.forget(group, gone.numbered());
             }
         }
-        if !self.node.is_retracted {
+        if !self.is_retracted {
             self.cut(group)?;
         }
-        self.unsaved.insert(group);
         Ok(())
     }
 
     fn insert(&mut self, group: u32, code: &[u8]) {
-        let entry = Entry { code: code.into(), number: self.sequence };
-        self.sequence += 1;
-        self.keep(group, entry);
-    }
-
-    fn keep(&mut self, group: u32, entry: Entry) {
-        self.rows += 1;
-        self.bytes += entry.code.len() + ENTRY_BYTES;
-        self.kept[group as usize].insert(entry);
+        let number = self.rows.keep(group, code);
+        self.kept[group as usize].insert(Entry { code: code.into(), number });
     }
 
     /// Drops the rows of a partition that cannot be among the first any more.
@@ -248,77 +194,24 @@ impl Top {
             return Ok(());
         }
         let codes = kept.iter().map(|entry| &*entry.code);
-        let reach = self.ranks.reach(codes, &self.ordering)?;
+        let reach = self.ranks.reach(codes, &self.rows.ordering)?;
         while self.kept[group as usize].len() > reach {
             if let Some(gone) = self.kept[group as usize].pop() {
-                self.forget(group, &gone);
+                self.rows.forget(group, gone.numbered());
             }
         }
         Ok(())
     }
 
-    /// Notes that a row is not kept any more.
-    fn forget(&mut self, group: u32, gone: &Entry) {
-        self.rows -= 1;
-        self.bytes -= gone.code.len() + ENTRY_BYTES;
-        if gone.number < self.saved_to {
-            self.dropped.push((group, gone.number));
-        }
-    }
-
     fn send(&mut self, out: &mut Output) -> Result<Step> {
-        self.sending.send(&self.partitions, &self.ordering, out)
-    }
-
-    fn table(&self) -> TableSpec {
-        let partition = self.node.partition.len();
-        TableSpec { name: "rows", key: partition + 1, route: (0..partition).collect() }
-    }
-
-    /// Returns the key columns of some rows of state: their partitions and numbers.
-    fn state_keys(&self, groups: &[u32], numbers: Vec<u64>) -> Result<Vec<ArrayRef>> {
-        let mut columns = self.partitions.keys(Groups::At(groups))?;
-        columns.push(Arc::new(UInt64Array::from(numbers)));
-        Ok(columns)
-    }
-
-    /// Saves the rows of some partitions with numbers from `from` on.
-    fn save(
-        &self,
-        groups: impl Iterator<Item = u32>,
-        from: u64,
-        to: &mut StateWriter,
-    ) -> Result<()> {
-        let entries = groups.flat_map(|group| {
-            let entries = self.kept[group as usize].iter();
-            entries.filter(|entry| entry.number >= from).map(move |entry| (group, entry))
-        });
-        let entries: Vec<(u32, &Entry)> = entries.collect();
-        for entries in entries.chunks(BATCH_ROWS) {
-            let groups: Vec<u32> = entries.iter().map(|(group, _)| *group).collect();
-            let numbers = entries.iter().map(|(_, entry)| entry.number).collect();
-            let mut columns = self.state_keys(&groups, numbers)?;
-            columns.extend(self.ordering.decode(entries.iter().map(|(_, entry)| &*entry.code))?);
-            to.put(&self.table(), batch(&self.state, columns, entries.len())?)?;
-        }
-        Ok(())
-    }
-
-    /// Deletes the rows that were dropped.
-    fn delete(&self, dropped: &[(u32, u64)], to: &mut StateWriter) -> Result<()> {
-        let keys = self.node.partition.len() + 1;
-        let schema: SchemaRef = Arc::new(self.state.project(&(0..keys).collect::<Vec<_>>())?);
-        let (groups, numbers): (Vec<u32>, Vec<u64>) = dropped.iter().copied().unzip();
-        let columns = self.state_keys(&groups, numbers)?;
-        to.delete(&self.table(), batch(&schema, columns, dropped.len())?)
+        self.sending.send(&self.rows, out)
     }
 }
 
 impl Operator for Top {
     fn batch(&mut self, _: usize, change: Change, _: &mut Output) -> Result<Step> {
-        let keys = self.node.partition.iter().map(|column| change.rows.column(*column).clone());
-        let keys: Vec<ArrayRef> = keys.collect();
-        let groups = self.intern(&keys, change.len())?;
+        let groups = self.rows.intern(&change.rows)?;
+        self.kept.resize_with(self.rows.partitions.len(), Kept::default);
         self.arrive(&change, &groups)?;
         Ok(Step::Done)
     }
@@ -333,63 +226,23 @@ impl Operator for Top {
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        let (dropped, unsaved) = (std::mem::take(&mut self.dropped), self.unsaved.take());
-        if to.is_full() {
-            self.save(0..self.kept.len() as u32, 0, to)?;
-        } else {
-            if !dropped.is_empty() {
-                self.delete(&dropped, to)?;
-            }
-            self.save(unsaved.into_iter(), self.saved_to, to)?;
-        }
-        self.saved_to = self.sequence;
-        Ok(())
+        let kept = &self.kept;
+        self.rows.snapshot(to, |group| kept[group as usize].iter().map(Entry::numbered))
     }
 
     fn restore(&mut self, from: &StateReader, _: &Moment) -> Result<()> {
-        let partition = self.node.partition.len();
-        for rows in from.table("rows")? {
-            check_state(&rows, &self.state)?;
-            let groups = self.intern(&rows.columns()[..partition], rows.num_rows())?;
-            let numbers = rows.column(partition).as_primitive::<UInt64Type>().clone();
-            let codes = self.ordering.encode(&rows.columns()[partition + 1..])?;
-            for (row, group) in groups.into_iter().enumerate() {
-                let number = numbers.value(row);
-                self.sequence = self.sequence.max(number + 1);
-                self.keep(group, Entry { code: codes.row(row).data().into(), number });
-            }
-        }
-        self.saved_to = self.sequence;
-        Ok(())
+        let kept = &mut self.kept;
+        self.rows.restore(from, |group, (number, code)| {
+            let group = group as usize;
+            kept.resize_with(kept.len().max(group + 1), Kept::default);
+            kept[group].insert(Entry { code: code.into(), number });
+        })
     }
 
     fn size(&self) -> (usize, usize) {
-        let partitions = self.partitions.bytes() + self.kept.capacity() * size_of::<Kept>();
-        (partitions + self.bytes + self.unsaved.bytes(), self.rows)
+        let (bytes, rows) = self.rows.size();
+        (bytes + self.kept.capacity() * size_of::<Kept>(), rows)
     }
-}
-
-/// Returns the columns of a row that the key of its partition tells to the last bit: not numbers of
-/// which there are several zeros, nor what is made of them, nor what the order needs.
-fn told(node: &TopNode, input: &SchemaRef) -> Vec<usize> {
-    let is_exact = |column: &usize| {
-        let kind = input.field(*column).data_type();
-        !(kind.is_floating() || kind.is_nested())
-    };
-    let told: Vec<usize> = node.partition.iter().copied().filter(is_exact).collect();
-    // Something must be left that has a code.
-    let is_all = node.order.is_empty() && (0..input.fields().len()).all(|c| told.contains(&c));
-    if is_all { Vec::new() } else { told }
-}
-
-/// Returns the schema of rows of state.
-fn state_schema(node: &TopNode, code: &[usize], input: &SchemaRef) -> SchemaRef {
-    let field = |column: &usize| input.field(*column).clone();
-    let partition = node.partition.iter().enumerate();
-    let partition = partition.map(|(n, c)| field(c).with_name(format!("__partition_{n}")));
-    let number = Field::new("__sequence", DataType::UInt64, false);
-    let fields = partition.chain([number]).chain(code.iter().map(field));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 #[cfg(test)]

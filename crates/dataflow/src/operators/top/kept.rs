@@ -6,6 +6,8 @@
 use std::collections::{BTreeSet, btree_set};
 use std::slice;
 
+use crate::operators::coded_rows::Numbered;
+
 /// Rows of a list at most; the insertion into one moves what is behind it.
 const LIST_MAX: usize = 64;
 
@@ -16,6 +18,13 @@ pub(super) struct Entry {
     pub(super) code: Box<[u8]>,
     /// Its number, which tells equal rows apart.
     pub(super) number: u64,
+}
+
+impl Entry {
+    /// Returns the number and the code.
+    pub(super) fn numbered(&self) -> Numbered<'_> {
+        (self.number, &self.code)
+    }
 }
 
 /// The rows of one partition.
