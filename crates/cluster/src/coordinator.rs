@@ -453,6 +453,7 @@ fn is_driven(kind: &NodeKind) -> bool {
         NodeKind::Aggregate(_)
         | NodeKind::WindowTop(_)
         | NodeKind::Top(_)
+        | NodeKind::Over(_)
         | NodeKind::Sort(_)
         | NodeKind::Sink(_) => true,
     }

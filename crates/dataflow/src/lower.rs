@@ -97,6 +97,7 @@ impl<'scope> Lowering<'scope> {
             NodeKind::Aggregate(_)
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
+            | NodeKind::Over(_)
             | NodeKind::Sort(_) => {
                 let input = &node.inputs[0];
                 let schema = self.job.plan.output_schema(input.from, input.port);

@@ -17,7 +17,7 @@ use thalweg_types::NodeId;
 use crate::graph::Plan;
 use crate::node::{Node, NodeKind};
 
-pub use operator::calls;
+pub use operator::{calls, functions};
 
 /// Characters of a line.
 pub const WIDTH: usize = 100;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use thalweg_types::{Zone, hash};
 
-use crate::explain::calls;
+use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::node::{Node, NodeKind, SortKey};
 use crate::window::{Assigner, WindowSpec};
@@ -46,6 +46,11 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let which = format!("{:?} {first} to {last}", top.ranking);
             let (by, order) = (kinds(&top.partition), order(&top.order));
             format!("{which} by {by:?} order {order} of {schema}")
+        }
+        NodeKind::Over(over) => {
+            let (functions, by) = (functions(plan, node, over), kinds(&over.partition));
+            let (time, basis) = (over.time, over.basis);
+            format!("over {functions} by {by:?} order {time} of {basis:?} time of {schema}")
         }
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),

@@ -43,7 +43,7 @@ impl Plan {
         let node = self.node(id);
         match (&node.kind, port) {
             (_, 0) => node.schema.clone(),
-            (NodeKind::Aggregate(_), _) => {
+            (NodeKind::Aggregate(_) | NodeKind::Over(_), _) => {
                 let input = &node.inputs[0];
                 self.output_schema(input.from, input.port)
             }

@@ -9,7 +9,7 @@ use thalweg_types::{Error, Result};
 
 use crate::explain::calls;
 use crate::graph::Plan;
-use crate::node::{AggregateNode, Node, NodeKind, Stage, TopNode, WindowTopNode};
+use crate::node::{AggregateNode, Node, NodeKind, Stage, WindowTopNode};
 use crate::window::{Assigner, WindowSpec};
 
 /// Version that this program writes.
@@ -90,7 +90,8 @@ pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
             of_aggregate(plan, node, aggregate)
         }
         NodeKind::WindowTop(top) => of_window_top(plan, node, top),
-        NodeKind::Top(top) => of_top(plan, node, top),
+        NodeKind::Top(top) => of_rows(plan, node, &top.partition),
+        NodeKind::Over(over) => of_rows(plan, node, &over.partition),
         _ => return None,
     };
     (!layout.key.is_empty()).then_some(layout)
@@ -139,16 +140,16 @@ fn of_window_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
     }
 }
 
-/// Behind the partition and the number of a row stand the columns of the input.
-fn of_top(plan: &Plan, node: &Node, top: &TopNode) -> Layout {
+/// Behind the partition and the number of a row stand the other columns of the input.
+fn of_rows(plan: &Plan, node: &Node, partition: &[usize]) -> Layout {
     Layout {
         version: VERSION,
         table: "rows".to_owned(),
-        key: key_columns(plan, node, &top.partition),
+        key: key_columns(plan, node, partition),
         key_at: 0,
         window: None,
         domains: domains(plan, node),
-        values_at: top.partition.len() + 1,
+        values_at: partition.len() + 1,
         calls: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use thalweg_types::NodeId;
 
+use crate::explain::functions;
 use crate::graph::Plan;
 use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
 use crate::sink::Delivery;
@@ -101,6 +102,13 @@ fn describe(plan: &Plan, node: &Node) -> String {
             if top.has_rank { " with its rank" } else { "" },
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition),
             if top.is_retracted { ", keeps every row" } else { "" },
+        ),
+        NodeKind::Over(over) => format!(
+            "Over {:?} time {} by {}: {}; a row comes out when its time has passed",
+            over.basis,
+            names(plan, node.inputs[0].from, node.inputs[0].port, &[over.time]),
+            names(plan, node.inputs[0].from, node.inputs[0].port, &over.partition),
+            functions(plan, node, over),
         ),
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {

@@ -55,6 +55,21 @@ enum Origin {
 /// A kept row: its number and its code.
 pub type Numbered<'a> = (u64, &'a [u8]);
 
+/// A row of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored<'a> {
+    /// Its partition.
+    pub group: u32,
+    /// Its number.
+    pub number: u64,
+    /// Its code.
+    pub code: &'a [u8],
+    /// The columns of its code, those of the order first.
+    pub columns: &'a [ArrayRef],
+    /// Its place in them.
+    pub row: usize,
+}
+
 impl CodedRows {
     /// Returns no rows of schema `input`, in the partitions of some columns and ordered by `order`,
     /// then by the whole row.
@@ -100,7 +115,11 @@ impl CodedRows {
         self.intern_keys(&keys, rows.num_rows())
     }
 
-    fn intern_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+    /// Returns the partition of each of `rows` keys.
+    ///
+    /// # Errors
+    /// As [`GroupTable::intern`].
+    pub fn intern_keys(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let mut groups = Vec::new();
         self.partitions.intern(keys, rows, &mut groups)?;
         Ok(groups)
@@ -197,27 +216,27 @@ impl CodedRows {
         Ok(columns)
     }
 
-    /// Hands the rows of a snapshot to `keep`, each with its partition, and the row itself as part of
-    /// a batch of the input's columns.
+    /// Hands the rows of a snapshot to `keep`.
     ///
     /// # Errors
-    /// `State` if they are rows of another operator.
+    /// `State` if they are rows of another operator, and whatever `keep` refuses.
     pub fn restore(
         &mut self,
         from: &StateReader,
-        mut keep: impl FnMut(u32, Numbered<'_>),
+        mut keep: impl FnMut(Restored<'_>) -> Result<()>,
     ) -> Result<()> {
         let partition = self.partition.len();
         for rows in from.table("rows")? {
             check_state(&rows, &self.state)?;
             let groups = self.intern_keys(&rows.columns()[..partition], rows.num_rows())?;
             let numbers = rows.column(partition).as_primitive::<UInt64Type>();
-            let codes = self.ordering.encode(&rows.columns()[partition + 1..])?;
+            let columns = &rows.columns()[partition + 1..];
+            let codes = self.ordering.encode(columns)?;
             for (row, (group, number)) in groups.into_iter().zip(numbers.values()).enumerate() {
                 let code = codes.row(row).data();
                 self.sequence = self.sequence.max(number + 1);
                 self.count(code);
-                keep(group, (*number, code));
+                keep(Restored { group, number: *number, code, columns, row })?;
             }
         }
         self.saved_to = self.sequence;

@@ -22,6 +22,7 @@ mod testing;
 pub mod pre_aggregate;
 
 pub mod aggregate;
+pub mod over;
 pub mod sort;
 pub mod top;
 pub mod window;
@@ -51,6 +52,7 @@ pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> 
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
         }
         NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
+        NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => None,
     })

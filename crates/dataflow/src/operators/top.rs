@@ -232,10 +232,11 @@ impl Operator for Top {
 
     fn restore(&mut self, from: &StateReader, _: &Moment) -> Result<()> {
         let kept = &mut self.kept;
-        self.rows.restore(from, |group, (number, code)| {
-            let group = group as usize;
+        self.rows.restore(from, |row| {
+            let group = row.group as usize;
             kept.resize_with(kept.len().max(group + 1), Kept::default);
-            kept[group].insert(Entry { code: code.into(), number });
+            kept[group].insert(Entry { code: row.code.into(), number: row.number });
+            Ok(())
         })
     }
 

@@ -9,12 +9,12 @@ use thalweg_types::NodeId;
 use super::Fact;
 use crate::graph::Plan;
 use crate::node::{
-    AggregateCall, AggregateNode, BadRecords, Exchange, Input, MapNode, Node, NodeKind, Ranking,
-    SortKey, SortNode, SourceNode, Stage, TopNode,
+    AggregateCall, AggregateNode, BadRecords, Exchange, Frame, Input, MapNode, Node, NodeKind,
+    OverFunction, OverNode, Ranking, SortKey, SortNode, SourceNode, Stage, TopNode,
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
-use crate::window::{Assigner, TimeBasis, WindowSpec};
+use crate::window::{Assigner, TimeBasis, WindowSpec, span};
 
 /// Says what an operator does.
 pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
@@ -39,6 +39,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             vec![("does", format!("keeps {rows} of each window{per}, by {order}"))]
         }
         NodeKind::Top(top) => vec![("does", tops(plan, node, top))],
+        NodeKind::Over(over) => vec![("does", overs(plan, node, over))],
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -140,6 +141,41 @@ fn tops(plan: &Plan, node: &Node, top: &TopNode) -> String {
     format!("keeps {rows} of {of}, ordered by {order}{rank}")
 }
 
+fn overs(plan: &Plan, node: &Node, over: &OverNode) -> String {
+    let schema = input_schema(plan, node);
+    let by = columns(&schema, &over.partition);
+    let of = if by.is_empty() { String::new() } else { format!(" of each ({by})") };
+    let time = schema.field(over.time).name();
+    format!("computes {} for each row{of}, in order of {time}", functions(plan, node, over))
+}
+
+/// Returns the functions of an OVER window, in the user's words, with their frame.
+pub fn functions(plan: &Plan, node: &Node, over: &OverNode) -> String {
+    let schema = input_schema(plan, node);
+    let name = |column: usize| schema.field(column).name();
+    let function = |function: &OverFunction| match function {
+        OverFunction::Aggregate(one) => call(one, &schema),
+        OverFunction::Number(ranking) => ranking.name().to_owned(),
+        OverFunction::Shift { column, by, default } => {
+            let (function, rows) = if *by < 0 { ("LAG", -by) } else { ("LEAD", *by) };
+            let default = default.map(|default| format!(", {}", name(default)));
+            format!("{function}({}, {rows}{})", name(*column), default.unwrap_or_default())
+        }
+    };
+    let all = over.functions.iter().map(function).collect::<Vec<_>>().join(", ");
+    if over.calls().next().is_none() {
+        return all;
+    }
+    let kind = schema.field(over.time).data_type();
+    let frame = match over.frame {
+        Frame::Rows(None) => "all rows up to it".to_owned(),
+        Frame::Rows(Some(rows)) => format!("it and {rows} rows before it"),
+        Frame::Range(None) => "all rows up to its time".to_owned(),
+        Frame::Range(Some(length)) => format!("the rows of the last {}", span(length, kind)),
+    };
+    format!("{all} over {frame}")
+}
+
 /// Names the rows of some ranks.
 fn rows(ranking: Ranking, ranks: &RangeInclusive<usize>) -> String {
     match (ranking, *ranks.start(), *ranks.end()) {
@@ -187,7 +223,9 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
     let from = plan.node(input.from);
     match (input.port, &from.kind) {
         (0, _) => how,
-        (_, NodeKind::Aggregate(_)) => Some(format!("late rows of {}", from.operator)),
+        (_, NodeKind::Aggregate(_) | NodeKind::Over(_)) => {
+            Some(format!("late rows of {}", from.operator))
+        }
         _ => Some(format!("bad records of {}", from.operator)),
     }
 }
@@ -232,12 +270,25 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
         },
         NodeKind::WindowTop(top) => when_due(&top.window),
         NodeKind::Top(_) => "what changed, at the end of each epoch",
+        NodeKind::Over(over) => return vec![("emits", when_over(over))],
         NodeKind::Sort(sort) if sort.order.is_empty() && !is_updated(plan, node) => {
             return Vec::new();
         }
         NodeKind::Sort(_) => "at the end of the input",
     };
     vec![("emits", when.to_owned())]
+}
+
+fn when_over(over: &OverNode) -> String {
+    let when = match over.basis {
+        TimeBasis::Event => "a row when the watermark reaches its time",
+        TimeBasis::Processing => "what came in, at the end of each epoch",
+    };
+    match over.rows_ahead() {
+        0 => when.to_owned(),
+        1 => format!("{when} and the next row is there"),
+        rows => format!("{when} and the next {rows} rows are there"),
+    }
 }
 
 /// Does the first input of an operator carry retractions?

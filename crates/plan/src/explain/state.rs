@@ -3,7 +3,9 @@
 use super::Fact;
 use super::operator::{calls, columns, input_schema, is_updated};
 use crate::graph::Plan;
-use crate::node::{AggregateNode, Node, NodeKind, Ranking, SortNode, Stage, TopNode};
+use crate::node::{
+    AggregateNode, Frame, Node, NodeKind, OverNode, Ranking, SortNode, Stage, TopNode,
+};
 use crate::window::{TimeBasis, WindowSpec};
 
 /// Says what state an operator keeps, and what helps where nothing bounds it.
@@ -21,6 +23,7 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             format!("the rows of each window that can still be among the first, {until}: bounded")
         }
         NodeKind::Top(top) => return first_rows(plan, node, top),
+        NodeKind::Over(over) => return over_rows(plan, node, over),
         NodeKind::Sort(sort) => sorted(sort, is_updated(plan, node)),
     };
     vec![("state", text)]
@@ -76,6 +79,35 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
     let help =
         "rank within windows (PARTITION BY window_start, window_end, …) to have state that ends";
     vec![("state", format!("{rows}{per} for ever: unbounded, {growth}")), ("help", help.to_owned())]
+}
+
+/// What a frame needs no more is dropped; what it says of all earlier rows is kept.
+fn over_rows(plan: &Plan, node: &Node, over: &OverNode) -> Vec<Fact> {
+    let by = columns(&input_schema(plan, node), &over.partition);
+    let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
+    let (rows, ends) = match over.frame {
+        Frame::Range(Some(_)) if over.rows_back() == 0 => ("the rows of each frame", true),
+        _ if over.calls().next().is_none() && over.rows_back() == 0 => ("a number", false),
+        Frame::Rows(None) | Frame::Range(None) if over.rows_back() == 0 => ("one row", false),
+        _ => ("the last rows that a function looks back to", false),
+    };
+    let per = if by.is_empty() { String::new() } else { format!(" per ({by})") };
+    let waiting = match over.basis {
+        TimeBasis::Event => ", and rows that the watermark has not reached",
+        TimeBasis::Processing => "",
+    };
+    let text = format!("{rows}{per}{waiting}");
+    if ends || by.is_empty() {
+        return vec![("state", format!("{text}: bounded"))];
+    }
+    if is_bounded {
+        return vec![("state", format!("{text}, until the input ends: grows with its keys"))];
+    }
+    let help = "RANGE BETWEEN INTERVAL … PRECEDING AND CURRENT ROW has state that ends";
+    vec![
+        ("state", format!("{text}, for ever: unbounded, grows with every new key")),
+        ("help", help.to_owned()),
+    ]
 }
 
 /// Says what is kept for one group.
