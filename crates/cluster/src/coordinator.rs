@@ -450,12 +450,7 @@ fn is_driven(kind: &NodeKind) -> bool {
     match kind {
         NodeKind::Source(_) | NodeKind::Union => false,
         NodeKind::Map(map) => map.bad_records != BadRecords::Fail,
-        NodeKind::Aggregate(_)
-        | NodeKind::WindowTop(_)
-        | NodeKind::Top(_)
-        | NodeKind::Over(_)
-        | NodeKind::Sort(_)
-        | NodeKind::Sink(_) => true,
+        _ => true,
     }
 }
 

@@ -180,6 +180,8 @@ struct Driver {
     /// Set while the operator has more to send.
     unfinished: Option<Doing>,
     wake: Option<EventTime>,
+    /// By how much rows that come may be older than the watermark of their sources.
+    delay: Duration,
     deltas: usize,
     /// When the state was measured last.
     sized: Instant,
@@ -208,6 +210,7 @@ impl Driver {
             stashed_rows: 0,
             unfinished: None,
             wake: None,
+            delay: job.plan.delay_before(node),
             deltas: NO_FULL,
             sized: Instant::now(),
             is_over: false,
@@ -316,7 +319,7 @@ impl Driver {
     }
 
     fn close_of(&self, info: &EpochInfo) -> Close {
-        let watermark = info.watermark(&self.node.domains);
+        let watermark = info.watermark(&self.node.domains).minus(self.delay);
         let moment = Moment { epoch: info.epoch, clock: info.clock, watermark };
         Close { moment, is_checkpoint: info.is_checkpoint, ending: info.ending }
     }
@@ -325,7 +328,7 @@ impl Driver {
     fn closed(&mut self) -> Result<()> {
         let info = self.around.book.get(self.next);
         let info = info.ok_or_else(|| Error::internal("an epoch was forgotten while open"))?;
-        self.counters.set_watermark(info.watermark(&self.node.domains));
+        self.counters.set_watermark(info.watermark(&self.node.domains).minus(self.delay));
         if info.is_checkpoint {
             self.snapshot(&info)?;
         }

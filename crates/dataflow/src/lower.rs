@@ -98,10 +98,11 @@ impl<'scope> Lowering<'scope> {
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
-            | NodeKind::Sort(_) => {
-                let input = &node.inputs[0];
-                let schema = self.job.plan.output_schema(input.from, input.port);
-                let operator = operators::make(node, schema)?;
+            | NodeKind::Sort(_)
+            | NodeKind::Join(_) => {
+                let schema = |input: &Input| self.job.plan.output_schema(input.from, input.port);
+                let schemas: Vec<_> = node.inputs.iter().map(schema).collect();
+                let operator = operators::make(node, &schemas)?;
                 let operator = operator.ok_or_else(|| missing(node, "operator"))?;
                 let operator = self.restored(node, operator)?;
                 Ok(self.driven(node, operator))
@@ -118,10 +119,11 @@ impl<'scope> Lowering<'scope> {
         if let Some(state) = self.seat.state.remove(&node.id) {
             let start = &self.job.start;
             let watermark = node.domains.iter().map(|d| start.watermarks[d.0]).min();
+            let watermark = watermark.unwrap_or(thalweg_types::EventTime::MAX);
             let moment = thalweg_types::Moment {
                 epoch: start.epoch,
                 clock: start.clock,
-                watermark: watermark.unwrap_or(thalweg_types::EventTime::MAX),
+                watermark: watermark.minus(self.job.plan.delay_before(node)),
             };
             let operator_name = node.operator.0.clone();
             let (worker, epoch) = (self.worker, start.epoch.0);

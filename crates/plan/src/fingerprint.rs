@@ -10,6 +10,7 @@ use thalweg_types::{Zone, hash};
 
 use crate::explain::{calls, functions};
 use crate::graph::Plan;
+use crate::join::JoinNode;
 use crate::node::{Node, NodeKind, SortKey};
 use crate::window::{Assigner, WindowSpec};
 
@@ -52,12 +53,31 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let (time, basis) = (over.time, over.basis);
             format!("over {functions} by {by:?} order {time} of {basis:?} time of {schema}")
         }
+        NodeKind::Join(join) => join_state(plan, node, join),
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };
     let mut zones = BTreeSet::new();
     collect_zones(plan, node, &mut zones);
     Some(zones.iter().fold(decided, |decided, zone| format!("{decided} in {zone}")))
+}
+
+/// Says what decides what a join keeps.
+fn join_state(plan: &Plan, node: &Node, join: &JoinNode) -> String {
+    let mut text = format!("{} join", join.kind);
+    for (side, input) in node.inputs.iter().enumerate() {
+        let schema = plan.output_schema(input.from, input.port);
+        let fields = schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type()));
+        let fields: Vec<String> = fields.collect();
+        let keys = join.keys.iter().map(|keys| if side == 0 { keys.0 } else { keys.1 });
+        let keys: Vec<String> = keys.map(|key| schema.field(key).name().clone()).collect();
+        text += &format!(" ({}) by ({})", fields.join(", "), keys.join(", "));
+    }
+    if let Some(condition) = &join.condition {
+        text += &format!(" where {}", condition.condition.describe());
+    }
+    let bound = join.bound.map(|bound| format!(" {bound:?}"));
+    text + &bound.unwrap_or_default()
 }
 
 /// Names the windows of an aggregation; those that rows carry already were given further up.

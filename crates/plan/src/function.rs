@@ -53,6 +53,18 @@ pub trait Transform: Send + Sync + Debug {
     }
 }
 
+/// A condition over rows.
+pub trait Condition: Send + Sync + Debug {
+    /// Says of each row whether the condition is true; NULL is "no".
+    ///
+    /// # Errors
+    /// `Data` if it fails for a row.
+    fn holds(&self, rows: &RecordBatch, moment: &Moment) -> Result<BooleanArray>;
+
+    /// Returns it in the user's words.
+    fn describe(&self) -> String;
+}
+
 /// The watermark strategy of a source: how far event time has come, given rows.
 pub trait Watermarker: Send + Sync + Debug {
     /// Returns the highest watermark that `rows` allow; `None` if all are NULL or there are none.

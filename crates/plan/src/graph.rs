@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
+use std::time::Duration;
+
 use thalweg_types::{DomainId, Error, NodeId, OperatorId, Result};
 
 use crate::node::{
@@ -36,6 +38,12 @@ impl Plan {
             NodeKind::Source(source) => Some((node, source)),
             _ => None,
         })
+    }
+
+    /// Returns by how much rows that come to `node` may be older than the watermark of its domains.
+    pub fn delay_before(&self, node: &Node) -> Duration {
+        let inputs = node.inputs.iter();
+        inputs.map(|input| self.node(input.from).delay).max().unwrap_or_default()
     }
 
     /// Returns the schema of output `port` of node `id`.
@@ -118,6 +126,9 @@ impl PlanBuilder {
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) => false,
             NodeKind::Top(_) => true,
+            NodeKind::Join(join) => {
+                !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
+            }
             _ => inputs.iter().any(|i| i.port == 0 && self.plan.node(i.from).is_updating),
         };
         let domains: BTreeSet<DomainId> = match &kind {
@@ -125,9 +136,24 @@ impl PlanBuilder {
             _ => inputs.iter().flat_map(|i| self.plan.node(i.from).domains.clone()).collect(),
         };
         let domains = domains.into_iter().collect();
+        let before = inputs.iter().map(|input| self.plan.node(input.from).delay);
+        let own = match &kind {
+            NodeKind::Join(join) => join.bound.map_or(Duration::ZERO, |bound| bound.delay()),
+            _ => Duration::ZERO,
+        };
+        let delay = before.max().unwrap_or_default() + own;
         let id = NodeId(self.plan.nodes.len());
         let operator = self.operator_id(&kind);
-        self.plan.nodes.push(Node { id, operator, kind, inputs, schema, is_updating, domains });
+        self.plan.nodes.push(Node {
+            id,
+            operator,
+            kind,
+            inputs,
+            schema,
+            is_updating,
+            domains,
+            delay,
+        });
         id
     }
 

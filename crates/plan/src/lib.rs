@@ -16,6 +16,8 @@ pub mod connector;
 
 pub mod aggregate;
 
+pub mod join;
+
 pub mod node;
 
 pub mod graph;

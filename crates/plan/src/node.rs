@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
+use crate::join::JoinNode;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::window::{TimeBasis, WindowSpec};
@@ -295,6 +296,8 @@ pub enum NodeKind {
     Top(TopNode),
     /// Computes functions over the rows up to each row.
     Over(OverNode),
+    /// Joins two inputs.
+    Join(JoinNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -308,9 +311,11 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::WindowTop(_) | NodeKind::Top(_) | NodeKind::Over(_) | NodeKind::Sort(_) => {
-                true
-            }
+            NodeKind::WindowTop(_)
+            | NodeKind::Top(_)
+            | NodeKind::Over(_)
+            | NodeKind::Sort(_)
+            | NodeKind::Join(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
         }
     }
@@ -328,6 +333,7 @@ impl NodeKind {
             NodeKind::WindowTop(_) => "WindowTop",
             NodeKind::Top(_) => "Top",
             NodeKind::Over(_) => "Over",
+            NodeKind::Join(_) => "Join",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",
@@ -352,4 +358,6 @@ pub struct Node {
     pub is_updating: bool,
     /// The time domains upstream; their least watermark is the node's.
     pub domains: Vec<DomainId>,
+    /// By how much rows of output 0 may be older than that watermark when they come.
+    pub delay: Duration,
 }

@@ -7,6 +7,7 @@ use thalweg_types::NodeId;
 
 use crate::explain::functions;
 use crate::graph::Plan;
+use crate::join::JoinNode;
 use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
 use crate::sink::Delivery;
 use crate::source::Replay;
@@ -110,6 +111,7 @@ fn describe(plan: &Plan, node: &Node) -> String {
             names(plan, node.inputs[0].from, node.inputs[0].port, &over.partition),
             functions(plan, node, over),
         ),
+        NodeKind::Join(join) => describe_join(plan, node, join),
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),
@@ -139,4 +141,17 @@ fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> St
     };
     let window = window.unwrap_or_default();
     format!("{}{window} by [{keys}]: {}; {when}", node.kind.name(), calls.join(", "))
+}
+
+fn describe_join(plan: &Plan, node: &Node, join: &JoinNode) -> String {
+    let columns = |side: usize| {
+        let keys = join.keys.iter().map(|keys| if side == 0 { keys.0 } else { keys.1 });
+        let input = &node.inputs[side];
+        names(plan, input.from, input.port, &keys.collect::<Vec<_>>())
+    };
+    let condition = join.condition.as_ref().map(|c| format!(" where {}", c.condition.describe()));
+    let bound = join.bound.map(|bound| format!("; {bound:?}")).unwrap_or_default();
+    let (kind, condition, output) = (join.kind, condition.unwrap_or_default(), &join.output);
+    let (left, right) = (columns(0), columns(1));
+    format!("Join {kind} ({left}) = ({right}){condition} to {output:?}{bound}")
 }

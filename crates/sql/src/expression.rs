@@ -24,7 +24,7 @@ use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
-use thalweg_plan::function::{Transform, Watermarker};
+use thalweg_plan::function::{Condition, Transform, Watermarker};
 use thalweg_types::{Change, Error, EventTime, Moment, Result, Zone};
 
 use crate::local_time::zone_of;
@@ -233,6 +233,37 @@ impl Transform for Filter {
 
     fn zone(&self) -> Option<Zone> {
         self.condition.zone
+    }
+}
+
+/// A condition over pairs of rows.
+#[derive(Debug)]
+pub(crate) struct Test(Expression);
+
+impl Test {
+    /// Returns the test.
+    ///
+    /// # Errors
+    /// `Invalid` if it asks for the wall clock, which would let a pair match now and not later.
+    pub(crate) fn new(condition: Expression) -> Result<Test> {
+        match condition.reads_clock {
+            true => {
+                let text = &condition.text;
+                Err(Error::invalid(format!("the join condition `{text}` reads the clock"))
+                    .remedy("compare times of the rows"))
+            }
+            false => Ok(Test(condition)),
+        }
+    }
+}
+
+impl Condition for Test {
+    fn holds(&self, rows: &RecordBatch, _: &Moment) -> Result<BooleanArray> {
+        Ok(self.0.evaluate_plain(rows)?.as_boolean().clone())
+    }
+
+    fn describe(&self) -> String {
+        self.0.shown.clone()
     }
 }
 

@@ -35,6 +35,9 @@ mod windowing;
 
 mod aggregate;
 
+mod scalar_subquery;
+mod set_operation;
+
 mod session;
 
 mod lower;

@@ -8,6 +8,10 @@ mod aggregate;
 mod ranking;
 mod rejected;
 
+mod time_bound;
+
+mod join;
+
 mod prune;
 
 mod scan;
@@ -232,6 +236,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Sort(sort) => self.sort(sort, 0, sort.fetch),
             LogicalPlan::Limit(limit) => self.limit(limit),
@@ -460,7 +465,6 @@ impl<'a> Lowering<'a> {
 /// Says what cannot run as a stream, or not yet.
 fn unsupported(plan: &LogicalPlan) -> Error {
     let (item, what, remedy) = match plan {
-        LogicalPlan::Join(_) => (RELATIONAL, "a join is", ""),
         LogicalPlan::Window(_) => (
             RELATIONAL,
             "an OVER window is",

@@ -14,12 +14,19 @@ use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::OptimizerRule;
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::eliminate_limit::EliminateLimit;
+use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion::optimizer::rewrite_set_comparison::RewriteSetComparison;
+use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DataFusionStatement;
@@ -35,6 +42,8 @@ use crate::local_time;
 use crate::meaning::{Meaning, meant};
 use crate::planned;
 use crate::rewrite::{self, Unnests};
+use crate::scalar_subquery;
+use crate::set_operation;
 use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
@@ -50,15 +59,21 @@ pub(crate) struct Session {
     runtime: Runtime,
 }
 
-/// The rules that keep a stream a stream: none folds the clock, turns a DISTINCT into joins or
-/// pulls sub-queries apart.
+/// The rules that keep a stream a stream: none folds the clock or turns a DISTINCT into joins.
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(RewriteSetComparison::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(DecorrelateLateralJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(EliminateFilter::new()),
+        Arc::new(EliminateCrossJoin::new()),
         Arc::new(EliminateLimit::new()),
+        Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownFilter::new()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),
@@ -242,8 +257,10 @@ impl Session {
     /// Coerces types, takes times as they are meant in `zone`, and optimises.
     pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
         let state = self.context.state();
-        let coerced =
-            state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let joined = scalar_subquery::join(plan.clone()).and_then(set_operation::count);
+        let coerced = joined.and_then(|plan| {
+            state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
+        });
         let meant = coerced.and_then(|plan| local_time::plan(plan, zone));
         let optimized = meant.and_then(|plan| state.optimizer().optimize(plan, &state, |_, _| {}));
         optimized.map_err(plan_error)

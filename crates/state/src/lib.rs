@@ -10,5 +10,8 @@ pub mod group_table;
 
 pub mod snapshot;
 
+pub mod row_store;
+
 pub use group_table::GroupTable;
+pub use row_store::RowStore;
 pub use snapshot::{StateReader, StateWriter, TableSpec};

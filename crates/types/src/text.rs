@@ -7,19 +7,20 @@
 use std::ops::Range;
 
 use arrow::array::{StringViewArray, make_view};
-use arrow::buffer::{Buffer, ScalarBuffer};
+use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 
 /// Texts of at most so many bytes stand in their view.
 const INLINE_MAX: usize = 12;
 
-/// Returns an array with the text in each of `ranges` of `block`, or `None` if the block is not
-/// UTF-8. The array points into the block.
+/// Returns an array with the text in each of `ranges` of `block`, NULL where `nulls` says so, or
+/// `None` if the block is not UTF-8. The array points into the block.
 ///
 /// # Panics
-/// If a range does not lie on character boundaries of the block.
+/// If a range does not lie on character boundaries of the block, or `nulls` has another length.
 pub fn cut_block(
     block: &Buffer,
     ranges: impl Iterator<Item = (usize, usize)>,
+    nulls: Option<NullBuffer>,
 ) -> Option<StringViewArray> {
     let text = std::str::from_utf8(block).ok()?;
     let cut = |(from, to)| {
@@ -27,9 +28,10 @@ pub fn cut_block(
         view(block, from..to, 0)
     };
     let views: Vec<u128> = ranges.map(cut).collect();
+    assert!(nulls.as_ref().is_none_or(|nulls| nulls.len() == views.len()), "a bit for each text");
     // SAFETY: each view is of bytes of the only buffer, which are text between boundaries.
     Some(unsafe {
-        StringViewArray::new_unchecked(ScalarBuffer::from(views), [block.clone()], None)
+        StringViewArray::new_unchecked(ScalarBuffer::from(views), [block.clone()], nulls)
     })
 }
 

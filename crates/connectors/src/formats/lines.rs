@@ -116,7 +116,7 @@ impl Decoder for RawDecoder {
     fn decode(&mut self, block: &Buffer) -> Result<Decoded> {
         let block = &self.charset.decode(block);
         let mut bad = Vec::new();
-        let lines = cut_block(block, lines(block)).unwrap_or_else(|| {
+        let lines = cut_block(block, lines(block), None).unwrap_or_else(|| {
             let good = lines(block).filter_map(|(from, to)| {
                 let line = std::str::from_utf8(&block[from..to]);
                 let error = match line {

@@ -266,6 +266,6 @@ fn pooled(number: u64, draw: Draw, least: u64, most: u64) -> &'static str {
 
 fn letters(events: &[u64], draw: Draw, least: u64, most: u64) -> Result<ArrayRef> {
     let ranges = events.iter().map(|number| range(*number, draw, least, most));
-    let texts = cut_block(pool(), ranges);
+    let texts = cut_block(pool(), ranges, None);
     Ok(Arc::new(texts.ok_or_else(|| Error::internal("the pool of letters is not text"))?))
 }

@@ -25,6 +25,12 @@ impl GroupSet {
         is_new
     }
 
+    /// Is a group in the set?
+    #[inline]
+    pub fn contains(&self, group: u32) -> bool {
+        self.is_in.get(group as usize).copied().unwrap_or(false)
+    }
+
     /// Adds several groups.
     pub fn extend(&mut self, groups: &[u32]) {
         for group in groups {

@@ -22,6 +22,7 @@ mod testing;
 pub mod pre_aggregate;
 
 pub mod aggregate;
+pub mod join;
 pub mod over;
 pub mod sort;
 pub mod top;
@@ -34,13 +35,29 @@ use thalweg_types::Result;
 
 use crate::operator::Operator;
 
-/// Makes the operator of `node`, whose input has schema `input`; `None` if the node needs none.
+/// Makes the operator of `node`, whose inputs have these schemas; `None` if the node needs none.
 ///
 /// # Errors
 /// `Invalid` if its types are not supported.
-pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> {
+pub fn make(node: &Node, inputs: &[SchemaRef]) -> Result<Option<Box<dyn Operator>>> {
     let output = node.schema.clone();
-    Ok(match &node.kind {
+    let Some(input) = inputs.first().cloned() else { return Ok(None) };
+    Ok(match (&node.kind, inputs) {
+        (NodeKind::Join(join), [left, right]) => {
+            let inputs = [left.clone(), right.clone()];
+            Some(join::make(join.clone(), inputs, output, node.is_updating)?)
+        }
+        (kind, _) => make_single(kind, input, output)?,
+    })
+}
+
+/// Makes an operator of one input.
+fn make_single(
+    kind: &NodeKind,
+    input: SchemaRef,
+    output: SchemaRef,
+) -> Result<Option<Box<dyn Operator>>> {
+    Ok(match kind {
         NodeKind::Aggregate(aggregate) => Some(match (aggregate.stage, aggregate.window) {
             (Stage::Partial, _) => {
                 Box::new(pre_aggregate::PreAggregate::new(aggregate, &input, output)?)
@@ -54,6 +71,10 @@ pub fn make(node: &Node, input: SchemaRef) -> Result<Option<Box<dyn Operator>>> 
         NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
-        NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => None,
+        NodeKind::Source(_)
+        | NodeKind::Map(_)
+        | NodeKind::Join(_)
+        | NodeKind::Union
+        | NodeKind::Sink(_) => None,
     })
 }

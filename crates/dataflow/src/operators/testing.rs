@@ -363,18 +363,20 @@ impl Stand<'_> {
         // The epoch of the last checkpoint, and the files of all that it is made of.
         let mut saved: Option<(usize, Vec<Bytes>)> = None;
         let (mut all, mut crashes): (Vec<Sent>, _) = (Vec::new(), 0);
+        // As in a job, the first snapshot of a life is a whole one.
+        let mut is_new = true;
         while all.len() < turns.len() {
             let epoch = all.len();
             all.push(workers.turn(self, epoch, &turns[epoch]));
             if random.below(2) == 0 {
-                let is_full = saved.is_none() || random.below(5) == 0;
+                let is_full = std::mem::take(&mut is_new) || random.below(5) == 0;
                 let files = workers.snapshot(is_full);
                 let older =
                     saved.take().filter(|_| !is_full).map_or(Vec::new(), |(_, files)| files);
                 saved = Some((epoch, older.into_iter().chain(files).collect()));
             }
             if random.below(4) == 0 && crashes < 20 {
-                crashes += 1;
+                (crashes, is_new) = (crashes + 1, true);
                 workers = Workers::new(self, 1 + random.below(3) as usize);
                 match &saved {
                     None => all.clear(),

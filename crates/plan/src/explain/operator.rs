@@ -8,6 +8,7 @@ use thalweg_types::NodeId;
 
 use super::Fact;
 use crate::graph::Plan;
+use crate::join::{JoinKind, JoinNode};
 use crate::node::{
     AggregateCall, AggregateNode, BadRecords, Exchange, Frame, Input, MapNode, Node, NodeKind,
     OverFunction, OverNode, Ranking, SortKey, SortNode, SourceNode, Stage, TopNode,
@@ -40,6 +41,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Top(top) => vec![("does", tops(plan, node, top))],
         NodeKind::Over(over) => vec![("does", overs(plan, node, over))],
+        NodeKind::Join(join) => vec![("does", joins(plan, node, join))],
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -187,6 +189,20 @@ fn rows(ranking: Ranking, ranks: &RangeInclusive<usize>) -> String {
     }
 }
 
+fn joins(plan: &Plan, node: &Node, join: &JoinNode) -> String {
+    let schema = |side: usize| plan.output_schema(node.inputs[side].from, node.inputs[side].port);
+    let (left, right) = (schema(0), schema(1));
+    let keys =
+        join.keys.iter().map(|(l, r)| match (left.field(*l).name(), right.field(*r).name()) {
+            (left, right) if left == right => left.clone(),
+            (left, right) => format!("{left} = {right}"),
+        });
+    let keys = keys.collect::<Vec<_>>().join(", ");
+    let on = if keys.is_empty() { " of all pairs".to_owned() } else { format!(" on ({keys})") };
+    let condition = join.condition.as_ref().map(|c| format!(" where {}", c.condition.describe()));
+    format!("{} join{on}{}", join.kind, condition.unwrap_or_default())
+}
+
 fn sorts(plan: &Plan, node: &Node, sort: &SortNode) -> String {
     let order = order(&input_schema(plan, node), &sort.order);
     let skip =
@@ -271,6 +287,12 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
         NodeKind::WindowTop(top) => when_due(&top.window),
         NodeKind::Top(_) => "what changed, at the end of each epoch",
         NodeKind::Over(over) => return vec![("emits", when_over(over))],
+        NodeKind::Join(_) if node.is_updating => "what changed, at the end of each epoch",
+        NodeKind::Join(join) => match join.kind {
+            JoinKind::Inner | JoinKind::Semi => "rows as they match",
+            JoinKind::Anti => "rows that match nothing, when nothing can match them any more",
+            _ => "pairs as they match, other rows when nothing can match them any more",
+        },
         NodeKind::Sort(sort) if sort.order.is_empty() && !is_updated(plan, node) => {
             return Vec::new();
         }

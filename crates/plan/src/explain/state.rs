@@ -3,6 +3,7 @@
 use super::Fact;
 use super::operator::{calls, columns, input_schema, is_updated};
 use crate::graph::Plan;
+use crate::join::{JoinKind, JoinNode};
 use crate::node::{
     AggregateNode, Frame, Node, NodeKind, OverNode, Ranking, SortNode, Stage, TopNode,
 };
@@ -24,6 +25,7 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Top(top) => return first_rows(plan, node, top),
         NodeKind::Over(over) => return over_rows(plan, node, over),
+        NodeKind::Join(join) => return joined(plan, node, join),
         NodeKind::Sort(sort) => sorted(sort, is_updated(plan, node)),
     };
     vec![("state", text)]
@@ -115,6 +117,30 @@ fn values(plan: &Plan, node: &Node) -> String {
     match calls(plan, node).join(", ") {
         calls if calls.is_empty() => "one row".to_owned(),
         calls => calls,
+    }
+}
+
+/// A join keeps rows as long as others may match them.
+fn joined(plan: &Plan, node: &Node, join: &JoinNode) -> Vec<Fact> {
+    let sides = match join.kind {
+        JoinKind::Semi | JoinKind::Anti if !node.is_updating => {
+            "rows of the left input until they match, rows of the right"
+        }
+        _ => "rows of both inputs",
+    };
+    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
+        return vec![("state", format!("{sides} until the input ends: grows with the input"))];
+    }
+    let bound = join.bound.filter(|_| !node.is_updating);
+    match bound.map(|bound| (bound.earlier.is_some(), bound.later.is_some())) {
+        Some((true, true)) => {
+            let text = format!("{sides} until the watermark says that nothing matches: bounded");
+            vec![("state", text)]
+        }
+        _ => vec![
+            ("state", format!("{sides} for ever: unbounded, grows with every row")),
+            ("help", "join on windows, or on times that are at most an interval apart".to_owned()),
+        ],
     }
 }
 

@@ -64,26 +64,71 @@ impl StateWriter {
         self.add(table, keys, true)
     }
 
+    /// Adds rows of a table that are known by a number, its first column; who calls says to which key
+    /// group each belongs.
+    ///
+    /// # Errors
+    /// `Internal` if a row has no group.
+    pub(crate) fn put_in(
+        &mut self,
+        table: &'static str,
+        groups: &[u16],
+        rows: RecordBatch,
+    ) -> Result<()> {
+        self.push((table, 1), groups, rows, false)
+    }
+
+    /// Deletes the rows with these numbers, as [`StateWriter::put_in`] adds them.
+    ///
+    /// # Errors
+    /// As `put_in`.
+    pub(crate) fn delete_in(
+        &mut self,
+        table: &'static str,
+        groups: &[u16],
+        numbers: RecordBatch,
+    ) -> Result<()> {
+        self.push((table, 1), groups, numbers, true)
+    }
+
+    /// Returns the key groups of the job.
+    pub(crate) fn key_groups(&self) -> KeyGroups {
+        self.groups
+    }
+
     fn add(&mut self, table: &TableSpec, rows: RecordBatch, is_deleted: bool) -> Result<()> {
         check(table, &rows)?;
+        let route: Vec<ArrayRef> = table.route.iter().map(|c| rows.column(*c).clone()).collect();
+        let mut hashes = Vec::new();
+        hash::hash_rows(&route, rows.num_rows(), &mut hashes)?;
+        let groups: Vec<u16> = hashes.iter().map(|hash| self.groups.group_of(*hash).0).collect();
+        self.push((table.name, table.key), &groups, rows, is_deleted)
+    }
+
+    fn push(
+        &mut self,
+        (name, key): (&'static str, usize),
+        groups: &[u16],
+        rows: RecordBatch,
+        is_deleted: bool,
+    ) -> Result<()> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let at = match self.tables.iter().position(|known| known.name == table.name) {
+        let at = match self.tables.iter().position(|known| known.name == name) {
             Some(at) => at,
             None => {
-                let (name, key) = (table.name, table.key);
                 self.tables.push(Table { name, key, batches: Vec::new() });
                 self.tables.len() - 1
             }
         };
         let known = &mut self.tables[at];
-        if known.key != table.key {
-            let (name, key) = (table.name, known.key);
+        if known.key != key {
+            let key = known.key;
             return Err(Error::internal(format!("table `{name}` had a key of {key} columns")));
         }
         self.rows += rows.num_rows();
-        known.batches.push(marked(self.groups, table, &rows, is_deleted)?);
+        known.batches.push(marked(groups, &rows, is_deleted)?);
         Ok(())
     }
 
@@ -118,16 +163,8 @@ fn check(table: &TableSpec, rows: &RecordBatch) -> Result<()> {
 }
 
 /// Returns `rows` with our own two columns behind them.
-fn marked(
-    groups: KeyGroups,
-    table: &TableSpec,
-    rows: &RecordBatch,
-    is_deleted: bool,
-) -> Result<RecordBatch> {
-    let route: Vec<ArrayRef> = table.route.iter().map(|c| rows.column(*c).clone()).collect();
-    let mut hashes = Vec::new();
-    hash::hash_rows(&route, rows.num_rows(), &mut hashes)?;
-    let groups = UInt16Array::from_iter_values(hashes.iter().map(|hash| groups.group_of(*hash).0));
+fn marked(groups: &[u16], rows: &RecordBatch, is_deleted: bool) -> Result<RecordBatch> {
+    let groups = UInt16Array::from(groups.to_vec());
     let deleted = BooleanArray::from(vec![is_deleted; rows.num_rows()]);
     let schema = rows.schema();
     let own = [

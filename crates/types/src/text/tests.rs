@@ -40,14 +40,14 @@ fn pieces_are_those_of_split() {
 fn ranges_of_a_block_are_texts() {
     let block = Buffer::from("one\nzwölf\na line that is rather long\n".as_bytes());
     let ranges = [(0, 3), (4, 10), (11, 37), (37, 37)];
-    let lines = cut_block(&block, ranges.into_iter()).unwrap();
+    let lines = cut_block(&block, ranges.into_iter(), None).unwrap();
     let expected = ["one", "zwölf", "a line that is rather long", ""];
     assert_eq!(lines.iter().flatten().collect::<Vec<_>>(), expected);
-    assert!(cut_block(&Buffer::from(b"\xff".as_slice()), [].into_iter()).is_none());
+    assert!(cut_block(&Buffer::from(b"\xff".as_slice()), [].into_iter(), None).is_none());
 }
 
 #[test]
 #[should_panic(expected = "cut within a character")]
 fn characters_are_not_cut() {
-    cut_block(&Buffer::from("ö".as_bytes()), [(0, 1)].into_iter());
+    cut_block(&Buffer::from("ö".as_bytes()), [(0, 1)].into_iter(), None);
 }

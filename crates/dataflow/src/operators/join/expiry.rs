@@ -1,0 +1,137 @@
+//! When rows of a join with a time bound can match nothing any more.
+//!
+//! Invariant: a row goes at the close at which the watermark has passed its time plus what the bound
+//! says, and a row is late if the watermark of the close before has passed its time: what it should
+//! meet may be gone.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::DataType;
+use thalweg_plan::join::{TimeBound, TimeColumn};
+use thalweg_plan::window::TimeBasis;
+use thalweg_types::epoch::Ending;
+use thalweg_types::time::nanos_per;
+use thalweg_types::{Error, EventTime, Moment, Result};
+
+use super::super::slices::times;
+use crate::operator::Close;
+
+/// The time of the last close, by the watermark or the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    basis: TimeBasis,
+    time: i64,
+}
+
+impl Now {
+    /// Returns the time before any close.
+    pub(super) fn new(basis: TimeBasis) -> Now {
+        Now { basis, time: i64::MIN }
+    }
+
+    /// Goes on to a close.
+    pub(super) fn close(&mut self, close: &Close) {
+        match close.ending {
+            Some(Ending::Finish) => self.time = i64::MAX,
+            Some(Ending::Suspend) | None => self.advance(&close.moment),
+        }
+    }
+
+    /// Goes to a moment.
+    pub(super) fn advance(&mut self, moment: &Moment) {
+        let EventTime(time) = match self.basis {
+            TimeBasis::Event => moment.watermark,
+            // At a moment, times before it are over.
+            TimeBasis::Processing => EventTime(moment.clock.0.saturating_sub(1)),
+        };
+        self.time = self.time.max(time);
+    }
+
+    /// Is a row of this time late?
+    pub(super) fn is_late(&self, time: i64) -> bool {
+        self.basis == TimeBasis::Event && time <= self.time
+    }
+}
+
+/// The rows of one side by the time until which they are needed.
+pub(super) struct Expiry {
+    time: TimeColumn,
+    /// How much longer than their own time rows are needed; `None` for ever.
+    more: Option<i64>,
+    by_time: BTreeMap<i64, Vec<u32>>,
+    /// For each slot until when its row is needed.
+    until: Vec<i64>,
+}
+
+impl Expiry {
+    /// Returns the expiry of the two sides of a join.
+    pub(super) fn of(bound: &TimeBound) -> [Expiry; 2] {
+        [(bound.left, bound.earlier), (bound.right, bound.later)].map(|(time, more)| Expiry {
+            time,
+            more,
+            by_time: BTreeMap::new(),
+            until: Vec::new(),
+        })
+    }
+
+    /// Returns the column of the rows' time.
+    pub(super) fn column(&self) -> usize {
+        self.time.column
+    }
+
+    /// Returns the times of rows, in nanoseconds.
+    ///
+    /// # Errors
+    /// `Internal` if the column is no timestamp.
+    pub(super) fn times(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
+        let column = rows.column(self.time.column);
+        let DataType::Timestamp(unit, _) = column.data_type() else {
+            let kind = column.data_type();
+            return Err(Error::internal(format!("the time of a join is of type {kind}")));
+        };
+        let before = if self.time.is_end { 1 } else { 0 };
+        let nanos = nanos_per(*unit);
+        let times = times(column)?;
+        let times = times.values().iter();
+        Ok(times.map(|time| time.saturating_sub(before).saturating_mul(nanos)).collect())
+    }
+
+    /// Notes that the row in `slot` has this time.
+    pub(super) fn add(&mut self, slot: u32, time: i64) {
+        let Some(more) = self.more else { return };
+        let until = time.saturating_add(more);
+        let slot_index = slot as usize;
+        if slot_index >= self.until.len() {
+            self.until.resize((slot_index + 1).next_power_of_two(), i64::MIN);
+        }
+        self.until[slot_index] = until;
+        self.by_time.entry(until).or_default().push(slot);
+    }
+
+    /// Returns the slots of rows that nobody needs any more; some may be of rows that went before.
+    pub(super) fn due(&mut self, now: &Now) -> Vec<u32> {
+        let later = match now.time.checked_add(1) {
+            Some(next) => self.by_time.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        let due = std::mem::replace(&mut self.by_time, later);
+        let slots = due.into_iter().flat_map(|(until, slots)| {
+            let at = &self.until;
+            // A slot that was used again has another time.
+            slots.into_iter().filter(move |slot| at[*slot as usize] == until).collect::<Vec<_>>()
+        });
+        slots.collect()
+    }
+
+    /// Returns the clock's time at which a row goes.
+    pub(super) fn wake(&self, now: &Now) -> Option<EventTime> {
+        let first = self.by_time.first_key_value().filter(|_| now.basis == TimeBasis::Processing);
+        first.map(|(until, _)| EventTime(until.saturating_add(1)))
+    }
+
+    /// Returns about how many bytes this takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.until.capacity() * 8 + self.by_time.len() * 64 + self.until.len() * 4
+    }
+}

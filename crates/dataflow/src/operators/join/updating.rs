@@ -1,0 +1,447 @@
+//! Joins whose result is updated: an input takes rows back, or a row is put out by itself until it
+//! matches something.
+//!
+//! An epoch's changes are collected and netted, and applied at its close in an order that nets the
+//! result, too: with L = kept + gone and L' = kept + new, and the same for R,
+//!
+//! ```text
+//! L'⋈R' − L⋈R = − gone(L)⋈R − kept(L)⋈gone(R) + kept(L)⋈new(R) + new(L)⋈R'
+//! ```
+//!
+//! has no pair twice, since no row both goes and comes. A row that is put out by itself depends on
+//! how many rows it matches: counted for each row if there is a condition, else by its key. Rows whose
+//! number passed through zero come out or go at the end.
+//!
+//! Invariants: everything is sent in `close`; each retraction is of a row that was sent before.
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use thalweg_plan::join::Alone;
+use thalweg_state::{StateReader, StateWriter};
+use thalweg_types::{Change, Error, Moment, Result};
+
+use super::super::batches::BATCH_ROWS;
+use super::super::group_set::GroupSet;
+use super::TABLES;
+use super::delta::Delta;
+use super::keys::{Keys, Split};
+use super::pairs::{Pairs, Probe, Shape};
+use super::side::{Needs, Side};
+use crate::operator::{Close, Operator, Output, Step};
+
+/// The four passes of a close: a side, and whether its rows come or go.
+const PASSES: [(usize, i64); 4] = [(0, -1), (1, -1), (1, 1), (0, 1)];
+
+/// Joins the changes of an epoch when it closes.
+pub(super) struct UpdatingJoin {
+    shape: Shape,
+    keys: Keys,
+    sides: [Side; 2],
+    /// When rows of a side are put out by themselves.
+    alone: [Option<Alone>; 2],
+    matches: [Matches; 2],
+    /// What came in the open epoch.
+    came: [Vec<Change>; 2],
+    moment: Moment,
+    closing: Option<Closing>,
+}
+
+/// How many rows of the other side those of a side match, where that decides something.
+#[derive(Default)]
+struct Matches {
+    /// By slot, if there is a condition.
+    by_row: Vec<u32>,
+    /// Slots whose number changed in this close, and what it was.
+    touched: GroupSet,
+    before: Vec<(u32, u32)>,
+    /// Slots of rows that came in this close.
+    fresh: GroupSet,
+}
+
+/// A close under way.
+struct Closing {
+    deltas: [Delta; 2],
+    groups: [[Vec<u32>; 2]; 2],
+    /// Slots of the rows that go.
+    gone: [Vec<u32>; 2],
+    /// Of the rows that go, those that were out by themselves.
+    was_alone: [Vec<u32>; 2],
+    /// Groups that changed, and how many rows each side had.
+    groups_before: Vec<(u32, [u32; 2])>,
+    /// Slots of the rows that came, and their groups.
+    fresh: [Vec<(u32, u32)>; 2],
+    pass: usize,
+    search: Option<Search>,
+    /// Rows that come out by themselves or go, with their weights.
+    alone: [Vec<(u32, i64)>; 2],
+}
+
+/// Items of a pass look for the rows of the other side.
+struct Search {
+    probe: Probe,
+    /// Matches of each item.
+    counts: Vec<u32>,
+    /// Where items that come are kept.
+    slots: Vec<u32>,
+}
+
+impl UpdatingJoin {
+    /// Returns the operator of a join.
+    ///
+    /// # Errors
+    /// `Invalid` if a type is not supported.
+    pub(super) fn new(shape: Shape) -> Result<UpdatingJoin> {
+        let keys = Keys::new(&shape.node, &shape.inputs)?;
+        let kind = shape.node.kind;
+        let needs = Needs { removal: true, search: true, counts: true };
+        let side = |at: usize| Side::new(shape.inputs[at].clone(), needs);
+        Ok(UpdatingJoin {
+            sides: [side(0)?, side(1)?],
+            alone: [kind.left_alone(), kind.right_alone()],
+            matches: Default::default(),
+            came: Default::default(),
+            moment: super::BEFORE_ALL,
+            closing: None,
+            keys,
+            shape,
+        })
+    }
+
+    /// Are the matches of each row of a side counted by themselves?
+    fn counts_rows(&self, side: usize) -> bool {
+        self.alone[side].is_some() && self.shape.node.condition.is_some()
+    }
+
+    /// Returns how many rows the row in `slot` of `side`, of this group, matches now.
+    fn matched(&self, side: usize, slot: u32, group: u32) -> u32 {
+        match self.counts_rows(side) {
+            true => self.matches[side].by_row[slot as usize],
+            false => self.sides[1 - side].count(group),
+        }
+    }
+
+    /// Nets what came, and looks up what goes, before anything changes.
+    fn begin(&mut self, out: &mut Output) -> Result<Closing> {
+        let came = std::mem::take(&mut self.came);
+        let delta = |side: usize| Delta::of(&came[side], &self.sides[side].rows);
+        let (left, right) = (delta(0)?, delta(1)?);
+        let deltas = [self.matchable(0, left, out)?, self.matchable(1, right, out)?];
+        let mut groups: [[Vec<u32>; 2]; 2] = Default::default();
+        for (side, delta) in deltas.iter().enumerate() {
+            for (at, rows) in [&delta.gone, &delta.new].into_iter().enumerate() {
+                self.keys.intern(side, rows, &mut self.sides, &mut groups[side][at])?;
+            }
+        }
+        let mut seen = GroupSet::default();
+        groups.iter().flatten().for_each(|groups| seen.extend(groups));
+        let count = |group: u32| [0, 1].map(|side| self.sides[side].count(group));
+        let groups_before = seen.take().into_iter().map(|group| (group, count(group))).collect();
+        let (mut gone, mut was_alone) = <([Vec<u32>; 2], [Vec<u32>; 2])>::default();
+        for side in 0..2 {
+            let slots = self.find(side, &deltas[side].gone)?;
+            if let Some(alone) = self.alone[side] {
+                let rows = slots.iter().zip(&groups[side][0]).enumerate();
+                let was = rows
+                    .filter(|(_, (slot, group))| alone.is_out(self.matched(side, **slot, **group)));
+                was_alone[side] = was.map(|(row, _)| row as u32).collect();
+            }
+            gone[side] = slots;
+        }
+        Ok(Closing {
+            deltas,
+            groups,
+            gone,
+            was_alone,
+            groups_before,
+            fresh: Default::default(),
+            pass: 0,
+            search: None,
+            alone: Default::default(),
+        })
+    }
+
+    /// Sends on what can match nothing, as far as it comes out by itself.
+    fn matchable(&self, side: usize, delta: Delta, out: &mut Output) -> Result<Delta> {
+        let mut split = |rows: RecordBatch, weight: i64| -> Result<RecordBatch> {
+            let Split { can_match, cannot } = self.keys.split(side, Change::append(rows), &[])?;
+            if let (Some(rows), Some(Alone::Unmatched)) = (cannot, self.alone[side]) {
+                self.send_alone(side, rows.rows.columns(), &vec![weight; rows.len()], out)?;
+            }
+            Ok(can_match.rows)
+        };
+        Ok(Delta { gone: split(delta.gone, -1)?, new: split(delta.new, 1)? })
+    }
+
+    /// Finds the slots of rows; equal rows have different slots.
+    fn find(&mut self, side: usize, rows: &RecordBatch) -> Result<Vec<u32>> {
+        let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        let encoded = self.sides[side].rows.encode(rows.columns(), &all)?;
+        let mut slots = Vec::with_capacity(all.len());
+        for row in 0..all.len() {
+            let slot = self.sides[side].find(&encoded, row).ok_or_else(|| unknown(rows, row))?;
+            // It is found once: what equals it has another slot.
+            self.sides[side].hide(slot);
+            slots.push(slot);
+        }
+        Ok(slots)
+    }
+
+    fn work(&mut self, out: &mut Output) -> Result<Step> {
+        let Some(mut closing) = self.closing.take() else { return Ok(Step::Done) };
+        while closing.pass < PASSES.len() {
+            if closing.search.is_none() {
+                closing.search = Some(self.begin_pass(&mut closing, out)?);
+            }
+            if self.search(&mut closing, out)? == Step::More {
+                self.closing = Some(closing);
+                return Ok(Step::More);
+            }
+            self.end_pass(&mut closing);
+        }
+        if self.send_changed(&mut closing, out)? == Step::More {
+            self.closing = Some(closing);
+            return Ok(Step::More);
+        }
+        self.keys.forget_dead(&mut self.sides)?;
+        Ok(Step::Done)
+    }
+
+    /// Takes the items of a pass out of their side, or puts them in.
+    fn begin_pass(&mut self, closing: &mut Closing, out: &mut Output) -> Result<Search> {
+        let (side, sign) = PASSES[closing.pass];
+        let at = usize::from(sign > 0);
+        let groups = std::mem::take(&mut closing.groups[side][at]);
+        let mut slots = Vec::new();
+        if sign < 0 {
+            for (slot, group) in closing.gone[side].iter().zip(&groups) {
+                self.sides[side].remove(*slot, || *group);
+            }
+            let places = std::mem::take(&mut closing.was_alone[side]);
+            if !places.is_empty() {
+                let rows = Change::append(closing.deltas[side].gone.clone());
+                let rows = rows.take(&places.into())?.rows;
+                let weights = vec![-1; rows.num_rows()];
+                self.send_alone(side, rows.columns(), &weights, out)?;
+            }
+        } else {
+            let rows = &closing.deltas[side].new;
+            let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
+            self.sides[side].insert(rows.columns(), &all, &groups, &mut slots)?;
+            if self.alone[side].is_some() {
+                self.matches[side].fresh.extend(&slots);
+                closing.fresh[side] = slots.iter().copied().zip(groups.iter().copied()).collect();
+            }
+            if self.counts_rows(side) {
+                self.matches[side].by_row.resize(self.sides[side].rows.slots(), 0);
+                slots.iter().for_each(|slot| self.matches[side].by_row[*slot as usize] = 0);
+            }
+        }
+        let counts = vec![0; groups.len()];
+        // Where nothing depends on single pairs nobody needs to look for them.
+        let needs_pairs = self.shape.node.kind.has_pairs() || self.shape.node.condition.is_some();
+        let groups = if needs_pairs { groups } else { Vec::new() };
+        Ok(Search { probe: Probe::new(groups, &self.sides[1 - side], false), counts, slots })
+    }
+
+    /// Sends the pairs of a pass, and counts them.
+    fn search(&mut self, closing: &mut Closing, out: &mut Output) -> Result<Step> {
+        let (side, sign) = PASSES[closing.pass];
+        let other = 1 - side;
+        let delta = &closing.deltas[side];
+        let items = (side, if sign < 0 { &delta.gone } else { &delta.new });
+        let search = closing.search.as_mut().expect("a pass has begun");
+        while let Some(pairs) = search.probe.next(&self.sides[other]) {
+            let kept = &self.sides[other].rows;
+            let pairs = self.shape.select(items, kept, pairs, &self.moment)?;
+            if self.shape.node.kind.has_pairs() {
+                let rows = self.shape.rows(items, kept, &pairs)?;
+                let weights = Int64Array::from(vec![sign; rows.num_rows()]);
+                out.send(Change::weighted(rows, weights)?);
+            }
+            if self.counts_rows(other) {
+                self.matches[other].count(&pairs, sign);
+            }
+            pairs.places.iter().for_each(|place| search.counts[*place as usize] += 1);
+            if out.is_full() {
+                return Ok(Step::More);
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    fn end_pass(&mut self, closing: &mut Closing) {
+        let (side, sign) = PASSES[closing.pass];
+        let search = closing.search.take().expect("a pass has begun");
+        if sign > 0 && self.counts_rows(side) {
+            for (slot, count) in search.slots.iter().zip(&search.counts) {
+                self.matches[side].by_row[*slot as usize] += count;
+            }
+        }
+        closing.pass += 1;
+        if closing.pass == PASSES.len() {
+            for side in 0..2 {
+                closing.alone[side] = self.changed(side, closing);
+            }
+        }
+    }
+
+    /// Returns the rows of a side that now come out by themselves, or no longer do.
+    fn changed(&mut self, side: usize, closing: &Closing) -> Vec<(u32, i64)> {
+        let Some(alone) = self.alone[side] else { return Vec::new() };
+        let weight = |was: bool, is: bool| i64::from(is) - i64::from(was);
+        let mut changed = Vec::new();
+        if self.counts_rows(side) {
+            let matches = &mut self.matches[side];
+            matches.touched.take();
+            for (slot, before) in std::mem::take(&mut matches.before) {
+                if self.sides[side].rows.is_alive(slot) && !matches.fresh.contains(slot) {
+                    let now = matches.by_row[slot as usize];
+                    changed.push((slot, weight(alone.is_out(before), alone.is_out(now))));
+                }
+            }
+        } else {
+            for (group, before) in &closing.groups_before {
+                let (was, now) = (before[1 - side], self.sides[1 - side].count(*group));
+                let weight = weight(alone.is_out(was), alone.is_out(now));
+                if weight != 0 {
+                    let kept = self.sides[side].list(*group);
+                    let kept = kept.filter(|slot| !self.matches[side].fresh.contains(*slot));
+                    changed.extend(kept.map(|slot| (slot, weight)));
+                }
+            }
+        }
+        self.matches[side].fresh.take();
+        for (slot, group) in &closing.fresh[side] {
+            changed.push((*slot, i64::from(alone.is_out(self.matched(side, *slot, *group)))));
+        }
+        changed.retain(|(_, weight)| *weight != 0);
+        changed
+    }
+
+    /// Sends rows that come out by themselves, or no longer do.
+    fn send_changed(&mut self, closing: &mut Closing, out: &mut Output) -> Result<Step> {
+        for side in 0..2 {
+            while !closing.alone[side].is_empty() {
+                let rest = closing.alone[side].len().saturating_sub(BATCH_ROWS);
+                let (slots, weights): (Vec<u32>, Vec<i64>) =
+                    closing.alone[side].split_off(rest).into_iter().unzip();
+                let columns = self.sides[side].rows.columns(&slots)?;
+                self.send_alone(side, &columns, &weights, out)?;
+                if out.is_full() {
+                    return Ok(Step::More);
+                }
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    fn send_alone(
+        &self,
+        side: usize,
+        columns: &[ArrayRef],
+        weights: &[i64],
+        out: &mut Output,
+    ) -> Result<()> {
+        let rows = self.shape.alone(side, columns, weights.len())?;
+        out.send(Change::weighted(rows, Int64Array::from(weights.to_vec()))?);
+        Ok(())
+    }
+}
+
+impl Matches {
+    /// Counts pairs for the kept rows in them.
+    fn count(&mut self, pairs: &Pairs, sign: i64) {
+        for slot in &pairs.slots {
+            let matches = &mut self.by_row[*slot as usize];
+            if !self.fresh.contains(*slot) && self.touched.insert(*slot) {
+                self.before.push((*slot, *matches));
+            }
+            match sign {
+                1 => *matches += 1,
+                _ => *matches -= 1,
+            }
+        }
+    }
+}
+
+/// Says that a row is taken back that never came.
+fn unknown(rows: &RecordBatch, row: usize) -> Error {
+    let names = rows.schema();
+    let values = rows.columns().iter().zip(names.fields()).map(|(column, field)| {
+        let value = arrow::util::display::array_value_to_string(column, row);
+        format!("{} {}", field.name(), value.unwrap_or_else(|error| error.to_string()))
+    });
+    let values: Vec<String> = values.collect();
+    Error::data(format!("a row is taken back that never came: {}", values.join(", ")))
+        .remedy("a changelog must insert a row before it deletes it")
+}
+
+impl Operator for UpdatingJoin {
+    fn batch(&mut self, side: usize, change: Change, _: &mut Output) -> Result<Step> {
+        self.came[side].push(change);
+        Ok(Step::Done)
+    }
+
+    fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
+        self.moment = close.moment;
+        if self.came.iter().all(Vec::is_empty) {
+            return Ok(Step::Done);
+        }
+        self.closing = Some(self.begin(out)?);
+        self.work(out)
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Step> {
+        self.work(out)
+    }
+
+    fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
+        for (side, table) in TABLES.into_iter().enumerate() {
+            self.sides[side].rows.snapshot(table, self.keys.columns(side), to)?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
+        self.moment = *at;
+        for (side, table) in TABLES.into_iter().enumerate() {
+            let slots = self.sides[side].rows.restore(table, from)?;
+            self.keys.link(side, &slots, &mut self.sides)?;
+        }
+        if self.counts_rows(0) || self.counts_rows(1) {
+            self.count_all()?;
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> (usize, usize) {
+        let (bytes, rows) = super::size(&self.keys, &self.sides, None);
+        let matches: usize = self.matches.iter().map(|m| m.by_row.capacity() * 4).sum();
+        (bytes + matches, rows)
+    }
+}
+
+impl UpdatingJoin {
+    /// Counts the matches of all rows anew: they are not stored, since rows say them.
+    fn count_all(&mut self) -> Result<()> {
+        for side in 0..2 {
+            self.matches[side].by_row.resize(self.sides[side].rows.slots(), 0);
+        }
+        let slots: Vec<u32> = (0..self.sides[0].rows.slots() as u32).collect();
+        for slots in slots.chunks(BATCH_ROWS) {
+            let columns = self.sides[0].rows.columns(slots)?;
+            let rows = RecordBatch::try_new(self.shape.inputs[0].clone(), columns)?;
+            let mut groups = Vec::new();
+            self.keys.intern(0, &rows, &mut self.sides, &mut groups)?;
+            let mut probe = Probe::new(groups, &self.sides[1], false);
+            while let Some(pairs) = probe.next(&self.sides[1]) {
+                let kept = &self.sides[1].rows;
+                let pairs = self.shape.select((0, &rows), kept, pairs, &self.moment)?;
+                for (place, slot) in pairs.places.iter().zip(&pairs.slots) {
+                    self.matches[0].by_row[slots[*place as usize] as usize] += 1;
+                    self.matches[1].by_row[*slot as usize] += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! Joins as data: which rows meet, what comes out, how long a row is kept.
+//!
+//! Invariants: keys of both sides have the same types, column by column; a time bound only says what
+//! key or condition imply, so that dropping it changes memory and no answer of an inner join.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::function::Condition;
+use crate::window::TimeBasis;
+
+/// Which rows a join puts out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Pairs that match.
+    Inner,
+    /// Pairs, and rows of the left input that match nothing.
+    Left,
+    /// Pairs, and rows of the right input that match nothing.
+    Right,
+    /// Pairs, and rows of both inputs that match nothing.
+    Full,
+    /// Rows of the left input that match something.
+    Semi,
+    /// Rows of the left input that match nothing.
+    Anti,
+}
+
+impl JoinKind {
+    /// Are pairs put out?
+    pub fn has_pairs(self) -> bool {
+        !matches!(self, JoinKind::Semi | JoinKind::Anti)
+    }
+
+    /// Returns when a row of the left input is put out by itself.
+    pub fn left_alone(self) -> Option<Alone> {
+        match self {
+            JoinKind::Left | JoinKind::Full | JoinKind::Anti => Some(Alone::Unmatched),
+            JoinKind::Semi => Some(Alone::Matched),
+            JoinKind::Inner | JoinKind::Right => None,
+        }
+    }
+
+    /// Returns when a row of the right input is put out by itself.
+    pub fn right_alone(self) -> Option<Alone> {
+        matches!(self, JoinKind::Right | JoinKind::Full).then_some(Alone::Unmatched)
+    }
+}
+
+impl fmt::Display for JoinKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            JoinKind::Inner => "inner",
+            JoinKind::Left => "left outer",
+            JoinKind::Right => "right outer",
+            JoinKind::Full => "full outer",
+            JoinKind::Semi => "semi",
+            JoinKind::Anti => "anti",
+        })
+    }
+}
+
+/// When a row is put out by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alone {
+    /// While it matches something.
+    Matched,
+    /// While it matches nothing.
+    Unmatched,
+}
+
+impl Alone {
+    /// Is a row with so many matches put out?
+    #[inline]
+    pub fn is_out(self, matches: u32) -> bool {
+        (matches > 0) == (self == Alone::Matched)
+    }
+}
+
+/// A time column of one side of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeColumn {
+    /// The column, a timestamp.
+    pub column: usize,
+    /// Is it the end of a window, whose last time is one unit before?
+    pub is_end: bool,
+}
+
+/// How far apart in time the rows of a pair can be.
+///
+/// A pair needs `right − earlier ≤ left ≤ right + later`, in nanoseconds; `None` where nothing is
+/// said. So a row of the left input is needed until the watermark passes its time plus `earlier`,
+/// one of the right until it passes its time plus `later`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeBound {
+    /// Which time drives it.
+    pub basis: TimeBasis,
+    /// The left input's time.
+    pub left: TimeColumn,
+    /// The right input's.
+    pub right: TimeColumn,
+    /// By how much the left row may be earlier, in nanoseconds.
+    pub earlier: Option<i64>,
+    /// By how much it may be later, in nanoseconds.
+    pub later: Option<i64>,
+}
+
+impl TimeBound {
+    /// Returns by how much rows that come out may be older than the watermark.
+    pub fn delay(&self) -> Duration {
+        let nanos = |bound: Option<i64>| bound.unwrap_or(0).max(0) as u64;
+        Duration::from_nanos(nanos(self.earlier).max(nanos(self.later)))
+    }
+}
+
+/// A join of two inputs.
+///
+/// Shapes: out the columns `output`, counted through the left input's and then the right input's; a
+/// side that is not there is NULL. `Semi` and `Anti` have columns of the left input only.
+#[derive(Clone, Debug)]
+pub struct JoinNode {
+    /// Which rows come out.
+    pub kind: JoinKind,
+    /// Columns that must be equal: of the left input, and of the right.
+    pub keys: Vec<(usize, usize)>,
+    /// Does NULL equal NULL in a key?
+    pub is_null_equal: bool,
+    /// What else must hold for a pair.
+    pub condition: Option<PairCondition>,
+    /// The columns that come out.
+    pub output: Vec<usize>,
+    /// How far apart in time rows of a pair can be, where that bounds what is kept.
+    pub bound: Option<TimeBound>,
+}
+
+/// A condition over pairs.
+#[derive(Clone, Debug)]
+pub struct PairCondition {
+    /// What must be true.
+    pub condition: Arc<dyn Condition>,
+    /// The columns that it reads, counted as those of [`JoinNode::output`].
+    pub columns: Vec<usize>,
+}
+
+impl JoinNode {
+    /// Do two append-only inputs give an append-only result? A row that matches nothing must be known
+    /// never to match before it is put out.
+    pub fn is_monotone(&self) -> bool {
+        let bound = self.bound.as_ref();
+        let left_ends = bound.is_some_and(|bound| bound.earlier.is_some());
+        let right_ends = bound.is_some_and(|bound| bound.later.is_some());
+        let left = self.kind.left_alone() != Some(Alone::Unmatched) || left_ends;
+        left && (self.kind.right_alone().is_none() || right_ends)
+    }
+}
