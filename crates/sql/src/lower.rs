@@ -19,6 +19,7 @@ mod top;
 mod values;
 
 mod order;
+mod over;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -240,6 +241,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Sort(sort) => self.sort(sort, 0, sort.fetch),
             LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
@@ -465,12 +467,6 @@ impl<'a> Lowering<'a> {
 /// Says what cannot run as a stream, or not yet.
 fn unsupported(plan: &LogicalPlan) -> Error {
     let (item, what, remedy) = match plan {
-        LogicalPlan::Window(_) => (
-            RELATIONAL,
-            "an OVER window is",
-            "ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) with a filter \
-             on its result runs",
-        ),
         LogicalPlan::RecursiveQuery(_) => (PATTERNS, "a recursive query is", ""),
         LogicalPlan::Subquery(_) => (RELATIONAL, "a sub-query outside FROM is", "put it into FROM"),
         other => return Error::invalid(format!("`{}` is not supported yet", other.display())),

@@ -177,7 +177,8 @@ pub(super) fn sort_keys(keys: &[SortExpr], columns: &[usize]) -> Vec<SortKey> {
     keys.iter().zip(columns).map(key).collect()
 }
 
-fn exchange_by(partition: &[usize]) -> Exchange {
+/// Returns how rows come to the worker of their partition.
+pub(super) fn exchange_by(partition: &[usize]) -> Exchange {
     match partition.is_empty() {
         true => Exchange::Global,
         false => Exchange::ByKey(partition.to_vec()),
