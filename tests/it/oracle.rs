@@ -7,6 +7,7 @@
 
 mod cases;
 mod data;
+mod joins;
 
 mod clock;
 mod killed;
@@ -158,6 +159,17 @@ async fn streams_give_the_batch_answer() {
     for seed in 0..seeds(4) {
         for case in CASES {
             wrong.extend(run(case, seed * 1000 + 17).await.err());
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn joins_give_the_batch_answer() {
+    let mut wrong = Vec::new();
+    for seed in 0..seeds(3) {
+        for case in joins::JOINS {
+            wrong.extend(run(case, seed * 1000 + 23).await.err());
         }
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));

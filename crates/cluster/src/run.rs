@@ -292,6 +292,7 @@ impl Run<'_> {
                 clock: EventTime(manifest.clock),
                 watermarks: watermarks.collect(),
                 pending: holds.collect(),
+                is_temporary: self.options.state.is_none(),
             },
             state,
             writers: manifest.writers.clone(),

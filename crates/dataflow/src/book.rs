@@ -1,7 +1,8 @@
 //! The epochs that are open on this worker, and what they report to the pacer.
 //!
-//! Invariant: the facts of an epoch are here before any row of it, and stay until the epoch is
-//! complete everywhere.
+//! Invariant: the facts of an epoch are here before any row of it leaves a source of this worker, and
+//! stay until the epoch is complete everywhere. Rows from other workers may be here earlier: who
+//! takes such rows waits for the facts.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,22 +14,36 @@ use timely::scheduling::Activator;
 
 /// Facts of the open epochs, shared by the operators of one worker.
 #[derive(Clone, Debug, Default)]
-pub struct Book(Rc<RefCell<BTreeMap<u64, EpochInfo>>>);
+pub struct Book {
+    open: Rc<RefCell<BTreeMap<u64, EpochInfo>>>,
+    /// Whom to activate when an epoch is opened.
+    waiting: Rc<RefCell<Vec<Rc<Activator>>>>,
+}
 
 impl Book {
     /// Writes the facts of an epoch down.
     pub fn open(&self, info: EpochInfo) {
-        self.0.borrow_mut().insert(info.epoch.0, info);
+        self.open.borrow_mut().insert(info.epoch.0, info);
+        self.waiting.borrow_mut().drain(..).for_each(|waiting| waiting.activate());
+    }
+
+    /// Is `epoch` open? If not, `waiting` is activated when the next epoch is opened.
+    pub fn is_open_or_wake(&self, epoch: u64, waiting: &Rc<Activator>) -> bool {
+        let is_open = self.open.borrow().contains_key(&epoch);
+        if !is_open {
+            self.waiting.borrow_mut().push(waiting.clone());
+        }
+        is_open
     }
 
     /// Returns the facts of `epoch`, if it is open.
     pub fn get(&self, epoch: u64) -> Option<EpochInfo> {
-        self.0.borrow().get(&epoch).cloned()
+        self.open.borrow().get(&epoch).cloned()
     }
 
     /// Returns the moment of `epoch` for rows of `domains`, with the watermark that they met.
     pub fn moment(&self, epoch: u64, domains: &[DomainId]) -> Option<Moment> {
-        let book = self.0.borrow();
+        let book = self.open.borrow();
         let info = book.get(&epoch)?;
         let watermark = info.watermark_before(domains);
         Some(Moment { epoch: Epoch(epoch), clock: info.clock, watermark })
@@ -36,7 +51,7 @@ impl Book {
 
     /// Forgets the epochs before `epoch`.
     pub fn forget_before(&self, epoch: u64) {
-        let mut book = self.0.borrow_mut();
+        let mut book = self.open.borrow_mut();
         *book = book.split_off(&epoch);
     }
 }

@@ -6,12 +6,14 @@
 //! capability for the open epoch only, never for I/O.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::Node;
 use thalweg_state::StateWriter;
+use thalweg_types::epoch::Ending;
 use thalweg_types::{Change, EpochInfo, Error, EventTime, Moment, Place, Result, WorkerId};
 use timely::communication::Pull;
 use timely::container::NoopBuilder;
@@ -22,6 +24,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::{InputHandleCore, OutputBuilder};
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
+use timely::scheduling::Activator;
 
 use crate::book::{Book, Outbox, Report};
 use crate::container::{Container, FrameId};
@@ -122,7 +125,8 @@ pub fn driven<'scope>(
             let _ = activator.activate();
         }
     };
-    let mut driver = Driver::new(node, operator, schemas, around);
+    let activator = Rc::new(scope.activator_for(address.clone().into()));
+    let mut driver = Driver::new(node, operator, (schemas, activator), around);
     driver.sent.wake_by(waker());
     driver.operator.resumed_by(Box::new(waker()));
     let mut outputs = outputs;
@@ -168,6 +172,7 @@ struct Driver {
     node: Node,
     around: Surroundings,
     schemas: Vec<(FrameId, SchemaRef)>,
+    activator: Rc<Activator>,
     frames: [FrameId; 2],
     counters: Arc<Counters>,
     sent: Arc<Unconsumed>,
@@ -192,7 +197,7 @@ impl Driver {
     fn new(
         node: &Node,
         operator: Box<dyn Operator>,
-        schemas: Vec<(FrameId, SchemaRef)>,
+        (schemas, activator): (Vec<(FrameId, SchemaRef)>, Rc<Activator>),
         around: Surroundings,
     ) -> Driver {
         let job = &around.job;
@@ -201,6 +206,7 @@ impl Driver {
             operator,
             node: node.clone(),
             schemas,
+            activator,
             frames: [frame(0), frame(1)],
             counters: around.counters(node),
             sent: job.flow.count(Sender { node: node.id, worker: WorkerId(around.worker) }),
@@ -282,6 +288,12 @@ impl Driver {
                 }
                 continue;
             }
+            if self.stash.get(&self.next).is_some_and(|rows| !rows.is_empty())
+                && !self.around.book.is_open_or_wake(self.next, &self.activator)
+            {
+                // Rows of another worker, which heard of the epoch first.
+                return Ok(());
+            }
             if let Some((input, change, credit)) = self.pop_open() {
                 self.stashed_rows -= change.len();
                 let mut output = Output::new(self.sent.bytes());
@@ -321,7 +333,12 @@ impl Driver {
     fn close_of(&self, info: &EpochInfo) -> Close {
         let watermark = info.watermark(&self.node.domains).minus(self.delay);
         let moment = Moment { epoch: info.epoch, clock: info.clock, watermark };
-        Close { moment, is_checkpoint: info.is_checkpoint, ending: info.ending }
+        let plan = &self.around.job.plan;
+        let inputs = [0, 1].map(|input| match self.node.inputs.get(input) {
+            Some(input) => info.watermark(&plan.node(input.from).domains),
+            None => EventTime::MAX,
+        });
+        Close { moment, inputs, is_checkpoint: info.is_checkpoint, ending: info.ending }
     }
 
     /// The close of the open epoch is done: keep its state if asked, go on to the next.
@@ -354,7 +371,10 @@ impl Driver {
         };
         self.deltas = if full { 0 } else { self.deltas.saturating_add(1) };
         let mut state = StateWriter::new(full, self.around.job.groups);
-        self.operator.snapshot(&mut state)?;
+        let is_over = info.ending == Some(Ending::Finish) && self.around.job.start.is_temporary;
+        if !is_over {
+            self.operator.snapshot(&mut state)?;
+        }
         self.measure();
         let (late, bad) = self.counters.rejected();
         self.around.job.tell(Event::Snapshot {

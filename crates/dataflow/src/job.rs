@@ -31,6 +31,8 @@ pub struct Start {
     pub watermarks: Vec<EventTime>,
     /// For each source, what holds its watermark back until it is opened: see [`hold_of_split`].
     pub pending: BTreeMap<NodeId, Vec<String>>,
+    /// Does state end with the attempt, so that nobody goes on from its end?
+    pub is_temporary: bool,
 }
 
 /// Returns the hold of a split that is given to a reader, and of one that must be read before the

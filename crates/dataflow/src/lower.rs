@@ -98,8 +98,10 @@ impl<'scope> Lowering<'scope> {
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
-            | NodeKind::Join(_) => {
+            | NodeKind::Join(_)
+            | NodeKind::TemporalJoin(_) => {
                 let schema = |input: &Input| self.job.plan.output_schema(input.from, input.port);
                 let schemas: Vec<_> = node.inputs.iter().map(schema).collect();
                 let operator = operators::make(node, &schemas)?;

@@ -22,6 +22,9 @@ pub enum Step {
 pub struct Close {
     /// Epoch, wall clock, and the watermark of the operator's own time domains.
     pub moment: Moment,
+    /// The watermarks of the first two inputs, each of its own time domains; the end of time for an
+    /// input that has none, or is not there.
+    pub inputs: [EventTime; 2],
     /// Is the state at this close to be kept?
     pub is_checkpoint: bool,
     /// Is it the last epoch of the attempt, and why?

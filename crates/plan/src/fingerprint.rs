@@ -53,7 +53,14 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let (time, basis) = (over.time, over.basis);
             format!("over {functions} by {by:?} order {time} of {basis:?} time of {schema}")
         }
+        NodeKind::SessionRows(rows) => {
+            let per = per(plan, node, &rows.window);
+            format!("rows{per} by {:?} of {schema}", kinds(&rows.keys))
+        }
         NodeKind::Join(join) => join_state(plan, node, join),
+        NodeKind::TemporalJoin(temporal) => {
+            format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
+        }
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };

@@ -51,7 +51,7 @@ impl Plan {
         let node = self.node(id);
         match (&node.kind, port) {
             (_, 0) => node.schema.clone(),
-            (NodeKind::Aggregate(_) | NodeKind::Over(_), _) => {
+            (NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_), _) => {
                 let input = &node.inputs[0];
                 self.output_schema(input.from, input.port)
             }
@@ -124,7 +124,7 @@ impl PlanBuilder {
     pub fn add(&mut self, kind: NodeKind, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
         let is_updating = match &kind {
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
-            NodeKind::Sort(_) | NodeKind::WindowTop(_) => false,
+            NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
             NodeKind::Top(_) => true,
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)

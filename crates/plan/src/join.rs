@@ -154,3 +154,31 @@ impl JoinNode {
         left && (self.kind.right_alone().is_none() || right_ends)
     }
 }
+
+/// A join with the version of a table that counts for each row.
+///
+/// Shapes: as those of [`JoinNode`], of which only `Inner` and `Left` are used.
+#[derive(Clone, Debug)]
+pub struct TemporalJoinNode {
+    /// Keys, condition and columns.
+    pub join: JoinNode,
+    /// Which version counts.
+    pub versions: Versions,
+}
+
+/// Which version of a table counts for a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// The last one whose time is not later than the row's.
+    ByTime {
+        /// Column of the rows' time.
+        left: usize,
+        /// Column of the versions' time.
+        right: usize,
+    },
+    /// What the table holds in the epoch of the row.
+    Current {
+        /// Is the table read once, so that rows wait until it is whole?
+        waits: bool,
+    },
+}

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
-use crate::join::JoinNode;
+use crate::join::{JoinNode, TemporalJoinNode};
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::window::{TimeBasis, WindowSpec};
@@ -261,6 +261,19 @@ impl OverNode {
     }
 }
 
+/// The rows of sessions, with the true start and end of each, put out when the session is complete.
+///
+/// Shapes: out the input's columns. Output 1 has late rows.
+#[derive(Clone, Debug)]
+pub struct SessionRowsNode {
+    /// The sessions; rows carry the ones they would have alone.
+    pub window: WindowSpec,
+    /// Columns by which sessions are told apart.
+    pub keys: Vec<usize>,
+    /// Do late rows go to output 1? Else they are counted only.
+    pub divert_late: bool,
+}
+
 /// All rows of a bounded input in order.
 #[derive(Clone, Debug)]
 pub struct SortNode {
@@ -296,8 +309,12 @@ pub enum NodeKind {
     Top(TopNode),
     /// Computes functions over the rows up to each row.
     Over(OverNode),
+    /// Keeps rows until their sessions are complete.
+    SessionRows(SessionRowsNode),
     /// Joins two inputs.
     Join(JoinNode),
+    /// Joins rows with versions of a table.
+    TemporalJoin(TemporalJoinNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -314,8 +331,10 @@ impl NodeKind {
             NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
-            | NodeKind::Join(_) => true,
+            | NodeKind::Join(_)
+            | NodeKind::TemporalJoin(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
         }
     }
@@ -333,7 +352,9 @@ impl NodeKind {
             NodeKind::WindowTop(_) => "WindowTop",
             NodeKind::Top(_) => "Top",
             NodeKind::Over(_) => "Over",
+            NodeKind::SessionRows(_) => "SessionRows",
             NodeKind::Join(_) => "Join",
+            NodeKind::TemporalJoin(_) => "TemporalJoin",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",

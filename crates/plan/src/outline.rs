@@ -111,7 +111,16 @@ fn describe(plan: &Plan, node: &Node) -> String {
             names(plan, node.inputs[0].from, node.inputs[0].port, &over.partition),
             functions(plan, node, over),
         ),
+        NodeKind::SessionRows(rows) => format!(
+            "SessionRows {} by [{}]; rows come out when the watermark passes their session",
+            rows.window.assigner,
+            names(plan, node.inputs[0].from, node.inputs[0].port, &rows.keys)
+        ),
         NodeKind::Join(join) => describe_join(plan, node, join),
+        NodeKind::TemporalJoin(temporal) => {
+            let join = describe_join(plan, node, &temporal.join);
+            format!("Temporal{join} by {:?}", temporal.versions)
+        }
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),

@@ -314,5 +314,19 @@ impl Watermarker for GreatestWatermark {
     }
 }
 
+/// The watermark of a table without times: it comes at the end of the table.
+#[derive(Debug)]
+pub(crate) struct AtTheEnd;
+
+impl Watermarker for AtTheEnd {
+    fn watermark(&self, _: &RecordBatch) -> Result<Option<EventTime>> {
+        Ok(None)
+    }
+
+    fn explain(&self) -> String {
+        "its end".to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,7 @@ mod windowing;
 
 mod aggregate;
 
+mod as_of;
 mod scalar_subquery;
 mod set_operation;
 

@@ -8,6 +8,7 @@ mod aggregate;
 mod ranking;
 mod rejected;
 
+mod temporal;
 mod time_bound;
 
 mod join;
@@ -33,9 +34,11 @@ use datafusion::logical_expr::{
 use thalweg_plan::PlanBuilder;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
-use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind, SinkNode};
+use thalweg_plan::node::{
+    BadRecords, Exchange, Input, MapNode, NodeKind, SessionRowsNode, SinkNode,
+};
 use thalweg_plan::sink::{Accepts, Sink};
-use thalweg_plan::window::{Assigner, TimeBasis};
+use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
@@ -46,7 +49,7 @@ use crate::session::Session;
 use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
-use crate::windowing::{AssignWindow, ExpandWindows};
+use crate::windowing::{AssignWindow, ExpandWindows, Pick, Reorder};
 
 /// What a column means beyond its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +120,8 @@ pub(crate) struct Lowering<'a> {
     needed: BTreeMap<String, BTreeSet<usize>>,
     /// What of each table's partitions the whole script needs.
     kept: Kept,
+    /// Tables whose end somebody waits for.
+    awaited: BTreeSet<String>,
     /// What reads each table, and the watermark that it has.
     sources: BTreeMap<String, (Stream, Option<Expr>)>,
     /// Name of the statement, for errors at run time.
@@ -143,9 +148,11 @@ impl<'a> Lowering<'a> {
         plans: &[(LogicalPlan, Zone)],
     ) -> Result<Lowering<'a>> {
         let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
+        let mut awaited = BTreeSet::new();
         for plan in plans {
             scan::collect_needed(session, plan, &mut needed)?;
             prune::collect(&plan.0, &mut kept)?;
+            temporal::collect_awaited(&plan.0, &mut awaited)?;
         }
         let (builder, sources, rejected) = (PlanBuilder::new(), BTreeMap::new(), BTreeMap::new());
         let (statement, zone, to_come) = (String::new(), Zone::utc(), plans.len());
@@ -155,6 +162,7 @@ impl<'a> Lowering<'a> {
             registry,
             needed,
             kept,
+            awaited,
             sources,
             statement,
             zone,
@@ -347,10 +355,7 @@ impl<'a> Lowering<'a> {
     pub(crate) fn settle(&mut self, mut stream: Stream) -> Result<Stream> {
         match stream.window {
             None | Some(Assigner::Attached) => Ok(stream),
-            Some(Assigner::Session { .. }) => {
-                Err(Error::invalid("rows of a SESSION window can only be aggregated")
-                    .remedy("add GROUP BY window_start, window_end, …"))
-            }
+            Some(Assigner::Session { .. }) => self.session_rows(stream),
             Some(assigner) => {
                 let at = |role| stream.roles.iter().position(|r| *r == role);
                 let columns = [Role::WindowStart, Role::WindowEnd, Role::WindowTime].map(at);
@@ -364,6 +369,41 @@ impl<'a> Lowering<'a> {
                 Ok(stream)
             }
         }
+    }
+
+    /// Makes true sessions of those that rows would have alone.
+    fn session_rows(&mut self, mut stream: Stream) -> Result<Stream> {
+        let schema = self.schema(&stream);
+        let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(lost_window);
+        let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
+        let roles = stream.roles.iter().enumerate();
+        let keys = roles.filter(|(_, role)| **role == Role::SessionKey).map(|(column, _)| column);
+        let keys: Vec<usize> = keys.collect();
+        let (Some(assigner), true) = (stream.window, keys.len() == stream.session_keys) else {
+            return Err(Error::invalid(
+                "a column that tells sessions apart is left out before them",
+            )
+            .remedy("keep the columns of PARTITION BY"));
+        };
+        let assigner = in_unit(assigner, unit_of(&schema, start)?)?;
+        let (basis, zone) = (stream.basis, stream.zone);
+        let divert_late = stream.late_table.is_some() && basis == TimeBasis::Event;
+        let window = WindowSpec { assigner, basis, start, end, zone };
+        let node = SessionRowsNode { window, keys: keys.clone(), divert_late };
+        let exchange = if keys.is_empty() { Exchange::Global } else { Exchange::ByKey(keys) };
+        let input = Input { from: stream.node, port: 0, exchange };
+        stream.node = self.builder.add(NodeKind::SessionRows(node), vec![input], schema.clone());
+        if let (true, Some(table)) = (divert_late, &stream.late_table) {
+            self.reject(table, forward(stream.node, 1));
+        }
+        let picks = stream.roles.iter().enumerate().map(|(column, role)| match role {
+            Role::WindowTime => Pick::LastOf(end, stream.zone),
+            _ => Pick::Column(column),
+        });
+        let picks = picks.collect();
+        self.map(&mut stream, Arc::new(Reorder { picks, schema }));
+        stream.window = Some(Assigner::Attached);
+        Ok(stream)
     }
 
     fn window_tvf(&mut self, tvf: &WindowTvf) -> Result<Stream> {

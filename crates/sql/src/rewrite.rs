@@ -6,6 +6,7 @@
 
 mod forms;
 
+mod as_of;
 mod calls;
 mod clauses;
 mod group_windows;
@@ -38,6 +39,7 @@ pub(crate) fn tokens(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
             .or_else(|| local_time(tokens, at, &mut out))
             .or_else(|| decimal(tokens, at, &mut out))
             .or_else(|| timestamp(tokens, at, &mut out))
+            .or_else(|| as_of::rewrite(tokens, at, &mut out))
             .or_else(|| forms::rewrite(tokens, at, &mut out, self::tokens))
             .or_else(|| clauses::rewrite(tokens, at, &mut out, self::tokens));
         at = after.unwrap_or_else(|| {
@@ -180,18 +182,15 @@ fn timestamp(tokens: &[TokenWithSpan], at: usize, out: &mut Vec<TokenWithSpan>) 
     Some(at + 2)
 }
 
-/// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`, and `FOR
-/// SYSTEM_TIME AS OF`, which it does not know.
+/// Refuses `SELECT a, b + FROM t`, which the parser takes for a column called `FROM`, and forms of `FOR
+/// SYSTEM_TIME AS OF` that mean nothing.
 ///
 /// # Errors
 /// `Invalid`, at the word.
 pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
-    for pair in tokens.windows(2) {
+    for (at, pair) in tokens.windows(2).enumerate() {
         let [before, token] = pair else { continue };
-        if is_word(before, "FOR") && is_word(token, "SYSTEM_TIME") {
-            let error = text::to_come(text::RELATIONAL, "FOR SYSTEM_TIME AS OF is", "");
-            return Err(text::located(error, before));
-        }
+        as_of::check(tokens, at)?;
         let wants_operand = matches!(
             before.token,
             Token::Comma

@@ -36,6 +36,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_types::{Error, Result, Zone};
 use tokio::runtime::Runtime;
 
+use crate::as_of;
 use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
 use crate::local_time;
@@ -155,7 +156,9 @@ impl Session {
     pub(crate) fn functions(&self) -> Vec<String> {
         let state = self.context.state();
         let scalars = state.scalar_functions().keys();
-        let names: BTreeSet<&String> = scalars.chain(state.aggregate_functions().keys()).collect();
+        let names = scalars.chain(state.aggregate_functions().keys());
+        // Ours alone begin so.
+        let names: BTreeSet<&String> = names.filter(|name| !name.starts_with("__")).collect();
         names.into_iter().cloned().collect()
     }
 
@@ -257,7 +260,8 @@ impl Session {
     /// Coerces types, takes times as they are meant in `zone`, and optimises.
     pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
         let state = self.context.state();
-        let joined = scalar_subquery::join(plan.clone()).and_then(set_operation::count);
+        let joined =
+            scalar_subquery::join(plan.clone()).and_then(set_operation::count).and_then(as_of::tie);
         let coerced = joined.and_then(|plan| {
             state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
         });

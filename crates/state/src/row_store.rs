@@ -234,6 +234,20 @@ impl RowStore {
         self.flags[slot as usize] & MARKED != 0
     }
 
+    /// Gives the memory of a store without rows back; what was saved stays known.
+    ///
+    /// # Errors
+    /// `Internal` if there are rows.
+    pub fn clear_if_empty(&mut self) -> Result<()> {
+        if !self.is_empty() {
+            return Err(Error::internal("a store with rows is not cleared"));
+        }
+        (self.blocks, self.heap) = (Vec::new(), Heap::default());
+        (self.flags, self.key_groups) = (Vec::new(), Vec::new());
+        (self.free, self.unsaved) = (Vec::new(), Vec::new());
+        Ok(())
+    }
+
     /// Moves what has no fixed width together.
     fn compact(&mut self) {
         let mut heap = Heap::default();

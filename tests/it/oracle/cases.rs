@@ -10,11 +10,11 @@ pub(super) struct Case {
     pub(super) batch: &'static str,
 }
 
-const fn same(name: &'static str, query: &'static str) -> Case {
+pub(super) const fn same(name: &'static str, query: &'static str) -> Case {
     Case { name, stream: query, batch: query }
 }
 
-const fn case(name: &'static str, stream: &'static str, batch: &'static str) -> Case {
+pub(super) const fn case(name: &'static str, stream: &'static str, batch: &'static str) -> Case {
     Case { name, stream, batch }
 }
 

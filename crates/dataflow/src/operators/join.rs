@@ -12,10 +12,12 @@ mod keys;
 mod pairs;
 
 mod appending;
+mod current;
 mod updating;
+mod versions;
 
 use arrow::datatypes::SchemaRef;
-use thalweg_plan::join::JoinNode;
+use thalweg_plan::join::{JoinNode, TemporalJoinNode, Versions};
 use thalweg_types::{Epoch, EventTime, Moment, Result};
 
 use self::expiry::Expiry;
@@ -45,6 +47,24 @@ pub fn make(
     Ok(match is_updating {
         false => Box::new(appending::AppendJoin::new(shape)?),
         true => Box::new(updating::UpdatingJoin::new(shape)?),
+    })
+}
+
+/// Makes the operator of a join with versions of a table.
+///
+/// # Errors
+/// `Invalid` if a type is not supported.
+pub fn make_temporal(
+    node: TemporalJoinNode,
+    inputs: [SchemaRef; 2],
+    output: SchemaRef,
+) -> Result<Box<dyn Operator>> {
+    let shape = Shape::new(node.join, inputs, output);
+    Ok(match node.versions {
+        Versions::Current { waits } => Box::new(current::CurrentJoin::new(shape, waits)?),
+        Versions::ByTime { left, right } => {
+            Box::new(versions::VersionJoin::new(shape, [left, right])?)
+        }
     })
 }
 

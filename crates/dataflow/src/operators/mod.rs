@@ -47,6 +47,10 @@ pub fn make(node: &Node, inputs: &[SchemaRef]) -> Result<Option<Box<dyn Operator
             let inputs = [left.clone(), right.clone()];
             Some(join::make(join.clone(), inputs, output, node.is_updating)?)
         }
+        (NodeKind::TemporalJoin(join), [left, right]) => {
+            let inputs = [left.clone(), right.clone()];
+            Some(join::make_temporal(join.clone(), inputs, output)?)
+        }
         (kind, _) => make_single(kind, input, output)?,
     })
 }
@@ -70,10 +74,14 @@ fn make_single(
         }
         NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
+        NodeKind::SessionRows(node) => {
+            Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
+        }
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_)
         | NodeKind::Map(_)
         | NodeKind::Join(_)
+        | NodeKind::TemporalJoin(_)
         | NodeKind::Union
         | NodeKind::Sink(_) => None,
     })

@@ -271,7 +271,12 @@ impl Turn {
     pub(super) fn close(&self, epoch: usize) -> Close {
         let moment =
             Moment { epoch: Epoch(epoch as u64 + 1), clock: self.clock, watermark: self.watermark };
-        Close { moment, is_checkpoint: true, ending: self.is_last.then_some(Ending::Finish) }
+        Close {
+            moment,
+            inputs: [self.watermark; 2],
+            is_checkpoint: true,
+            ending: self.is_last.then_some(Ending::Finish),
+        }
     }
 }
 

@@ -9,7 +9,10 @@
 mod session_list;
 mod stacks;
 
+mod placing;
+
 mod session;
+pub mod session_rows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

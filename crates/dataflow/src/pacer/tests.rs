@@ -14,6 +14,7 @@ fn pacer() -> Pacer {
         clock: EventTime(0),
         watermarks: vec![EventTime(100)],
         pending: BTreeMap::new(),
+        is_temporary: true,
     };
     let job = Job {
         plan: Arc::new(PlanBuilder::new().finish()),

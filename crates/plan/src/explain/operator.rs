@@ -8,7 +8,7 @@ use thalweg_types::NodeId;
 
 use super::Fact;
 use crate::graph::Plan;
-use crate::join::{JoinKind, JoinNode};
+use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
     AggregateCall, AggregateNode, BadRecords, Exchange, Frame, Input, MapNode, Node, NodeKind,
     OverFunction, OverNode, Ranking, SortKey, SortNode, SourceNode, Stage, TopNode,
@@ -41,7 +41,20 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Top(top) => vec![("does", tops(plan, node, top))],
         NodeKind::Over(over) => vec![("does", overs(plan, node, over))],
+        NodeKind::SessionRows(rows) => {
+            let (schema, by) = (input_schema(plan, node), columns(&node.schema, &rows.keys));
+            let windows = windows(&rows.window, &schema);
+            vec![("does", format!("gives each row of ({by}) its {windows}"))]
+        }
         NodeKind::Join(join) => vec![("does", joins(plan, node, join))],
+        NodeKind::TemporalJoin(temporal) => {
+            let when = match temporal.versions {
+                Versions::ByTime { .. } => "with the version of each row's time",
+                Versions::Current { waits: true } => "with a table that is read whole first",
+                Versions::Current { waits: false } => "with what the table holds at the moment",
+            };
+            vec![("does", format!("{} {when}", joins(plan, node, &temporal.join)))]
+        }
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -239,7 +252,7 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
     let from = plan.node(input.from);
     match (input.port, &from.kind) {
         (0, _) => how,
-        (_, NodeKind::Aggregate(_) | NodeKind::Over(_)) => {
+        (_, NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_)) => {
             Some(format!("late rows of {}", from.operator))
         }
         _ => Some(format!("bad records of {}", from.operator)),
@@ -287,6 +300,12 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
         NodeKind::WindowTop(top) => when_due(&top.window),
         NodeKind::Top(_) => "what changed, at the end of each epoch",
         NodeKind::Over(over) => return vec![("emits", when_over(over))],
+        NodeKind::SessionRows(rows) => when_due(&rows.window),
+        NodeKind::TemporalJoin(temporal) => match temporal.versions {
+            Versions::ByTime { .. } => "when the watermark passes the time of a row",
+            Versions::Current { waits: true } => "at the end of each epoch, once the table is read",
+            Versions::Current { waits: false } => "at the end of each epoch",
+        },
         NodeKind::Join(_) if node.is_updating => "what changed, at the end of each epoch",
         NodeKind::Join(join) => match join.kind {
             JoinKind::Inner | JoinKind::Semi => "rows as they match",

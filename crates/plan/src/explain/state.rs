@@ -3,7 +3,7 @@
 use super::Fact;
 use super::operator::{calls, columns, input_schema, is_updated};
 use crate::graph::Plan;
-use crate::join::{JoinKind, JoinNode};
+use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
     AggregateNode, Frame, Node, NodeKind, OverNode, Ranking, SortNode, Stage, TopNode,
 };
@@ -25,7 +25,18 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Top(top) => return first_rows(plan, node, top),
         NodeKind::Over(over) => return over_rows(plan, node, over),
+        NodeKind::SessionRows(rows) => {
+            format!("the rows of each session {}: bounded", until_due(&rows.window))
+        }
         NodeKind::Join(join) => return joined(plan, node, join),
+        NodeKind::TemporalJoin(temporal) => match temporal.versions {
+            Versions::ByTime { .. } => {
+                "rows until the watermark passes them, and of each key the versions from then on: \
+                 grows with the table's keys"
+            }
+            Versions::Current { .. } => "the table: grows with its rows",
+        }
+        .to_owned(),
         NodeKind::Sort(sort) => sorted(sort, is_updated(plan, node)),
     };
     vec![("state", text)]

@@ -10,11 +10,18 @@ pub(crate) const TYPEOF: &str = "typeof";
 /// Name of what `(a, b) OVERLAPS (c, d)` becomes.
 pub(crate) const OVERLAPS: &str = "overlaps";
 
+/// Name of what `FOR SYSTEM_TIME AS OF time` becomes: a condition that joins read and nobody computes.
+pub(crate) const AS_OF: &str = "__as_of";
+
 pub(super) fn all() -> Vec<Function> {
     let moments = &[Kind::Moment, Kind::Any, Kind::Moment, Kind::Any];
     vec![
         Function::new("TYPEOF(value)", &[Kind::Any]).named(TYPEOF, |_, _| DataType::Utf8View),
         Function::new("(start, end) OVERLAPS (start, end)", moments)
             .named(OVERLAPS, |_, _| DataType::Boolean),
+        Function::new("FOR SYSTEM_TIME AS OF time", &[Kind::Any, Kind::Any])
+            .optional(1)
+            .named(AS_OF, |_, _| DataType::Boolean)
+            .volatile(),
     ]
 }

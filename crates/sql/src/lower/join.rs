@@ -15,8 +15,10 @@ use thalweg_plan::node::{Exchange, Input, NodeKind};
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
+use super::temporal;
 use super::time_bound::{Side, bound};
 use super::{Lowering, Role, Stream, column_of, nullable_windows};
+use crate::as_of::time_of;
 use crate::expression::{Expression, Projection, Test};
 use crate::text::plan_error;
 
@@ -36,6 +38,10 @@ impl Lowering<'_> {
         }
         let (kind, is_swapped) = kind_of(join.join_type)?;
         let (mut on, mut filter) = (join.on.clone(), join.filter.clone());
+        let time = time_of(&filter);
+        if let Some((_, rest)) = &time {
+            filter = rest.clone();
+        }
         if join.null_aware && is_nullable(join)? {
             // `x NOT IN (…)` is true only if x differs from every value for sure.
             let equal = on.iter().map(|(left, right)| left.clone().eq(right.clone()));
@@ -57,7 +63,10 @@ impl Lowering<'_> {
         let right = self.keyed(right, second.schema(), &right_keys)?;
         let whole = left.schema.join(&right.schema).map_err(plan_error)?;
         let conjuncts: Vec<Expr> = filter.iter().flat_map(split_conjunction).cloned().collect();
-        let bound = self.bound(&left, &right, &on, &conjuncts)?;
+        let bound = match time {
+            None => self.bound(&left, &right, &on, &conjuncts)?,
+            Some(_) => None,
+        };
         let mut output: Vec<usize> = (0..left.width).collect();
         if kind.has_pairs() {
             let from = left.schema.fields().len();
@@ -72,12 +81,36 @@ impl Lowering<'_> {
             output,
             bound,
         };
-        Ok(self.joined(node, left, right, nullable_windows(join.schema.as_arrow())))
+        let schema = nullable_windows(join.schema.as_arrow());
+        let (roles, is_windowed) = roles(&node, &left, &right);
+        let Some((time, _)) = time else {
+            return Ok(self.joined(
+                NodeKind::Join(node),
+                (left, right),
+                (roles, is_windowed),
+                schema,
+            ));
+        };
+        let is_updating = [&left, &right].map(|side| self.is_updating(side));
+        let versions =
+            temporal::versions(&time, (&left.schema, &left.stream), &right.stream, is_updating)?;
+        let roles = (temporal_roles(&left, &right), left.stream.window.is_some());
+        let node = NodeKind::TemporalJoin(temporal::checked(node, versions)?);
+        Ok(self.joined(node, (left, right), roles, schema))
+    }
+
+    fn is_updating(&self, side: &Keyed) -> bool {
+        self.builder.plan().node(side.stream.node).is_updating
     }
 
     /// Adds the node, and says what its columns mean.
-    fn joined(&mut self, node: JoinNode, left: Keyed, right: Keyed, schema: SchemaRef) -> Stream {
-        let (roles, is_windowed) = roles(&node, &left, &right);
+    fn joined(
+        &mut self,
+        node: NodeKind,
+        (left, right): (Keyed, Keyed),
+        (roles, is_windowed): (Vec<Role>, bool),
+        schema: SchemaRef,
+    ) -> Stream {
         let exchange = |keys: &[usize]| match keys {
             [] => Exchange::Global,
             keys => Exchange::ByKey(keys.to_vec()),
@@ -87,7 +120,7 @@ impl Lowering<'_> {
             port: 0,
             exchange: exchange(&side.keys),
         });
-        let node = self.builder.add(NodeKind::Join(node), inputs.to_vec(), schema);
+        let node = self.builder.add(node, inputs.to_vec(), schema);
         Stream {
             node,
             roles,
@@ -144,8 +177,7 @@ impl Lowering<'_> {
         if left.stream.basis != right.stream.basis {
             return Ok(None);
         }
-        let is_updating = |side: &Keyed| self.builder.plan().node(side.stream.node).is_updating;
-        if is_updating(left) || is_updating(right) {
+        if self.is_updating(left) || self.is_updating(right) {
             return Ok(None);
         }
         let equal = on.iter().map(|(left, right)| left.clone().eq(right.clone()));
@@ -244,6 +276,12 @@ fn pair_condition(filter: &Expr, whole: &DFSchema) -> Result<PairCondition> {
     let read = DFSchema::new_with_metadata(fields.collect(), whole.metadata().clone());
     let condition = Test::new(Expression::new(filter, &read.map_err(plan_error)?)?)?;
     Ok(PairCondition { condition: Arc::new(condition), columns })
+}
+
+/// A row of a temporal join comes out once, in its own time; what it meets has none.
+fn temporal_roles(left: &Keyed, right: &Keyed) -> Vec<Role> {
+    let own = left.stream.roles[..left.width].iter().copied();
+    own.chain(std::iter::repeat_n(Role::Plain, right.width)).collect()
 }
 
 /// Returns what the columns of a join mean, and whether its rows carry windows.

@@ -14,7 +14,7 @@ use thalweg_types::{Error, Result, Zone};
 use super::prune::{self, table};
 use super::{Lowering, Role, Stream, forward, role_of};
 use crate::catalog::{Column, Table, declared_name};
-use crate::expression::{Expression, GreatestWatermark, Projection};
+use crate::expression::{AtTheEnd, Expression, GreatestWatermark, Projection};
 use crate::local_time;
 use crate::session::Session;
 use crate::text::plan_error;
@@ -177,6 +177,10 @@ impl Lowering<'_> {
             watermark = Some(Arc::new(GreatestWatermark::new(expression)?) as _);
         }
         let is_bounded = source.is_bounded();
+        if is_bounded && domain.is_none() && self.awaited.contains(&table.name) {
+            domain = Some(self.builder.domain(name.clone()));
+            watermark = Some(Arc::new(AtTheEnd) as _);
+        }
         let node = SourceNode {
             table: name,
             source,

@@ -14,6 +14,7 @@ use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
+use thalweg_types::size::batch_bytes;
 use thalweg_types::{Error, Result, hash};
 
 use super::compact::compact;
@@ -21,6 +22,8 @@ use super::compact::compact;
 const MAGIC: &[u8; 4] = b"THST";
 /// The version that is written.
 const VERSION: u32 = 2;
+/// About how many bytes a batch takes beside its rows.
+const BATCH_BYTES: usize = 2048;
 /// Bytes of a hash.
 const HASH: usize = 8;
 
@@ -34,26 +37,34 @@ pub(super) struct Table<N> {
     pub(super) batches: Vec<RecordBatch>,
 }
 
-pub(super) fn encode(tables: &[Table<&'static str>]) -> Result<Bytes> {
+pub(super) fn encode(tables: Vec<Table<&'static str>>) -> Result<Bytes> {
     let mut bytes = MAGIC.to_vec();
+    let batches = tables.iter().flat_map(|table| &table.batches);
+    // About what is needed: a state that is large must not be copied as its bytes grow.
+    bytes.reserve(batches.map(|batch| batch_bytes(batch) + BATCH_BYTES).sum());
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     for table in tables {
         bytes.extend_from_slice(&(table.name.len() as u32).to_le_bytes());
         bytes.extend_from_slice(table.name.as_bytes());
         bytes.extend_from_slice(&(table.key as u32).to_le_bytes());
-        with_length(&mut bytes, |bytes| encode_batches(&table.batches, bytes))?;
+        with_length(&mut bytes, |bytes| encode_batches(table.batches, bytes))?;
     }
     let hash = hash::hash_bytes(&bytes);
     bytes.extend_from_slice(&hash.to_le_bytes());
     Ok(bytes.into())
 }
 
-fn encode_batches(batches: &[RecordBatch], bytes: &mut Vec<u8>) -> Result<()> {
-    for run in batches.chunk_by(|left, right| left.schema() == right.schema()) {
+/// Writes batches, and lets go of each once it is written.
+fn encode_batches(batches: Vec<RecordBatch>, bytes: &mut Vec<u8>) -> Result<()> {
+    let mut batches = batches.into_iter().peekable();
+    while let Some(first) = batches.next() {
+        let schema = first.schema();
         with_length(bytes, |bytes| {
-            let mut writer = StreamWriter::try_new(bytes, &run[0].schema())?;
-            for batch in run {
-                writer.write(&compact(batch)?)?;
+            let mut writer = StreamWriter::try_new(bytes, &schema)?;
+            let mut next = Some(first);
+            while let Some(batch) = next {
+                writer.write(&compact(&batch)?)?;
+                next = batches.next_if(|batch| batch.schema() == schema);
             }
             Ok(writer.finish()?)
         })?;

@@ -142,7 +142,7 @@ impl StateWriter {
         if self.rows == 0 && !self.is_full {
             return Ok(None);
         }
-        format::encode(&self.tables).map(Some)
+        format::encode(self.tables).map(Some)
     }
 }
 

@@ -48,6 +48,11 @@ impl Now {
         self.time = self.time.max(time);
     }
 
+    /// Returns the time, in nanoseconds.
+    pub(super) fn time(&self) -> i64 {
+        self.time
+    }
+
     /// Is a row of this time late?
     pub(super) fn is_late(&self, time: i64) -> bool {
         self.basis == TimeBasis::Event && time <= self.time
@@ -85,16 +90,7 @@ impl Expiry {
     /// # Errors
     /// `Internal` if the column is no timestamp.
     pub(super) fn times(&self, rows: &RecordBatch) -> Result<Vec<i64>> {
-        let column = rows.column(self.time.column);
-        let DataType::Timestamp(unit, _) = column.data_type() else {
-            let kind = column.data_type();
-            return Err(Error::internal(format!("the time of a join is of type {kind}")));
-        };
-        let before = if self.time.is_end { 1 } else { 0 };
-        let nanos = nanos_per(*unit);
-        let times = times(column)?;
-        let times = times.values().iter();
-        Ok(times.map(|time| time.saturating_sub(before).saturating_mul(nanos)).collect())
+        times_of(self.time, rows)
     }
 
     /// Notes that the row in `slot` has this time.
@@ -134,4 +130,21 @@ impl Expiry {
     pub(super) fn bytes(&self) -> usize {
         self.until.capacity() * 8 + self.by_time.len() * 64 + self.until.len() * 4
     }
+}
+
+/// Returns the times of rows, in nanoseconds.
+///
+/// # Errors
+/// `Internal` if the column is no timestamp.
+pub(super) fn times_of(column: TimeColumn, rows: &RecordBatch) -> Result<Vec<i64>> {
+    let values = rows.column(column.column);
+    let DataType::Timestamp(unit, _) = values.data_type() else {
+        let kind = values.data_type();
+        return Err(Error::internal(format!("the time of a join is of type {kind}")));
+    };
+    let before = i64::from(column.is_end);
+    let nanos = nanos_per(*unit);
+    let values = times(values)?;
+    let values = values.values().iter();
+    Ok(values.map(|time| time.saturating_sub(before).saturating_mul(nanos)).collect())
 }
