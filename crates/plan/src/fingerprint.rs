@@ -44,7 +44,8 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         NodeKind::Top(top) => {
             // The rank of a row is not kept, so that showing it changes no state.
             let (first, last) = (top.ranks.start(), top.ranks.end());
-            let which = format!("{:?} {first} to {last}", top.ranking);
+            let to_come = if top.is_final { " to come" } else { "" };
+            let which = format!("{:?} {first} to {last}{to_come}", top.ranking);
             let (by, order) = (kinds(&top.partition), order(&top.order));
             format!("{which} by {by:?} order {order} of {schema}")
         }

@@ -125,7 +125,7 @@ impl PlanBuilder {
         let is_updating = match &kind {
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
-            NodeKind::Top(_) => true,
+            NodeKind::Top(top) => !top.is_final,
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
             }

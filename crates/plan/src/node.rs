@@ -186,6 +186,9 @@ pub struct TopNode {
     pub has_rank: bool,
     /// Does the input take rows back? Then all of its rows are kept, else those that can be first.
     pub is_retracted: bool,
+    /// Is the order that of arrival? Then what is first at the end of an epoch stays so, and the
+    /// result is append-only; for the first row of each partition alone.
+    pub is_final: bool,
 }
 
 /// Which rows up to a row its aggregates are over.

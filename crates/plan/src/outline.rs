@@ -96,13 +96,14 @@ fn describe(plan: &Plan, node: &Node) -> String {
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
         ),
         NodeKind::Top(top) => format!(
-            "Top {:?} {} to {}{} by {}{}; changes come out at the end of each epoch",
+            "Top {:?} {} to {}{} by {}{}{}; changes come out at the end of each epoch",
             top.ranking,
             top.ranks.start(),
             top.ranks.end(),
             if top.has_rank { " with its rank" } else { "" },
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition),
             if top.is_retracted { ", keeps every row" } else { "" },
+            if top.is_final { ", the first to come" } else { "" },
         ),
         NodeKind::Over(over) => format!(
             "Over {:?} time {} by {}: {}; a row comes out when its time has passed",

@@ -33,6 +33,8 @@ pub struct Top {
     rows: CodedRows,
     /// Does the input take rows back?
     is_retracted: bool,
+    /// Do first rows stay first?
+    is_final: bool,
     /// The rows of each partition.
     kept: Vec<Kept>,
     /// Rows that came in the open epoch.
@@ -64,9 +66,10 @@ impl Top {
             ranks: Ranks::new(node),
             rows: CodedRows::new(&node.partition, &node.order, input)?,
             is_retracted: node.is_retracted,
+            is_final: node.is_final,
             kept: Vec::new(),
             arrived: Vec::new(),
-            sending: Sending::new(node.has_rank, output),
+            sending: Sending::new(node, output),
         })
     }
 
@@ -80,6 +83,9 @@ impl Top {
             let kept = &self.kept[groups[*row as usize] as usize];
             if !self.ranks.is_full(kept.len()) {
                 return true;
+            }
+            if self.is_final {
+                return false;
             }
             let key = keys.row(*row as usize).data();
             kept.last().is_none_or(|last| key <= &last.code[..key.len().min(last.code.len())])

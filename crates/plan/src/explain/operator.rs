@@ -298,6 +298,7 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, Some(spec)) => when_due(spec),
         },
         NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::Top(top) if top.is_final => "first rows, at the end of their epoch",
         NodeKind::Top(_) => "what changed, at the end of each epoch",
         NodeKind::Over(over) => return vec![("emits", when_over(over))],
         NodeKind::SessionRows(rows) => when_due(&rows.window),

@@ -1,7 +1,7 @@
 //! What an operator keeps, until when, and what bounds it.
 
 use super::Fact;
-use super::operator::{calls, columns, input_schema, is_updated};
+use super::operator::{calls, columns, functions, input_schema, is_updated};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
@@ -98,11 +98,12 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
 fn over_rows(plan: &Plan, node: &Node, over: &OverNode) -> Vec<Fact> {
     let by = columns(&input_schema(plan, node), &over.partition);
     let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
-    let (rows, ends) = match over.frame {
-        Frame::Range(Some(_)) if over.rows_back() == 0 => ("the rows of each frame", true),
-        _ if over.calls().next().is_none() && over.rows_back() == 0 => ("a number", false),
-        Frame::Rows(None) | Frame::Range(None) if over.rows_back() == 0 => ("one row", false),
-        _ => ("the last rows that a function looks back to", false),
+    let is_bounded_frame = matches!(over.frame, Frame::Rows(Some(_)) | Frame::Range(Some(_)));
+    let only_aggregates = over.calls().count() == over.functions.len();
+    let ends = only_aggregates && matches!(over.frame, Frame::Range(Some(_)));
+    let rows = match over.calls().next().is_some() && is_bounded_frame {
+        true => "the rows of each frame".to_owned(),
+        false => functions(plan, node, over),
     };
     let per = if by.is_empty() { String::new() } else { format!(" per ({by})") };
     let waiting = match over.basis {

@@ -95,15 +95,19 @@ impl Lowering<'_> {
     /// Adds the first rows of each partition at any time.
     pub(super) fn first_of_all(&mut self, stream: &mut Stream, first: First) {
         let is_retracted = self.builder.plan().node(stream.node).is_updating;
+        let is_final = !is_retracted && is_first_to_come(stream, &first);
         let First { partition, order, ranking, ranks, has_rank } = first;
         let exchange = exchange_by(&partition);
-        let node = TopNode { partition, order, ranking, ranks, has_rank, is_retracted };
+        let node = TopNode { partition, order, ranking, ranks, has_rank, is_retracted, is_final };
         let made = self.with_rank(stream, has_rank);
         let edge = Input { from: stream.node, port: 0, exchange };
         stream.node = self.builder.add(NodeKind::Top(node), vec![edge], made);
-        // A time that comes and goes says nothing of what is still to come.
-        stream.roles = vec![Role::Plain; stream.roles.len() + usize::from(has_rank)];
-        stream.window = None;
+        if !is_final {
+            // A time that comes and goes says nothing of what is still to come.
+            stream.roles.iter_mut().for_each(|role| *role = Role::Plain);
+            stream.window = None;
+        }
+        stream.roles.extend(has_rank.then_some(Role::Plain));
     }
 
     /// Adds the first rows of each window, sent when it is complete.
@@ -165,6 +169,13 @@ impl Lowering<'_> {
         stream.roles = roles.collect();
         self.map(stream, Arc::new(Reorder { picks, schema }));
     }
+}
+
+/// Is this the first row of each partition to come?
+fn is_first_to_come(stream: &Stream, first: &First) -> bool {
+    let is_one = first.ranking == Ranking::RowNumber && first.ranks == (1..=1);
+    let is_arrival = |key: &SortKey| !key.descending && stream.roles[key.column] == Role::Proctime;
+    is_one && matches!(first.order.as_slice(), [key] if is_arrival(key))
 }
 
 /// Returns the order by some keys, whose expressions are `columns`.

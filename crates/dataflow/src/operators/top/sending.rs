@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::Int64Array;
 use arrow::datatypes::SchemaRef;
+use thalweg_plan::node::TopNode;
 use thalweg_types::{Change, Result};
 
 use super::ranks::Ranked;
@@ -18,6 +19,8 @@ use crate::operators::coded_rows::CodedRows;
 pub(super) struct Sending {
     output: SchemaRef,
     has_rank: bool,
+    /// Is nothing ever taken back?
+    is_final: bool,
     queue: Queue,
 }
 
@@ -37,8 +40,9 @@ struct Queue {
 impl Sending {
     /// Returns no changes, to rows of schema `output`, of which the last column is the rank if there
     /// is one.
-    pub(super) fn new(has_rank: bool, output: SchemaRef) -> Sending {
-        Sending { output, has_rank, queue: Queue::default() }
+    pub(super) fn new(node: &TopNode, output: SchemaRef) -> Sending {
+        let (has_rank, is_final) = (node.has_rank, node.is_final);
+        Sending { output, has_rank, is_final, queue: Queue::default() }
     }
 
     /// Adds a change.
@@ -69,8 +73,11 @@ impl Sending {
             if self.has_rank {
                 columns.push(Arc::new(Int64Array::from(queue.ranks[range.clone()].to_vec())));
             }
-            let weights = Int64Array::from(queue.weights[range].to_vec());
-            out.send(Change::weighted(batch(&self.output, columns, weights.len())?, weights)?);
+            let rows = batch(&self.output, columns, range.len())?;
+            out.send(match self.is_final {
+                true => Change::append(rows),
+                false => Change::weighted(rows, queue.weights[range].to_vec().into())?,
+            });
         }
         // The memory that many changes took is given back.
         *queue = Queue::default();

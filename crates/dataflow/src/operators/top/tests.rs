@@ -17,6 +17,7 @@ struct Query {
     by: usize,
     has_partition: bool,
     is_retracted: bool,
+    is_final: bool,
 }
 
 const FIRST: Query = Query {
@@ -26,6 +27,7 @@ const FIRST: Query = Query {
     by: 1,
     has_partition: true,
     is_retracted: false,
+    is_final: false,
 };
 
 impl Query {
@@ -41,6 +43,7 @@ impl Query {
             ranks: self.ranks.0..=self.ranks.1,
             has_rank: self.has_rank,
             is_retracted: self.is_retracted,
+            is_final: self.is_final,
         };
         let input = row_schema();
         let mut fields = input.fields().to_vec();
@@ -208,6 +211,22 @@ fn a_rank_is_taken_back_before_it_is_given() {
             }
         }
     }
+}
+
+/// Would fail if a row that came first gave way to a later one, or were sent as if it could.
+#[test]
+fn the_first_to_come_stays_first() {
+    let query = Query { is_final: true, by: 2, ..FIRST };
+    let row =
+        |key: &str, value, start| Row { key: key.to_owned(), value: Some(value), start, end: 1 };
+    let turns = [
+        Turn::at(1, vec![change(&[row("a", 5, 7), row("a", 4, 7)]), change(&[row("a", 3, 7)])]),
+        Turn::at(2, vec![change(&[row("b", 2, 8), row("a", 1, 8), row("a", 0, 7)])]),
+    ];
+    let sent = run_one(&mut query.operator(), &turns);
+    assert!(sent.iter().flat_map(|sent| &sent.results).all(|change| change.weights.is_none()));
+    let lines: Vec<Vec<String>> = sent.iter().map(Sent::sorted).collect();
+    assert_eq!(lines, [vec!["+1 a|3|7|1"], vec!["+1 b|2|8|1"]]);
 }
 
 fn rising(values: std::ops::Range<i64>) -> Change {
