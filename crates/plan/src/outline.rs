@@ -8,7 +8,7 @@ use thalweg_types::NodeId;
 use crate::explain::functions;
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
+use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, OverNode, Stage, TopNode};
 use crate::sink::Delivery;
 use crate::source::Replay;
 use crate::window::WindowSpec;
@@ -95,23 +95,8 @@ fn describe(plan: &Plan, node: &Node) -> String {
             top.ranks.end(),
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
         ),
-        NodeKind::Top(top) => format!(
-            "Top {:?} {} to {}{} by {}{}{}; changes come out at the end of each epoch",
-            top.ranking,
-            top.ranks.start(),
-            top.ranks.end(),
-            if top.has_rank { " with its rank" } else { "" },
-            names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition),
-            if top.is_retracted { ", keeps every row" } else { "" },
-            if top.is_final { ", the first to come" } else { "" },
-        ),
-        NodeKind::Over(over) => format!(
-            "Over {:?} time {} by {}: {}; a row comes out when its time has passed",
-            over.basis,
-            names(plan, node.inputs[0].from, node.inputs[0].port, &[over.time]),
-            names(plan, node.inputs[0].from, node.inputs[0].port, &over.partition),
-            functions(plan, node, over),
-        ),
+        NodeKind::Top(top) => describe_top(plan, node, top),
+        NodeKind::Over(over) => describe_over(plan, node, over),
         NodeKind::SessionRows(rows) => format!(
             "SessionRows {} by [{}]; rows come out when the watermark passes their session",
             rows.window.assigner,
@@ -136,6 +121,27 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Sink {} ({}, {delivery})", sink.table, sink.sink.connector())
         }
     }
+}
+
+fn describe_top(plan: &Plan, node: &Node, top: &TopNode) -> String {
+    let (first, last) = (top.ranks.start(), top.ranks.end());
+    let by = names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition);
+    let rank = if top.has_rank { " with its rank" } else { "" };
+    let kept = match (top.is_retracted, top.is_final) {
+        (true, _) => ", keeps every row",
+        (false, true) => ", the first to come",
+        (false, false) => "",
+    };
+    let when = "changes come out at the end of each epoch";
+    format!("Top {:?} {first} to {last}{rank} by {by}{kept}; {when}", top.ranking)
+}
+
+fn describe_over(plan: &Plan, node: &Node, over: &OverNode) -> String {
+    let names = |columns| names(plan, node.inputs[0].from, node.inputs[0].port, columns);
+    let (time, by) = (names(&[over.time]), names(&over.partition));
+    let functions = functions(plan, node, over);
+    let when = "a row comes out when its time has passed";
+    format!("Over {:?} time {time} by {by}: {functions}; {when}", over.basis)
 }
 
 fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {

@@ -5,8 +5,10 @@
 //! reached it, and a row is late if that was so at the close before. What no frame can need any
 //! more is dropped. Cuts into epochs, workers and crashes change nothing, by event time.
 
-mod frames;
 mod partition;
+
+mod frames;
+
 mod values;
 
 use std::collections::BTreeSet;

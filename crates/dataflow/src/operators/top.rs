@@ -9,7 +9,9 @@
 //! rows is to compare bytes.
 
 mod kept;
+
 mod ranks;
+
 mod sending;
 
 use arrow::array::{RecordBatch, UInt32Array};

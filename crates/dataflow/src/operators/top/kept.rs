@@ -38,7 +38,7 @@ pub(super) enum Kept {
     /// A few rows.
     List(Vec<Entry>),
     /// Many rows.
-    Tree(Box<BTreeSet<Entry>>),
+    Tree(BTreeSet<Entry>),
 }
 
 impl Kept {
@@ -88,7 +88,7 @@ impl Kept {
             Kept::List(list) => {
                 let mut tree: BTreeSet<Entry> = std::mem::take(list).into_iter().collect();
                 tree.insert(entry);
-                *self = Kept::Tree(Box::new(tree));
+                *self = Kept::Tree(tree);
             }
             Kept::Tree(tree) => {
                 tree.insert(entry);
