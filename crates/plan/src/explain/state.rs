@@ -70,28 +70,29 @@ fn running(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Vec<Fact> {
 /// The first rows of a partition are kept as long as the job runs.
 fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
     let by = columns(&input_schema(plan, node), &top.partition);
-    let last = *top.ranks.end();
-    let rows = match (top.is_retracted, top.ranking, last) {
-        (true, ..) => "all rows, since any may become one of the first when others are taken back",
-        (false, Ranking::RowNumber, 1) => "one row",
-        (false, Ranking::RowNumber, _) => &format!("{last} rows"),
-        (false, ..) => &format!("the rows up to rank {last}"),
+    let rows = match (top.ranking, *top.ranks.end()) {
+        _ if top.is_retracted => {
+            let text = "every row of the input, since any may become one of the first when others \
+                        are taken back: grows with the input";
+            return vec![("state", text.to_owned())];
+        }
+        (Ranking::RowNumber, 1) => "one row".to_owned(),
+        (Ranking::RowNumber, last) => format!("{last} rows"),
+        (Ranking::Rank | Ranking::DenseRank, last) => format!("the rows up to rank {last}"),
     };
-    let growth = match (top.is_retracted, by.is_empty()) {
-        (true, _) => "grows with the rows of the input",
-        (false, true) => "bounded",
-        (false, false) => "grows with every new key",
-    };
-    let per = if by.is_empty() { String::new() } else { format!(" per ({by})") };
-    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
-        return vec![("state", format!("{rows}{per} until the input ends: {growth}"))];
-    }
-    if growth == "bounded" {
+    if by.is_empty() {
         return vec![("state", format!("{rows} in all: bounded"))];
+    }
+    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
+        let text = format!("{rows} per ({by}) until the input ends: grows with its keys");
+        return vec![("state", text)];
     }
     let help =
         "rank within windows (PARTITION BY window_start, window_end, …) to have state that ends";
-    vec![("state", format!("{rows}{per} for ever: unbounded, {growth}")), ("help", help.to_owned())]
+    vec![
+        ("state", format!("{rows} per ({by}) for ever: unbounded, grows with every new key")),
+        ("help", help.to_owned()),
+    ]
 }
 
 /// What a frame needs no more is dropped; what it says of all earlier rows is kept.
