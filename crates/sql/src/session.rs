@@ -41,6 +41,7 @@ use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
 use crate::local_time;
 use crate::meaning::{Meaning, meant};
+use crate::numbered;
 use crate::planned;
 use crate::rewrite::{self, Unnests};
 use crate::scalar_subquery;
@@ -115,6 +116,7 @@ impl Session {
         functions::all().into_iter().for_each(|function| context.register_udf(function));
         planned::all().into_iter().for_each(|function| context.register_udaf(function));
         sums::all().into_iter().for_each(|function| context.register_udaf(function));
+        numbered::all().into_iter().for_each(|function| context.register_udwf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the planner: {error}")))?;
