@@ -9,6 +9,8 @@ mod cases;
 mod data;
 mod joins;
 
+mod updated;
+
 mod clock;
 mod killed;
 

@@ -338,7 +338,12 @@ fn aggregate<'j, T: Record, K: Key, U: Record>(
             fields.push(Field::new(format!("argument{}", reads.len()), kind, true));
             reads.push(read);
         }
-        made.push(AggregateCall { function: call.function?, arguments, filter: None });
+        made.push(AggregateCall {
+            function: call.function?,
+            arguments,
+            filter: None,
+            distinct: false,
+        });
     }
     let spec = window.as_ref().map(|(assigner, _)| WindowSpec {
         assigner: *assigner,

@@ -20,6 +20,8 @@ pub mod join;
 
 pub mod node;
 
+pub mod distinct;
+
 pub mod graph;
 
 pub mod explain;

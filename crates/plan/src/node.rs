@@ -85,6 +85,21 @@ pub struct AggregateCall {
     pub arguments: Vec<usize>,
     /// A boolean column: only rows where it is true count.
     pub filter: Option<usize>,
+    /// Do rows of equal arguments count once, and rows with a NULL among them never?
+    pub distinct: bool,
+}
+
+impl AggregateCall {
+    /// Returns what decides the state of the call, as text.
+    pub fn name(&self) -> String {
+        let name = self.function.name();
+        if self.distinct { format!("distinct {name}") } else { name.to_owned() }
+    }
+
+    /// Are its values saved one by one, apart from the groups?
+    pub fn has_entries(&self) -> bool {
+        self.distinct || !self.function.entries().is_empty()
+    }
 }
 
 /// Which part of an aggregation a node does.
@@ -103,8 +118,9 @@ pub enum Stage {
 /// Shapes: in stage `Whole` and `Partial` the input is rows, and `keys`, `calls` and the window's
 /// columns count in it. `Partial` puts out `[window start, window end,] keys…, states…` (window
 /// columns only if windowed), and `Final` reads that: its `keys` and window columns count there,
-/// its calls have no arguments, their states stand behind the keys in the order of the calls.
-/// `Whole` and `Final` put out `[window start, window end,] keys…, values…`.
+/// while its calls are those of the first part, whose states stand behind the keys as
+/// [`crate::distinct::state_fields`] says. `Whole` and `Final` put out
+/// `[window start, window end,] keys…, values…`.
 #[derive(Clone, Debug)]
 pub struct AggregateNode {
     /// The windows; `None` for a running aggregation with an updating result.
@@ -117,6 +133,16 @@ pub struct AggregateNode {
     pub stage: Stage,
     /// Do late rows go to output 1 (as rows of the input)? Else they are counted only.
     pub divert_late: bool,
+    /// Does the input take rows back? Then the last call counts the rows of a group, to tell when
+    /// none is left, and is no column of the result.
+    pub retracts: bool,
+}
+
+impl AggregateNode {
+    /// Returns the calls whose values are columns of the result.
+    pub fn shown_calls(&self) -> &[AggregateCall] {
+        &self.calls[..self.calls.len() - usize::from(self.retracts)]
+    }
 }
 
 /// One column of an order.

@@ -8,7 +8,9 @@ use thalweg_types::NodeId;
 use crate::explain::functions;
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, OverNode, Stage, TopNode};
+use crate::node::{
+    AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, OverNode, Stage, TopNode,
+};
 use crate::sink::Delivery;
 use crate::source::Replay;
 use crate::window::WindowSpec;
@@ -147,7 +149,7 @@ fn describe_over(plan: &Plan, node: &Node, over: &OverNode) -> String {
 fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
     let input = &node.inputs[0];
     let keys = names(plan, input.from, input.port, &aggregate.keys);
-    let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
+    let calls: Vec<String> = aggregate.calls.iter().map(AggregateCall::name).collect();
     let zone = |w: WindowSpec| w.zone.map_or(String::new(), |zone| format!(" in {zone}"));
     let window = aggregate.window.map(|w| format!(" {} {:?} time{}", w.assigner, w.basis, zone(w)));
     let when = match (aggregate.stage, &window) {

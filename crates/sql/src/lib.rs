@@ -24,6 +24,7 @@ mod functions;
 
 mod local_time;
 mod meaning;
+mod numbered;
 mod planned;
 mod sums;
 
@@ -32,6 +33,8 @@ mod window_tvf;
 mod expression;
 mod unnest;
 mod windowing;
+
+mod grouping;
 
 mod aggregate;
 

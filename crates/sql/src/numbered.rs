@@ -44,7 +44,10 @@ impl WindowUDFImpl for Numbering {
         Ok(Arc::new(Field::new(arguments.name(), DataType::Int64, false)))
     }
 
-    fn partition_evaluator(&self, _: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
+    fn partition_evaluator(
+        &self,
+        _: PartitionEvaluatorArgs,
+    ) -> Result<Box<dyn PartitionEvaluator>> {
         Err(wrap(Error::internal(format!("{} is run by an operator", self.name))))
     }
 }

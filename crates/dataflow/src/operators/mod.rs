@@ -4,6 +4,9 @@
 
 pub mod batches;
 pub mod group_set;
+pub mod idle;
+
+pub mod distinct_values;
 
 pub mod accumulators;
 

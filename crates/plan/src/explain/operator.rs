@@ -94,7 +94,7 @@ fn fails(map: &MapNode) -> Option<Fact> {
 fn aggregates(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
     let schema = input_schema(plan, node);
     let calls = calls(plan, node).join(", ");
-    let what = match (aggregate.stage, aggregate.calls.is_empty()) {
+    let what = match (aggregate.stage, aggregate.shown_calls().is_empty()) {
         (_, true) => "keeps one row of equal ones".to_owned(),
         (Stage::Partial, false) => format!("aggregates {calls} on its own worker first"),
         (Stage::Final, false) => format!("puts {calls} together"),
@@ -131,13 +131,14 @@ pub fn calls(plan: &Plan, node: &Node) -> Vec<String> {
         return calls(plan, input);
     }
     let schema = input_schema(plan, node);
-    aggregate.calls.iter().map(|one| call(one, &schema)).collect()
+    aggregate.shown_calls().iter().map(|one| call(one, &schema)).collect()
 }
 
 fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
     let name = call.function.name();
     let (function, rest) = name.split_once('(').unwrap_or((name, ""));
-    let distinct = if rest.starts_with("distinct ") { "DISTINCT " } else { "" };
+    let is_distinct = call.distinct || rest.starts_with("distinct ");
+    let distinct = if is_distinct { "DISTINCT " } else { "" };
     let arguments = columns(schema, &call.arguments);
     let is_of_rows = call.arguments.is_empty() && function == "count";
     let arguments = if is_of_rows { "*" } else { &arguments };

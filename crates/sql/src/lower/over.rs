@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
     AggregateUDF, Expr, ExprSchemable, Window, WindowFrameBound, WindowFrameUnits,
     WindowFunctionDefinition, cast,
 };
-use thalweg_plan::node::{AggregateCall, Frame, Input, NodeKind, OverFunction, OverNode, Ranking};
+use thalweg_plan::node::{Frame, Input, NodeKind, OverFunction, OverNode, Ranking};
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::time::nanos_per;
 use thalweg_types::{Error, Result};
@@ -21,7 +21,7 @@ use super::aggregate::Columns;
 use super::ranking::call_of;
 use super::top::exchange_by;
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
-use crate::aggregate::function;
+use crate::aggregate;
 use crate::expression::Projection;
 use crate::text::{place_in_plan, plan_error};
 use crate::windowing::Pick;
@@ -167,8 +167,7 @@ impl Lowering<'_> {
 fn made(called: Called, schema: &SchemaRef) -> Result<OverFunction> {
     match called {
         Called::Aggregate(call, arguments, filter) => {
-            let function = function(&call, &arguments, schema)?;
-            Ok(OverFunction::Aggregate(AggregateCall { function, arguments, filter }))
+            Ok(OverFunction::Aggregate(aggregate::call(call, arguments, filter, schema)?))
         }
         Called::Other(function) => Ok(function),
     }

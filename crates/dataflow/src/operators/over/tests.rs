@@ -31,7 +31,12 @@ impl Query {
     /// SUM, COUNT and MAX of the value, the three numbers, and other rows' values.
     fn operator(&self) -> Over {
         let aggregates = [sum(&Int64).unwrap(), count(), max(&Int64).unwrap()];
-        let call = |function| AggregateCall { function, arguments: vec![1], filter: None };
+        let call = |function| AggregateCall {
+            function,
+            arguments: vec![1],
+            filter: None,
+            distinct: false,
+        };
         let mut functions: Vec<OverFunction> =
             aggregates.into_iter().map(call).map(OverFunction::Aggregate).collect();
         let rankings = [Ranking::RowNumber, Ranking::Rank, Ranking::DenseRank];

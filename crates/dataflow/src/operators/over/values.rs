@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{concat, interleave, take};
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use thalweg_plan::distinct::state_fields;
 use thalweg_plan::node::{AggregateCall, Frame, OverFunction, OverNode, Ranking};
 use thalweg_types::{Change, Groups, Result};
 
 use super::frames::{Advance, Work};
-use crate::operators::accumulators::{Accumulators, state_fields};
+use crate::operators::accumulators::{Accumulators, Calls, numbered};
 use crate::operators::batches::batch;
 
 /// Rows of frames that are computed anew at once, about.
@@ -60,11 +61,12 @@ impl Values {
         let functions = node.functions.iter().map(|function| match function {
             OverFunction::Aggregate(call) => {
                 let call = AggregateCall {
-                    function: call.function.clone(),
                     arguments: call.arguments.iter().map(place).collect(),
                     filter: call.filter.as_ref().map(place),
+                    ..call.clone()
                 };
-                let is_anew = is_bounded && !call.function.is_retractable();
+                let is_kept = call.function.is_retractable() && !call.has_entries();
+                let is_anew = is_bounded && !is_kept;
                 let calls = if is_anew { &mut anew } else { &mut running };
                 calls.push(call);
                 let at = calls.len() - 1;
@@ -76,15 +78,20 @@ impl Values {
             }
         });
         let functions = functions.collect();
+        let schema: SchemaRef = Arc::new(input.project(&arguments)?);
+        let fields = |calls: &[AggregateCall]| -> Vec<FieldRef> {
+            state_fields(calls, &schema).into_iter().map(Arc::new).collect()
+        };
+        let states = fields(&running);
         Ok(Values {
             functions,
-            schema: Arc::new(input.project(&arguments)?),
-            arguments,
-            state: state_fields(&running),
             has_running: !running.is_empty(),
-            running: Accumulators::new(&running)?,
+            running: accumulators(&running, &states, is_bounded)?,
             has_anew: !anew.is_empty(),
-            anew: Accumulators::new(&anew)?,
+            anew: accumulators(&anew, &fields(&anew), false)?,
+            state: numbered(states),
+            arguments,
+            schema,
         })
     }
 
@@ -240,6 +247,14 @@ impl Values {
     pub(super) fn bytes(&self) -> usize {
         self.running.bytes()
     }
+}
+
+fn accumulators(
+    calls: &[AggregateCall],
+    states: &[FieldRef],
+    retracts: bool,
+) -> Result<Accumulators> {
+    Accumulators::new(&Calls { calls, states, retracts, has_values: true })
 }
 
 /// Rows that enter and leave frames.
