@@ -109,7 +109,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     same(
         "first rows of each key",
-        "SELECT k, id, v, rn FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC, id)
+        "SELECT k, id, v, rn FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC NULLS LAST, id)
          AS rn FROM t) WHERE rn <= 3",
     ),
     same(
@@ -120,7 +120,7 @@ pub(super) const CASES: &[Case] = &[
     same(
         "first rows of first rows",
         "SELECT k, id FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY id) AS second FROM
-         (SELECT *, DENSE_RANK() OVER (PARTITION BY g ORDER BY k) AS first FROM t)
+         (SELECT *, DENSE_RANK() OVER (PARTITION BY g ORDER BY k NULLS FIRST) AS first FROM t)
          WHERE first <= 2) WHERE second <= 9",
     ),
     same(
