@@ -43,8 +43,8 @@ pub struct Over {
     rows: CodedRows,
     /// By partition.
     partitions: Vec<Partition>,
-    /// Partitions with rows that wait, by the time of the first of them; rows that came in order of
-    /// arrival wait for nothing.
+    /// Partitions with rows that wait: by event time with the time of the first of them, by arrival
+    /// for the end of the epoch.
     waiting: BTreeSet<(i64, u32)>,
     values: Values,
     input: SchemaRef,
