@@ -95,6 +95,8 @@ impl<'scope> Lowering<'scope> {
                 Ok(self.driven(node, Box::new(SinkOperator::new(port))))
             }
             NodeKind::Aggregate(_)
+            | NodeKind::Upsert(_)
+            | NodeKind::Compact(_)
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)

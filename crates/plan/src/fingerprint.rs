@@ -36,6 +36,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
                 .collect();
             format!("{} {calls} by ({}){per} [{states}]", node.kind.name(), keys.join(", "))
         }
+        NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);
             let last = top.ranks.end();

@@ -43,6 +43,13 @@ pub trait Transform: Send + Sync + Debug {
         false
     }
 
+    /// Returns the column of the input that stands in `column` of the result, as it is or so that
+    /// different values stay different; `None` also wherever a row may become several.
+    fn origin(&self, column: usize) -> Option<usize> {
+        let _ = column;
+        None
+    }
+
     /// Returns the windows that rows are given, if they are given any.
     fn windows(&self) -> Option<Assigner> {
         None

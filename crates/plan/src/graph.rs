@@ -16,7 +16,7 @@ use crate::distinct::state_fields;
 use crate::node::{
     AggregateCall, AggregateNode, Exchange, Input, MapNode, Node, NodeKind, SourceNode, Stage,
 };
-use crate::source::bad_record_schema;
+use crate::source::{Changes, bad_record_schema};
 use crate::window::{Assigner, WindowSpec};
 
 /// A dataflow to run: one job.
@@ -125,6 +125,8 @@ impl PlanBuilder {
     /// Adds a node whose result has `schema`.
     pub fn add(&mut self, kind: NodeKind, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
         let is_updating = match &kind {
+            NodeKind::Source(node) => node.changes != Changes::Append,
+            NodeKind::Upsert(_) => true,
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
             NodeKind::Top(top) => !top.is_final,
@@ -184,10 +186,11 @@ impl PlanBuilder {
         }
     }
 
-    /// A source is named by its table, all else by statement, kind and number.
+    /// A source and what keeps its keys are named by their table, all else by statement, kind and number.
     fn operator_id(&mut self, kind: &NodeKind) -> OperatorId {
         let place = match kind {
             NodeKind::Source(source) => source.table.clone(),
+            NodeKind::Upsert(upsert) => upsert.table.clone(),
             _ => self.statement.clone(),
         };
         let count = self.counts.entry((place.clone(), kind.name())).or_default();

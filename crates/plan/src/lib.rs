@@ -15,6 +15,7 @@ pub mod source;
 pub mod connector;
 
 pub mod aggregate;
+pub mod sketch;
 
 pub mod join;
 
@@ -23,6 +24,10 @@ pub mod node;
 pub mod distinct;
 
 pub mod graph;
+
+pub mod unique;
+
+pub mod write;
 
 pub mod explain;
 pub mod outline;

@@ -10,7 +10,7 @@ use thalweg_types::{DomainId, NodeId, OperatorId};
 use crate::function::{AggregateFunction, Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
 use crate::sink::Sink;
-use crate::source::Source;
+use crate::source::{Changes, Source};
 use crate::window::{TimeBasis, WindowSpec};
 
 /// How rows come from one node's workers to the next node's.
@@ -53,6 +53,11 @@ pub struct SourceNode {
     pub table: String,
     /// The source itself.
     pub source: Arc<dyn Source>,
+    /// What its rows say.
+    pub changes: Changes,
+    /// Columns of the primary key that the table declares; none if there is none, or not all of it
+    /// is read.
+    pub key: Vec<usize>,
     /// The time domain of its rows; `None` without a watermark.
     pub domain: Option<DomainId>,
     /// How watermarks are made; present where the domain is.
@@ -154,6 +159,28 @@ pub struct SortKey {
     pub descending: bool,
     /// NULLs before all values?
     pub nulls_first: bool,
+}
+
+/// Makes changes of what a source says of keys ([`crate::source::Changes::Upsert`]): keeps the row
+/// that each key has, and puts out what becomes of it at the end of each epoch.
+///
+/// Shapes: out the input's columns; a row that retracts is whole.
+#[derive(Clone, Debug)]
+pub struct UpsertNode {
+    /// Name of the table; the state is stored under it.
+    pub table: String,
+    /// Columns of the key.
+    pub key: Vec<usize>,
+}
+
+/// Of the changes of each key in an epoch the last one: what its row is then, or that it is gone.
+/// Nothing is kept beyond the epoch.
+///
+/// Shapes: out the input's columns, one row at most for each key and epoch.
+#[derive(Clone, Debug)]
+pub struct CompactNode {
+    /// Columns of the key.
+    pub key: Vec<usize>,
 }
 
 /// The first rows of each window and partition, put out when the window is complete.
@@ -332,6 +359,10 @@ pub enum NodeKind {
     Map(MapNode),
     /// Aggregates by key, and by window.
     Aggregate(AggregateNode),
+    /// Keeps the row of each key.
+    Upsert(UpsertNode),
+    /// Passes on the last change of each key.
+    Compact(CompactNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
     /// Keeps the first rows of each partition.
@@ -357,14 +388,16 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::WindowTop(_)
+            NodeKind::Upsert(_)
+            | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
             | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
             | NodeKind::TemporalJoin(_) => true,
-            NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
+            NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
+            NodeKind::Compact(_) | NodeKind::Sink(_) => false,
         }
     }
 
@@ -378,6 +411,8 @@ impl NodeKind {
                 (_, true) => "WindowAggregate",
                 (_, false) => "Aggregate",
             },
+            NodeKind::Upsert(_) => "Upsert",
+            NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",
             NodeKind::Top(_) => "Top",
             NodeKind::Over(_) => "Over",

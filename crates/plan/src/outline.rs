@@ -91,6 +91,16 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Map {}", steps.join(" then "))
         }
         NodeKind::Aggregate(aggregate) => describe_aggregate(plan, node, aggregate),
+        NodeKind::Upsert(upsert) => {
+            let keys = names(plan, node.id, 0, &upsert.key);
+            format!(
+                "Upsert by [{keys}]; keeps every row; changes come out at the end of each epoch"
+            )
+        }
+        NodeKind::Compact(compact) => {
+            let keys = names(plan, node.id, 0, &compact.key);
+            format!("Compact by [{keys}]; last changes come out at the end of each epoch")
+        }
         NodeKind::WindowTop(top) => format!(
             "WindowTop {} to {} by {}; a row comes out when the watermark passes its window",
             top.ranks.start(),

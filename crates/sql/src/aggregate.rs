@@ -25,10 +25,11 @@ use crate::text::{data_error, plan_error};
 
 mod gathered;
 mod nth;
+mod sketched;
 mod spread;
 
 /// Aggregates to which it makes no difference how often there is a value.
-const INDIFFERENT: [&str; 9] = [
+const INDIFFERENT: [&str; 10] = [
     "min",
     "max",
     "first_value",
@@ -38,6 +39,7 @@ const INDIFFERENT: [&str; 9] = [
     "bool_and",
     "bool_or",
     "approx_distinct",
+    "approx_count_distinct",
 ];
 
 /// Returns the call of `expr`, as [`function`] reads it, on the rows that `filter` lets through.
@@ -78,6 +80,9 @@ fn function(
         return nth::function(expr, columns, schema);
     }
     if let Some(function) = gathered::function(expr, columns, schema)? {
+        return Ok(function);
+    }
+    if let Some(function) = sketched::function(expr, columns, schema)? {
         return Ok(function);
     }
     match own(expr, columns, schema) {

@@ -37,8 +37,9 @@ use thalweg_plan::function::Transform;
 use thalweg_plan::node::{
     BadRecords, Exchange, Input, MapNode, NodeKind, SessionRowsNode, SinkNode,
 };
-use thalweg_plan::sink::{Accepts, Sink};
+use thalweg_plan::sink::Sink;
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
+use thalweg_plan::write;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
@@ -130,6 +131,8 @@ pub(crate) struct Lowering<'a> {
     zone: Zone,
     /// Late rows and bad records, by the table that they go to.
     rejected: BTreeMap<String, Vec<Input>>,
+    /// Can a changelog say the same change several times?
+    pub(crate) has_duplicates: bool,
     /// Statements that are still to come; behind the last one rejected rows get their sinks.
     to_come: usize,
 }
@@ -150,7 +153,7 @@ impl<'a> Lowering<'a> {
         let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
         let mut awaited = BTreeSet::new();
         for plan in plans {
-            scan::collect_needed(session, plan, &mut needed)?;
+            scan::collect_needed((session, registry), plan, &mut needed)?;
             prune::collect(&plan.0, &mut kept)?;
             temporal::collect_awaited(&plan.0, &mut awaited)?;
         }
@@ -167,6 +170,7 @@ impl<'a> Lowering<'a> {
             statement,
             zone,
             rejected,
+            has_duplicates: false,
             to_come,
         })
     }
@@ -182,21 +186,10 @@ impl<'a> Lowering<'a> {
         self.builder.statement(name);
         let stream = self.lower(plan)?;
         let mut stream = self.settle(stream)?;
-        let node = self.builder.plan().node(stream.node);
-        if node.is_updating && target.sink.accepts() == Accepts::Append {
-            return Err(Error::invalid(format!(
-                "the result of this query is updated as rows come, and table `{}` takes inserts only",
-                target.name
-            ))
-            .remedy(
-                "aggregate over windows (TUMBLE, HOP, …), or write to a table with \
-                 'format' = 'debezium-json'",
-            ));
-        }
         if target.sink.is_for_people() {
             self.show_local(&mut stream)?;
         }
-        self.sink(stream.node, 0, target);
+        self.sink(stream.node, target)?;
         self.to_come = self.to_come.saturating_sub(1);
         if self.to_come == 0 { self.finish_rejected() } else { Ok(()) }
     }
@@ -226,10 +219,9 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    fn sink(&mut self, from: NodeId, port: usize, target: Target) {
-        let schema = self.builder.plan().output_schema(from, port);
+    fn sink(&mut self, from: NodeId, target: Target) -> Result<()> {
         let node = SinkNode { table: target.name, sink: target.sink };
-        self.builder.add(NodeKind::Sink(node), vec![forward(from, port)], schema);
+        write::add(&mut self.builder, forward(from, 0), node).map(|_| ())
     }
 
     /// Lowers a logical plan.

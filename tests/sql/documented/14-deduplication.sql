@@ -7,7 +7,7 @@ CREATE TABLE Orders (
   proctime AS PROCTIME()
 ) WITH (
   'connector' = 'filesystem',
-  'path' = 'data/shop_orders.csv',
+  'path' = 'data/repeated_orders.csv',
   'format' = 'csv'
 );
 

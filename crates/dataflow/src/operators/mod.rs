@@ -25,10 +25,12 @@ mod testing;
 pub mod pre_aggregate;
 
 pub mod aggregate;
+pub mod compact;
 pub mod join;
 pub mod over;
 pub mod sort;
 pub mod top;
+pub mod upsert;
 pub mod window;
 pub mod window_top;
 
@@ -79,6 +81,12 @@ fn make_single(
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::SessionRows(node) => {
             Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
+        }
+        NodeKind::Upsert(upsert) => {
+            Some(Box::new(upsert::Upsert::new(upsert.key.clone(), output)?))
+        }
+        NodeKind::Compact(compact) => {
+            Some(Box::new(compact::Compact::new(compact.key.clone(), output)?))
         }
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_)

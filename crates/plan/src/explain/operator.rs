@@ -31,6 +31,14 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             facts
         }
         NodeKind::Aggregate(aggregate) => vec![("does", aggregates(plan, node, aggregate))],
+        NodeKind::Upsert(upsert) => {
+            let keys = columns(&node.schema, &upsert.key);
+            vec![("does", format!("makes changes of what is said of each ({keys})"))]
+        }
+        NodeKind::Compact(compact) => {
+            let keys = columns(&node.schema, &compact.key);
+            vec![("does", format!("passes on the last change of each ({keys})"))]
+        }
         NodeKind::WindowTop(top) => {
             let schema = input_schema(plan, node);
             let order = order(&schema, &top.order);
@@ -298,6 +306,7 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, None) => "what changed, at the end of each epoch",
             (_, Some(spec)) => when_due(spec),
         },
+        NodeKind::Upsert(_) | NodeKind::Compact(_) => "what changed, at the end of each epoch",
         NodeKind::WindowTop(top) => when_due(&top.window),
         NodeKind::Top(top) if top.is_final => "first rows, at the end of their epoch",
         NodeKind::Top(_) => "what changed, at the end of each epoch",

@@ -18,6 +18,7 @@ use thalweg_plan::function::{Accumulator, AggregateFunction, Entries, Rows};
 use thalweg_types::{Groups, Result};
 
 use self::finish::Finish;
+pub(super) use self::finish::shares;
 
 /// Is `expr` one of these?
 ///

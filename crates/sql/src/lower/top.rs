@@ -78,7 +78,9 @@ impl Lowering<'_> {
             has_rank: numbered.has_rank,
         };
         let is_by_window = |column: &usize| stream.roles[*column].is_window();
-        match stream.window.is_some() && partition.iter().any(is_by_window) {
+        let is_updating = self.builder.plan().node(stream.node).is_updating;
+        let is_windowed = stream.window.is_some() && partition.iter().any(is_by_window);
+        match is_windowed && !is_updating {
             true => self.first_of_windows(&mut stream, first)?,
             false => self.first_of_all(&mut stream, first),
         }

@@ -68,8 +68,9 @@ fn text(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Reads the shares of `PERCENTILE`; `None` if they are no constants from 0 to 1.
-fn shares(expr: &Expr) -> Option<(Vec<f64>, bool)> {
+/// Reads the shares of a percentile, and whether they are an array; `None` if they are no constants from
+/// 0 to 1.
+pub(in crate::aggregate) fn shares(expr: &Expr) -> Option<(Vec<f64>, bool)> {
     let Expr::Literal(value, _) = expr else { return None };
     let (values, is_array) = match value {
         ScalarValue::List(list) => (list.value(0), true),
