@@ -42,6 +42,7 @@ use thalweg_plan::write;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
+use crate::as_of::Snapshot;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::local_time::{is_instant, to_local};
@@ -244,6 +245,9 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
+                if let Some(snapshot) = node.as_any().downcast_ref::<Snapshot>() {
+                    return self.lower(&snapshot.input);
+                }
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),
                     None => Err(unsupported(plan)),
@@ -319,7 +323,10 @@ impl<'a> Lowering<'a> {
         let mut stream = self.lower(&filter.input)?;
         let condition = Expr::IsTrue(Box::new(predicate.clone()));
         let kept: Vec<Role> = read.iter().map(|column| stream.roles[*column]).collect();
-        if !stream.is_kept(&kept)
+        // Which rows are of one session is decided before any of them is left out.
+        let is_session = matches!(stream.window, Some(Assigner::Session { .. }));
+        if is_session
+            || !stream.is_kept(&kept)
             || touches_window(std::slice::from_ref(&condition), input, &stream)
         {
             stream = self.settle(stream)?;
