@@ -17,6 +17,7 @@ mod object_store;
 mod oracle;
 mod partitions;
 mod processes;
+mod random;
 mod shell;
 mod sql;
 mod support;

@@ -22,10 +22,10 @@ use crate::support::{Dice, Place};
 use cases::{CASES, Case};
 
 /// Rows as texts, and how often each stands there.
-type Rows = BTreeMap<Vec<String>, i64>;
+pub(crate) type Rows = BTreeMap<Vec<String>, i64>;
 
 /// Writes a number in one way, and leaves what is no number.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     if let Some((date, time)) = text.split_once('T')
         && date.len() == 10
         && date.as_bytes()[4] == b'-'
@@ -97,7 +97,7 @@ fn ordered(line: &str, object: &serde_json::Value) -> Vec<(String, serde_json::V
 }
 
 /// Returns the first few rows in which two answers differ.
-fn differences(found: &Rows, expected: &Rows) -> String {
+pub(crate) fn differences(found: &Rows, expected: &Rows) -> String {
     let differs = |(row, count): (&Vec<String>, &i64), other: &Rows| other.get(row) != Some(count);
     let extra: Vec<_> = found.iter().filter(|row| differs(*row, expected)).take(3).collect();
     let missing: Vec<_> = expected.iter().filter(|row| differs(*row, found)).take(3).collect();
