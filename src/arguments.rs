@@ -133,16 +133,20 @@ pub(crate) struct SchemaArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Runs a query of the Nexmark benchmark over events made on the spot.
+    /// Runs a query of the Nexmark benchmark, or all, over events made on the spot.
     Nexmark(NexmarkArguments),
 }
 
 /// Flags of `bench nexmark`.
 #[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
 pub(crate) struct NexmarkArguments {
-    /// The query: q0, q1, q2, q5 (its windowed count), q11 or q12 (by event time).
-    #[arg(long, value_name = "NAME")]
-    pub(crate) query: String,
+    /// The query: q0 to q23; q5_count is the windowed count of q5, q12_event is q12 by event time.
+    #[arg(long, value_name = "NAME", group = "which")]
+    pub(crate) query: Option<String>,
+    /// All of q0 to q23, one after the other, as a table.
+    #[arg(long, group = "which")]
+    pub(crate) all: bool,
     /// Events, of which 46 of 50 are bids.
     #[arg(long, value_name = "N", default_value_t = 10_000_000)]
     pub(crate) events: u64,

@@ -1,43 +1,42 @@
-//! `thalweg bench`: measures a query over the native Nexmark source, as a whole job.
+//! `thalweg bench`: measures queries of Nexmark over the native source, each as a whole job.
+//!
+//! Invariant: a figure of memory or CPU is of one query alone, so where all are measured each runs in
+//! a process of its own.
 
-use std::process::ExitCode;
+mod queries;
+
+use std::process::{Command, ExitCode};
 
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_types::{Error, Result};
 
 use crate::arguments::NexmarkArguments;
 use crate::{report, wire};
+use queries::{Folder, QUERIES};
 
-/// The queries by name, with what of each is run.
-const QUERIES: [(&str, &str); 6] = [
-    ("q0", include_str!("../bench/nexmark/q0.sql")),
-    ("q1", include_str!("../bench/nexmark/q1.sql")),
-    ("q2", include_str!("../bench/nexmark/q2.sql")),
-    ("q5", include_str!("../bench/nexmark/q5_count.sql")),
-    ("q11", include_str!("../bench/nexmark/q11.sql")),
-    ("q12", include_str!("../bench/nexmark/q12.sql")),
+/// The figures of the table over all queries, with their widths.
+const COLUMNS: [(&str, usize); 4] = [
+    ("CPU-seconds", 12),
+    ("events per CPU-second", 22),
+    ("rows out", 12),
+    ("peak memory, MiB", 17),
 ];
 
-/// Runs a query and prints its figures, one a line.
+/// Runs a query, or all, and prints its figures.
 pub(crate) fn nexmark(arguments: &NexmarkArguments) -> Result<ExitCode> {
-    let found = QUERIES.iter().find(|(name, _)| *name == arguments.query);
-    let (_, query) = found.ok_or_else(|| {
-        let names: Vec<&str> = QUERIES.iter().map(|(name, _)| *name).collect();
-        Error::invalid(format!("there is no query `{}`", arguments.query))
-            .remedy(format!("the queries are {}", names.join(", ")))
-    })?;
-    let slowed = arguments.rate.map(|rate| format!(", 'scan.rows-per-second' = '{rate}'"));
-    let script = format!(
-        "CREATE TABLE bid (auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING,
-        `dateTime` TIMESTAMP(3), extra STRING,
-        WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND)
-        WITH ('connector' = 'nexmark', 'nexmark.events' = '{}'{});\n{query}",
-        arguments.events,
-        slowed.unwrap_or_default()
-    );
+    match &arguments.query {
+        Some(query) => one(query, arguments),
+        None => all(arguments),
+    }
+}
+
+/// Runs a query and prints its figures, one a line.
+fn one(query: &str, arguments: &NexmarkArguments) -> Result<ExitCode> {
+    let folder = Folder::new()?;
+    let script = queries::script(query, arguments.events, arguments.rate, &folder)?;
     let plan = wire::planner(&wire::View::default()).plan(&script)?.plan;
     let plan = plan.ok_or_else(|| Error::internal("a query of Nexmark makes no job"))?;
-    let mut options = RunOptions::new(&arguments.query);
+    let mut options = RunOptions::new(query);
     options.workers = arguments.workers.unwrap_or(options.workers).max(1);
     let runtime = wire::runtime()?;
     let (_control, inbox) = Control::new();
@@ -45,7 +44,7 @@ pub(crate) fn nexmark(arguments: &NexmarkArguments) -> Result<ExitCode> {
     let outcome = thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())?;
     let (cpu, seconds) = (cpu_seconds()? - cpu, outcome.elapsed.as_secs_f64());
     let events = arguments.events as f64;
-    let mut lines = vec![format!("query                  {}", arguments.query)];
+    let mut lines = vec![format!("query                  {query}")];
     lines.push(format!("events                 {}", arguments.events));
     lines.push(format!("workers                {}", options.workers));
     lines.push(format!("rows out               {}", outcome.rows_out.values().sum::<u64>()));
@@ -60,6 +59,42 @@ pub(crate) fn nexmark(arguments: &NexmarkArguments) -> Result<ExitCode> {
     }
     report::say(&(lines.join("\n") + "\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs every query and prints a table, a line for each as soon as it is done; fails if one does.
+fn all(arguments: &NexmarkArguments) -> Result<ExitCode> {
+    let header = COLUMNS.map(|(column, width)| format!("{column:>width$}"));
+    report::say(&format!("query {}\n", header.concat()))?;
+    let mut code = ExitCode::SUCCESS;
+    for (query, _) in QUERIES {
+        let output = alone(query, arguments)?;
+        if !output.status.success() {
+            report::tell(format_args!("{query}: {}", String::from_utf8_lossy(&output.stderr)));
+            code = ExitCode::FAILURE;
+            continue;
+        }
+        let told = String::from_utf8_lossy(&output.stdout);
+        let cells = COLUMNS.map(|(column, width)| {
+            let line = told.lines().find_map(|line| line.strip_prefix(column));
+            format!("{:>width$}", line.unwrap_or_default().trim())
+        });
+        report::say(&format!("{query:5} {}\n", cells.concat()))?;
+    }
+    Ok(code)
+}
+
+/// Runs a query in a process of its own.
+fn alone(query: &str, arguments: &NexmarkArguments) -> Result<std::process::Output> {
+    let failed = |error| Error::failed(format!("cannot start a process for {query}: {error}"));
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(["bench", "nexmark", "--query", query]);
+    command.args(["--events", &arguments.events.to_string()]);
+    let flags = [("--workers", arguments.workers.map(|n| n as u64)), ("--rate", arguments.rate)];
+    for (flag, number) in flags {
+        command.args(number.map(|number| format!("{flag}={number}")));
+    }
+    command.output().map_err(failed)
 }
 
 fn read(path: &str) -> Result<String> {

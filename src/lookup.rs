@@ -18,11 +18,11 @@ use arrow::compute::{
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use thalweg_connectors::print::Shown;
-use thalweg_plan::aggregate::named;
 use thalweg_plan::function::AggregateFunction;
 use thalweg_plan::layout::{KeptCall, Layout};
 use thalweg_plan::sink::{Sink, WriterContext};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
+use thalweg_plan::{aggregate, sketch};
 use thalweg_sql::write::type_name;
 use thalweg_state::{GroupTable, StateReader};
 use thalweg_storage::CheckpointLog;
@@ -182,8 +182,10 @@ impl Lookup<'_> {
 
     /// Returns rows of state as people read them.
     fn shown(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let functions: Option<Vec<_>> =
-            self.layout.calls.iter().map(|call| named(&call.function)).collect();
+        let function = |call: &KeptCall| {
+            aggregate::named(&call.function).or_else(|| sketch::named(&call.function))
+        };
+        let functions: Option<Vec<_>> = self.layout.calls.iter().map(function).collect();
         let functions = functions.filter(|functions| !functions.is_empty());
         let open = self.open_windows(rows, functions.is_some())?;
         let heads = self.heads(rows, &open, functions.is_some())?;

@@ -2,7 +2,7 @@
 """Runs one of the queries on Spark's structured streaming, some times over, and prints what each run cost.
 
 Arguments: query, folder of bids, workers, runs. Spark has another dialect for windows, so its queries
-stand here; they ask for the same as those in bench/nexmark. A line of JSON for each run: seconds by
+stand here; they ask for the same as those in nexmark and bench/nexmark. A line of JSON for each run: seconds by
 the clock, and CPU-seconds of this process and all below it. The first line is what starting cost.
 """
 
@@ -26,7 +26,7 @@ QUERIES = {
                    FROM bid GROUP BY auction, window(dateTime, '10 seconds', '2 seconds')""",
     "q11": """SELECT bidder, COUNT(*) AS bid_count, session_window.start, session_window.end
               FROM bid GROUP BY bidder, session_window(dateTime, '10 seconds')""",
-    "q12": """SELECT bidder, COUNT(*) AS bid_count, window.start, window.end
+    "q12_event": """SELECT bidder, COUNT(*) AS bid_count, window.start, window.end
               FROM bid GROUP BY bidder, window(dateTime, '10 seconds')""",
 }
 

@@ -17,6 +17,10 @@ const TABLES: &str = "
     CREATE TABLE line (text STRING) WITH ('connector' = 'stdin', 'format' = 'raw');
     CREATE TABLE done (k STRING, n BIGINT)
     WITH ('connector' = 'filesystem', 'path' = 'done', 'format' = 'csv', 'bad-records' = 'skip');
+    CREATE TABLE city (zip INT, name STRING, people BIGINT, PRIMARY KEY (zip) NOT ENFORCED)
+    WITH ('connector' = 'filesystem', 'path' = 'done', 'format' = 'upsert-json');
+    CREATE TABLE kept (name STRING, zip INT, PRIMARY KEY (zip) NOT ENFORCED)
+    WITH ('connector' = 'filesystem', 'path' = 'kept', 'format' = 'upsert-json');
     CREATE TABLE shown (k STRING, n BIGINT) WITH ('connector' = 'print');";
 
 /// Would fail if an explanation changed unseen: `UPDATE=1` writes the new ones, to be read.

@@ -61,3 +61,19 @@ fn a_query_of_the_benchmark_tells_its_figures() {
     let output = place.run(&["bench", "nexmark", "--query", "q99"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Would fail if a query were left out of the table over all, or one that cannot run went unsaid.
+#[test]
+fn the_benchmark_of_all_queries_tells_of_each() {
+    let output = Place::new().run(&["bench", "nexmark", "--all", "--events", "2000"]);
+    let (table, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let cells = |line: &str| line.split_whitespace().count() == 5;
+    for name in (0..=23).map(|number| format!("q{number}")) {
+        let is_measured =
+            table.lines().any(|line| line.starts_with(&format!("{name} ")) && cells(line));
+        let is_refused = errors.contains(&format!("{name}: error"));
+        assert!(is_measured != is_refused, "{name}: {table}{errors}");
+    }
+    assert_eq!(output.status.success(), errors.is_empty());
+}

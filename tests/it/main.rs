@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod api;
+mod changelogs;
 mod command_line;
 mod crash;
 mod examples;
@@ -13,6 +14,7 @@ mod generators;
 mod guide;
 mod lookup;
 mod memory;
+mod nexmark;
 mod object_store;
 mod oracle;
 mod partitions;

@@ -9,8 +9,10 @@ mod cases;
 mod data;
 mod joins;
 
+mod updated;
+
 mod clock;
-mod killed;
+pub(crate) mod killed;
 
 use std::collections::BTreeMap;
 
@@ -44,6 +46,11 @@ pub(crate) fn cell(text: &str) -> String {
 async fn batch(query: &str, rows: &[data::Row]) -> Rows {
     let context = SessionContext::new();
     context.register_batch("t", data::batch(rows)).unwrap();
+    answer(&context, query).await
+}
+
+/// Returns what DataFusion computes.
+pub(crate) async fn answer(context: &SessionContext, query: &str) -> Rows {
     let frame = context.sql(query).await.unwrap_or_else(|error| panic!("{query}\n{error}"));
     let mut found = Rows::new();
     for batch in frame.collect().await.unwrap() {

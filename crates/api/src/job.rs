@@ -11,9 +11,9 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use thalweg_plan::connector::{Options, Registry, TableSpec};
 use thalweg_plan::graph::Aggregation;
 use thalweg_plan::node::{AggregateCall, BadRecords, MapNode, SinkNode, SourceNode};
-use thalweg_plan::sink::Accepts;
+
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
-use thalweg_plan::{Exchange, Input, NodeKind, Plan, PlanBuilder};
+use thalweg_plan::{Exchange, Input, NodeKind, Plan, PlanBuilder, write};
 use thalweg_types::{Error, NodeId, Result};
 
 use crate::aggregate::{Aggregate, Read};
@@ -123,12 +123,15 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
         connector.validate(&self.spec)?;
         let columns: Vec<usize> = (0..self.spec.schema.fields().len()).collect();
         let source = connector.source(&self.spec, &columns)?;
+        let changes = connector.changes(&self.spec);
         let mut builder = self.job.builder.borrow_mut();
         let name = self.spec.name.clone();
         let domain = self.watermark.is_some().then(|| builder.domain(name.clone()));
         let node = SourceNode {
             table: name,
             source,
+            changes,
+            key: Vec::new(),
             domain,
             watermark: self.watermark,
             idle_timeout: None,
@@ -141,8 +144,8 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
     }
 }
 
-fn forward(from: NodeId) -> Vec<Input> {
-    vec![Input { from, port: 0, exchange: Exchange::Forward }]
+fn forward(from: NodeId) -> Input {
+    Input { from, port: 0, exchange: Exchange::Forward }
 }
 
 /// Rows of type `T`. A clone is a second reader of the same rows.
@@ -169,7 +172,7 @@ impl<'j, T: Record> Stream<'j, T> {
             bad_records: BadRecords::Fail,
             statement: String::new(),
         };
-        let node = self.job.builder.borrow_mut().add_map(map, forward(self.node), schema);
+        let node = self.job.builder.borrow_mut().add_map(map, vec![forward(self.node)], schema);
         Stream { job: self.job, node, rows: PhantomData }
     }
 
@@ -210,16 +213,9 @@ impl<'j, T: Record> Stream<'j, T> {
         connector.validate(&spec)?;
         let sink = connector.sink(&spec)?;
         let mut builder = self.job.builder.borrow_mut();
-        if builder.plan().node(self.node).is_updating && sink.accepts() == Accepts::Append {
-            return Err(Error::invalid(format!(
-                "the rows of this stream are updated, and table `{name}` takes inserts only"
-            ))
-            .remedy("aggregate over windows, or write with 'format' = 'debezium-json'"));
-        }
         builder.statement(name);
         let node = SinkNode { table: name.to_owned(), sink };
-        builder.add(NodeKind::Sink(node), forward(self.node), spec.schema);
-        Ok(())
+        write::add(&mut builder, forward(self.node), node).map(|_| ())
     }
 }
 
@@ -338,7 +334,12 @@ fn aggregate<'j, T: Record, K: Key, U: Record>(
             fields.push(Field::new(format!("argument{}", reads.len()), kind, true));
             reads.push(read);
         }
-        made.push(AggregateCall { function: call.function?, arguments, filter: None });
+        made.push(AggregateCall {
+            function: call.function?,
+            arguments,
+            filter: None,
+            distinct: false,
+        });
     }
     let spec = window.as_ref().map(|(assigner, _)| WindowSpec {
         assigner: *assigner,

@@ -15,6 +15,7 @@ use thalweg_plan::fingerprint::signature;
 use thalweg_plan::layout::layout;
 use thalweg_plan::node::{BadRecords, NodeKind};
 use thalweg_plan::sink::{Committable, Committer, WriterState};
+use thalweg_plan::source::Changes;
 use thalweg_plan::{Node, Plan};
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::manifest::{Kind, Manifest, OperatorState, Pending};
@@ -48,6 +49,7 @@ pub enum End {
 }
 
 /// Splits and discovery of one source.
+#[derive(Default)]
 pub struct SourceDesk {
     /// Its splits.
     pub splits: Splits,
@@ -55,6 +57,15 @@ pub struct SourceDesk {
     pub look_at: Option<Instant>,
     /// Workers that wait for a split.
     pub waiting: BTreeSet<WorkerId>,
+    /// The one worker that reads a source whose rows change others: the first that asked.
+    pub reader: Option<WorkerId>,
+}
+
+impl SourceDesk {
+    /// Is `worker` the one that reads the source, if one alone may?
+    fn is_read_by(&mut self, worker: WorkerId) -> bool {
+        *self.reader.get_or_insert(worker) == worker
+    }
 }
 
 /// The coordinator of one attempt.
@@ -250,7 +261,9 @@ impl Coordinator {
         let NodeKind::Source(source) = &self.plan.node(node).kind else { return };
         // The readers of a slowed source share one clock, so they must be in one process.
         let is_local = source.source.is_local() || source.rows_per_second.is_some();
-        let answer = match is_local && !attempt.has(worker) {
+        let is_elsewhere = is_local && !attempt.has(worker);
+        let is_ordered = source.changes != Changes::Append;
+        let answer = match is_elsewhere || (is_ordered && !desk.is_read_by(worker)) {
             true => Answer::End,
             false => desk.splits.assign(),
         };

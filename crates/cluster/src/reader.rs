@@ -12,7 +12,7 @@ use thalweg_dataflow::job::Stop;
 use thalweg_dataflow::port::{SourceItem, SourcePort};
 use thalweg_plan::node::{BadRecords, SourceNode};
 use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, bad_record_batch};
-use thalweg_types::{Error, NodeId, Place, Result, SplitId, WorkerId};
+use thalweg_types::{Change, Error, NodeId, Place, Result, SplitId, WorkerId};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -171,7 +171,7 @@ impl Reader {
         skip: &mut u64,
     ) -> Result<()> {
         let (bad, bad_count) = self.judge(&batch.bad)?;
-        let rows = batch.rows.num_rows();
+        let rows = batch.rows.len();
         let skipped = (*skip as usize).min(rows);
         *skip -= skipped as u64;
         let step = match self.source.rows_per_second {
@@ -180,11 +180,11 @@ impl Reader {
         };
         let mut at = skipped;
         loop {
-            let to = (at + step.max(1)).min(rows);
+            let to = whole(&batch.rows, (at + step.max(1)).min(rows));
             let part = batch.rows.slice(at, to - at);
             let is_last = to == rows;
             let watermark = match &self.source.watermark {
-                Some(watermarker) => watermarker.watermark(&part)?,
+                Some(watermarker) => watermarker.watermark(&part.rows)?,
                 None => None,
             };
             let next = if is_last { batch.next.clone() } else { pack(base, to as u64) };
@@ -233,6 +233,13 @@ impl Reader {
             BadRecords::Divert => Ok((Some(bad_record_batch(bad)?), bad.len() as u64)),
         }
     }
+}
+
+/// Returns where to cut rows at `to` or behind it without parting the halves of an update, which
+/// belong into one epoch.
+fn whole(rows: &Change, to: usize) -> usize {
+    let parts = to < rows.len() && rows.weight(to - 1) < 0 && rows.weight(to) > 0;
+    if parts { to + 1 } else { to }
 }
 
 /// Returns the offset behind the first `rows` rows that follow `base`: a reader opened at `base`

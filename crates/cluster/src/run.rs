@@ -214,7 +214,7 @@ impl Run<'_> {
                     let found = self.runtime.block_on(found)?;
                     splits.discovered(found.splits, found.again.is_none());
                     let look_at = found.again.map(|after| Instant::now() + after);
-                    let desk = SourceDesk { splits, look_at, waiting: Default::default() };
+                    let desk = SourceDesk { splits, look_at, ..SourceDesk::default() };
                     sources.insert(node.id, desk);
                 }
                 NodeKind::Sink(sink) => {

@@ -39,7 +39,7 @@ impl Case {
     ) -> Case {
         let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let name = ("connector".to_owned(), connector.name().to_owned());
-        let spec = TableSpec::new("t", schema, Options(options.chain([name]).collect()));
+        let spec = keyed(schema, Options(options.chain([name]).collect()));
         connector.validate(&spec).unwrap();
         Case { connector: Arc::new(connector), spec }
     }
@@ -80,7 +80,7 @@ fn read(
 }
 
 fn rows_of(schema: &SchemaRef, batches: &[SourceBatch]) -> RecordBatch {
-    concat_batches(schema, batches.iter().map(|batch| &batch.rows)).unwrap()
+    concat_batches(schema, batches.iter().map(|batch| &batch.rows.rows)).unwrap()
 }
 
 /// Reads all splits, each from its start.
@@ -148,12 +148,23 @@ fn rows(from: i64, to: i64) -> RecordBatch {
 }
 
 /// Formats that hold every column of [`rows`], with the options that they need for it.
-const FORMATS: [&[(&str, &str)]; 4] = [
+const FORMATS: [&[(&str, &str)]; 8] = [
     &[("format", "json")],
     &[("format", "csv"), ("csv.null-literal", "\\N")],
+    &[("format", "debezium-json")],
+    &[("format", "canal-json")],
+    &[("format", "maxwell-json")],
+    &[("format", "upsert-json"), ("upsert-json.value.fields-include", "EXCEPT_KEY")],
     &[("format", "parquet")],
     &[("format", "parquet"), ("parquet.compression", "zstd")],
 ];
+
+/// Returns a table with a key, if it has the columns for one.
+fn keyed(schema: SchemaRef, options: Options) -> TableSpec {
+    let key = ["id", "flag", "day"].into_iter().filter(|name| schema.index_of(name).is_ok());
+    let primary_key = key.map(str::to_owned).collect();
+    TableSpec { primary_key, ..TableSpec::new("t", schema, options) }
+}
 
 /// Returns the places where files can be: a directory, and a folder of a bucket if there is a
 /// server, which the gate starts.

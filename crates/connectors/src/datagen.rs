@@ -27,7 +27,7 @@ use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
 use thalweg_types::clock::{Clock, SystemClock};
-use thalweg_types::{Error, Result, SplitId, size};
+use thalweg_types::{Change, Error, Result, SplitId, size};
 
 /// Rows in a second unless something else is said, as in Flink.
 const ROWS_PER_SECOND: u64 = 10_000;
@@ -166,7 +166,7 @@ impl SplitReader for DatagenReader {
         tokio::time::sleep_until((self.since + Duration::from_secs_f64(due)).into()).await;
         self.at = until;
         let (bytes, next) = (size::batch_bytes(&rows), Offset(until.to_string()));
-        Ok(Some(SourceBatch { rows, bad: Vec::new(), next, bytes }))
+        Ok(Some(SourceBatch { rows: Change::append(rows), bad: Vec::new(), next, bytes }))
     }
 }
 

@@ -9,6 +9,8 @@ mod store;
 mod partition;
 
 mod input;
+mod natural;
+
 mod listing;
 
 mod constant;
@@ -26,10 +28,10 @@ mod source;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::DataType;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::sink::Sink;
-use thalweg_plan::source::Source;
+use thalweg_plan::source::{Changes, Source};
 use thalweg_types::{Error, Result};
 
 use self::listing::Listing;
@@ -81,6 +83,10 @@ impl Connector for Filesystem {
         true
     }
 
+    fn changes(&self, table: &TableSpec) -> Changes {
+        formats::changes(&table.options)
+    }
+
     fn options(&self) -> Vec<&'static str> {
         formats::with_options(&OPTIONS)
     }
@@ -97,14 +103,15 @@ impl Connector for Filesystem {
         options.bytes("scan.range-size")?;
         options.duration("sink.rolling-policy.checkpoint-interval")?;
         Listing::of(table)?;
-        let schema = in_files(table)?;
-        let written = Format::of(options, &schema).map(|_| ());
+        formats::accepts(table)?;
+        let in_files = in_files(table)?;
+        let written = Format::of(&in_files).map(|_| ());
         if formats::of(options)? == "parquet" {
             return written;
         }
         // A format that can neither be read nor written is wrong whatever the table is used for.
-        let columns: Vec<usize> = (0..schema.fields().len()).collect();
-        let read = formats::decoder(options, &schema, &columns).map(|_| ());
+        let columns: Vec<usize> = (0..in_files.schema.fields().len()).collect();
+        let read = formats::decoder(&in_files, &columns).map(|_| ());
         if written.is_ok() { Ok(()) } else { read }
     }
 
@@ -145,10 +152,13 @@ fn refuse(options: &Options) -> Result<()> {
     }
 }
 
-/// Returns the columns of a table that stand in its files.
-fn in_files(table: &TableSpec) -> Result<SchemaRef> {
+/// Returns a table of those columns that stand in its files.
+fn in_files(table: &TableSpec) -> Result<TableSpec> {
     let columns = Partitions::of(table)?.in_files(&table.schema);
-    Ok(Arc::new(table.schema.project(&columns)?))
+    let schema = Arc::new(table.schema.project(&columns)?);
+    let is_in = |column: &String| schema.column_with_name(column).is_some();
+    let primary_key = table.primary_key.iter().filter(|column| is_in(column)).cloned().collect();
+    Ok(TableSpec { schema, primary_key, partitions: Vec::new(), ..table.clone() })
 }
 
 #[cfg(test)]

@@ -8,12 +8,16 @@ pub mod text;
 
 pub mod json_dialect;
 
+pub mod envelope;
+
 mod not_null;
 
 mod column;
 
 pub mod csv;
 pub mod json;
+
+mod changelog;
 
 pub mod infer;
 
@@ -23,14 +27,20 @@ mod parquet;
 
 pub mod file;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
 use arrow::buffer::Buffer;
-use arrow::datatypes::{Field, SchemaRef};
-use thalweg_plan::connector::{Options, nearest};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use thalweg_plan::connector::{Options, TableSpec, nearest};
+use thalweg_plan::source::Changes;
 use thalweg_types::{Change, Error, Result};
 
 use self::column::{Column, ELEMENTS};
+use self::envelope::UPSERT;
 use self::json_dialect::JsonDialect;
+
+pub use self::envelope::{accepts, changes};
 
 /// A record of a block that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +56,8 @@ pub struct Malformed {
 /// What a block of records became.
 #[derive(Clone, Debug)]
 pub struct Decoded {
-    /// Good rows, in order.
-    pub rows: RecordBatch,
+    /// Good rows, in order; with weights where lines say how rows changed.
+    pub rows: Change,
     /// Malformed records, in order.
     pub bad: Vec<Malformed>,
 }
@@ -112,17 +122,33 @@ pub fn value(field: &Field, text: Option<&str>) -> Result<ArrayRef, String> {
 }
 
 /// Formats that can be read line by line.
-const READABLE: [&str; 3] = ["json", "csv", "raw"];
+const READABLE: [&str; 7] =
+    ["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", UPSERT];
 
-/// Makes a decoder for `columns` of rows of `schema`, in the format that the options name.
+/// Returns the columns of a table that can be read, as they are handed over: where the row of a key
+/// can be gone, all that is not part of the key can be NULL.
+///
+/// # Errors
+/// `Invalid` if the format needs a key and the table has none.
+pub fn readable(table: &TableSpec) -> Result<SchemaRef> {
+    let declared = table.readable();
+    if envelope::changes(&table.options) != Changes::Upsert {
+        return Ok(declared);
+    }
+    let key = envelope::key(table)?;
+    let fields = declared.fields().iter().enumerate().map(|(column, field)| {
+        let is_nullable = field.is_nullable() || !key.contains(&column);
+        field.as_ref().clone().with_nullable(is_nullable)
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Makes a decoder for `columns` of a table.
 ///
 /// # Errors
 /// `Invalid` if the format is unknown or a column's type does not fit it.
-pub fn decoder(
-    options: &Options,
-    schema: &SchemaRef,
-    columns: &[usize],
-) -> Result<Box<dyn Decoder>> {
+pub fn decoder(table: &TableSpec, columns: &[usize]) -> Result<Box<dyn Decoder>> {
+    let TableSpec { options, schema, .. } = table;
     match of(options)? {
         "json" => Ok(Box::new(json::JsonDecoder::new(
             JsonDialect::of(options, "json")?,
@@ -131,6 +157,10 @@ pub fn decoder(
         )?)),
         "csv" => Ok(Box::new(csv::CsvDecoder::new(options, schema, columns)?)),
         "raw" => Ok(Box::new(lines::RawDecoder::new(options, schema, columns)?)),
+        UPSERT | "debezium-json" | "canal-json" | "maxwell-json" => {
+            let delivered = Arc::new(readable(table)?.project(columns)?);
+            Ok(Box::new(changelog::ChangelogDecoder::new(table, columns, delivered)?))
+        }
         other => Err(unknown(other, &READABLE, "read")),
     }
 }
@@ -144,9 +174,12 @@ pub fn is_multi_line(options: &Options) -> Result<bool> {
 }
 
 /// Formats, and the options that belong to them.
-const OPTIONS: [(&str, &[&str]); 5] = [
+const OPTIONS: [(&str, &[&str]); 8] = [
     ("json", &json_dialect::JSON),
-    ("debezium-json", &json_dialect::DEBEZIUM),
+    ("debezium-json", &envelope::DEBEZIUM_OPTIONS),
+    ("canal-json", &envelope::CANAL_OPTIONS),
+    ("maxwell-json", &envelope::MAXWELL_OPTIONS),
+    (UPSERT, &envelope::UPSERT_OPTIONS),
     ("csv", &csv::OPTIONS),
     ("raw", &lines::OPTIONS),
     ("parquet", &parquet::OPTIONS),
@@ -173,7 +206,8 @@ pub fn check_options(options: &Options, own: &[&str]) -> Result<()> {
     }
     let mut known = own.to_vec();
     known.extend(OPTIONS.iter().filter(|(name, _)| *name == format).flat_map(|(_, keys)| *keys));
-    options.only(&known)
+    options.only(&known)?;
+    envelope::check(options)
 }
 
 fn unknown(format: &str, known: &[&str], what: &str) -> Error {

@@ -25,7 +25,7 @@ use columns::{Column, Kind, Table};
 use thalweg_plan::connector::{Connector, Options, TableSpec, nearest};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
-use thalweg_types::{Error, Result, SplitId, size};
+use thalweg_types::{Change, Error, Result, SplitId, size};
 
 const OPTIONS: [&str; 4] = ["connector", "nexmark.table", "nexmark.events", "nexmark.rate"];
 /// Events in a split of a bounded table.
@@ -192,7 +192,7 @@ impl SplitReader for NexmarkReader {
         let rows = RecordBatch::try_new_with_options(schema.clone(), made, &options)?;
         self.at = until;
         let (bytes, next) = (size::batch_bytes(&rows), Offset(until.to_string()));
-        Ok(Some(SourceBatch { rows, bad: Vec::new(), next, bytes }))
+        Ok(Some(SourceBatch { rows: Change::append(rows), bad: Vec::new(), next, bytes }))
     }
 }
 

@@ -11,10 +11,10 @@ use std::sync::{Arc, OnceLock};
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use thalweg_plan::connector::{Connector, Options, TableSpec};
+use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{
-    BadRecord, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
+    BadRecord, Changes, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
 };
 use thalweg_types::{Error, Result, SplitId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -45,11 +45,11 @@ impl Lines {
     }
 }
 
-/// Returns the options of a table; lines are rows unless they name another format.
-fn options(table: &TableSpec) -> Options {
-    let mut options = table.options.clone();
-    options.0.entry("format".to_owned()).or_insert_with(|| "raw".to_owned());
-    options
+/// Returns a table with its format; lines are rows unless it names another one.
+fn with_format(table: &TableSpec) -> TableSpec {
+    let mut table = table.clone();
+    table.options.0.entry("format".to_owned()).or_insert_with(|| "raw".to_owned());
+    table
 }
 
 /// Returns the address of a socket table.
@@ -69,17 +69,22 @@ impl Connector for Lines {
         }
     }
 
+    fn changes(&self, table: &TableSpec) -> Changes {
+        formats::changes(&table.options)
+    }
+
     fn options(&self) -> Vec<&'static str> {
         formats::with_options(self.own_options())
     }
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        formats::check_options(&options(table), self.own_options())?;
+        let table = &with_format(table);
+        formats::check_options(&table.options, self.own_options())?;
         if *self == Lines::Socket {
             address(table)?;
         }
         let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
-        formats::decoder(&options(table), &table.schema, &columns).map(|_| ())
+        formats::decoder(table, &columns).map(|_| ())
     }
 
     fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {
@@ -87,12 +92,12 @@ impl Connector for Lines {
             Lines::Socket => Some(address(table)?),
             Lines::Stdin => None,
         };
+        let table = with_format(table);
         Ok(Arc::new(LineSource {
             address,
-            options: options(table),
-            schema: table.schema.clone(),
-            projected: Arc::new(table.schema.project(columns)?),
+            projected: Arc::new(formats::readable(&table)?.project(columns)?),
             columns: columns.to_vec(),
+            table,
         }))
     }
 
@@ -107,8 +112,7 @@ impl Connector for Lines {
 struct LineSource {
     /// Address of the server; `None` for standard input.
     address: Option<String>,
-    options: Options,
-    schema: SchemaRef,
+    table: TableSpec,
     columns: Vec<usize>,
     projected: SchemaRef,
 }
@@ -164,7 +168,7 @@ impl Source for LineSource {
         let line = from.and_then(|offset| offset.0.parse().ok()).unwrap_or(0);
         Ok(Box::new(LineReader {
             input,
-            decoder: formats::decoder(&self.options, &self.schema, &self.columns)?,
+            decoder: formats::decoder(&self.table, &self.columns)?,
             place: self.place(),
             failure,
             line,

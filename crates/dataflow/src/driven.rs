@@ -392,6 +392,7 @@ impl Driver {
     fn flush(&mut self, mut output: Output, outputs: &mut Outputs) {
         let (late, bad) = output.counted();
         self.counters.count_rejected(late, bad);
+        self.counters.count_forgotten(output.forgotten());
         let [first, second] = outputs;
         let (mut first, mut second) = (first.activate(), second.activate());
         for (port, change) in output.take() {

@@ -95,7 +95,10 @@ impl<'scope> Lowering<'scope> {
                 Ok(self.driven(node, Box::new(SinkOperator::new(port))))
             }
             NodeKind::Aggregate(_)
+            | NodeKind::Upsert(_)
+            | NodeKind::Compact(_)
             | NodeKind::WindowTop(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
             | NodeKind::TemporalJoin(_) => {

@@ -41,6 +41,7 @@ pub struct Output {
     unconsumed_bytes: usize,
     late: u64,
     bad: u64,
+    forgotten: u64,
 }
 
 impl Output {
@@ -75,6 +76,16 @@ impl Output {
     /// Counts rows whose expressions failed.
     pub fn count_bad(&mut self, rows: usize) {
         self.bad += rows as u64;
+    }
+
+    /// Counts rows (groups) of state whose time-to-live was over.
+    pub fn count_forgotten(&mut self, rows: usize) {
+        self.forgotten += rows as u64;
+    }
+
+    /// Returns how many rows of state were forgotten since the output was made.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Takes what was sent: output port and change, in order.

@@ -57,7 +57,7 @@ pub enum SourceItem {
         /// The split.
         split: SplitId,
         /// Good rows; may be none.
-        rows: RecordBatch,
+        rows: Change,
         /// Malformed records, as rows of the bad-record schema.
         bad: Option<RecordBatch>,
         /// How many records were malformed, diverted or not.

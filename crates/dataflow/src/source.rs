@@ -175,15 +175,14 @@ impl SourceInstance {
                     open.is_idle = false;
                     open.watermark = open.watermark.max(watermark.unwrap_or(EventTime::MIN));
                 }
-                self.rows += rows.num_rows() as u64 + bad_count;
+                self.rows += rows.len() as u64 + bad_count;
                 self.bad += bad_count;
                 self.counters.count_rejected(0, bad_count);
-                if rows.num_rows() > 0 {
-                    let change = Change::append(rows);
-                    let (count, bytes) = (change.len(), change.bytes());
+                if !rows.is_empty() {
+                    let (count, bytes) = (rows.len(), rows.bytes());
                     self.counters.count_in(count, bytes);
                     self.counters.count_out(count, bytes);
-                    taken.rows.push(Container::new(change, self.frames[0], &self.sent));
+                    taken.rows.push(Container::new(rows, self.frames[0], &self.sent));
                 }
                 if let Some(bad) = bad
                     && self.diverts

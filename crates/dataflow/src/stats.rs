@@ -23,6 +23,7 @@ pub struct Counters {
     state_bytes: AtomicU64,
     state_rows_max: AtomicU64,
     state_bytes_max: AtomicU64,
+    forgotten: AtomicU64,
     moved_rows: AtomicU64,
     moved_bytes: AtomicU64,
     watermark: AtomicI64,
@@ -43,6 +44,7 @@ impl Default for Counters {
             state_bytes: AtomicU64::new(0),
             state_rows_max: AtomicU64::new(0),
             state_bytes_max: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
             moved_rows: AtomicU64::new(0),
             moved_bytes: AtomicU64::new(0),
             watermark: AtomicI64::new(i64::MIN),
@@ -115,6 +117,8 @@ pub struct Counted {
     pub state_rows_max: u64,
     /// The most bytes of state there were.
     pub state_bytes_max: u64,
+    /// Rows of state whose time-to-live was over.
+    pub forgotten: u64,
     /// Rows that this worker sent to the operator on other workers.
     pub moved_rows: u64,
     /// Bytes that this worker sent to the operator on other workers.
@@ -148,6 +152,11 @@ impl Counters {
     pub fn count_rejected(&self, late: u64, bad: u64) {
         self.late.fetch_add(late, Ordering::Relaxed);
         self.bad.fetch_add(bad, Ordering::Relaxed);
+    }
+
+    /// Counts rows of state whose time-to-live was over.
+    pub fn count_forgotten(&self, rows: u64) {
+        self.forgotten.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// Says how many rows wait for their epoch.
@@ -195,6 +204,7 @@ impl Counters {
             state_bytes: get(&self.state_bytes),
             state_rows_max: get(&self.state_rows_max),
             state_bytes_max: get(&self.state_bytes_max),
+            forgotten: get(&self.forgotten),
             moved_rows: get(&self.moved_rows),
             moved_bytes: get(&self.moved_bytes),
             watermark: self.watermark.load(Ordering::Relaxed),

@@ -17,12 +17,18 @@ mod totals;
 mod average;
 mod sum;
 
+pub mod multisets;
+
+mod leading;
+
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef};
 use thalweg_types::{Error, Result};
 
 use crate::function::{Accumulator, AggregateFunction};
+pub use leading::leading;
 
 /// An aggregate of this module: a kind and the type of its argument.
 #[derive(Clone, Debug)]
@@ -61,6 +67,16 @@ impl AggregateFunction for Builtin {
 
     fn is_retractable(&self) -> bool {
         matches!(self.kind, Kind::Count | Kind::Sum | Kind::WrappingSum | Kind::Average)
+    }
+
+    fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {
+        let descending = match self.kind {
+            Kind::Min | Kind::First => false,
+            Kind::Max | Kind::Last => true,
+            Kind::Count | Kind::Sum | Kind::WrappingSum | Kind::Average => return None,
+        };
+        let order = SortOptions { descending, nulls_first: false };
+        leading(self.result.name(), 0, &[(0, self.argument.clone(), order)], false).ok()
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_types::{Error, Result};
 
 use crate::sink::Sink;
-use crate::source::Source;
+use crate::source::{Changes, Source};
 
 /// The options of a table, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -209,6 +209,12 @@ pub trait Connector: Send + Sync + Debug {
     /// Do its sinks keep the partitions of a table apart?
     fn has_partitions(&self) -> bool {
         false
+    }
+
+    /// Returns what the rows of a table say that is read.
+    fn changes(&self, table: &TableSpec) -> Changes {
+        let _ = table;
+        Changes::Append
     }
 
     /// Returns the keys of options whose names do not depend on the table, for whoever writes one.

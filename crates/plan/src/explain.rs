@@ -8,6 +8,8 @@
 mod text;
 
 mod operator;
+
+mod changes;
 mod state;
 
 use std::collections::BTreeSet;
@@ -17,6 +19,7 @@ use thalweg_types::NodeId;
 use crate::graph::Plan;
 use crate::node::{Node, NodeKind};
 
+pub use changes::changes;
 pub use operator::calls;
 
 /// Characters of a line.
@@ -67,9 +70,9 @@ impl Tree<'_> {
         let node = self.plan.node(id);
         let is_new = self.explained.insert(id);
         let note = match (is_new, node.is_updating) {
-            (false, _) => "see above",
-            (true, false) => "append",
-            (true, true) => "updating",
+            (false, _) => "see above".to_owned(),
+            (true, false) => "append".to_owned(),
+            (true, true) => changes::by_key(node).unwrap_or_else(|| "updating".to_owned()),
         };
         self.text.push_str(&format!("{branch}{} ({note})\n", node.operator));
         if !is_new {

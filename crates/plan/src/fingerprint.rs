@@ -11,7 +11,7 @@ use thalweg_types::{Zone, hash};
 use crate::explain::calls;
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{Node, NodeKind, SortKey};
+use crate::node::{AggregateCall, Node, NodeKind, SortKey};
 use crate::window::{Assigner, WindowSpec};
 
 /// Returns what decides the state of `node`, as text; `None` if it keeps none.
@@ -26,7 +26,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
     };
     let decided = match &node.kind {
         NodeKind::Aggregate(aggregate) => {
-            let states: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
+            let states: Vec<String> = aggregate.calls.iter().map(AggregateCall::name).collect();
             let per = aggregate.window.map(|window| per(plan, node, &window)).unwrap_or_default();
             let (calls, states) = (calls(plan, node).join(", "), states.join(", "));
             let keys: Vec<String> = kinds(&aggregate.keys)
@@ -36,9 +36,14 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
                 .collect();
             format!("{} {calls} by ({}){per} [{states}]", node.kind.name(), keys.join(", "))
         }
+        NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);
             format!("top {} by {:?} order {order} of {schema}", top.limit, kinds(&top.partition))
+        }
+        NodeKind::SessionRows(rows) => {
+            let per = per(plan, node, &rows.window);
+            format!("rows{per} by {:?} of {schema}", kinds(&rows.keys))
         }
         NodeKind::Join(join) => join_state(plan, node, join),
         NodeKind::TemporalJoin(temporal) => {

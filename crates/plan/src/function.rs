@@ -5,6 +5,7 @@
 //! accumulators, of which each worker makes its own.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, SchemaRef};
@@ -40,6 +41,13 @@ pub trait Transform: Send + Sync + Debug {
     /// Does the result depend on the wall clock?
     fn is_processing_time(&self) -> bool {
         false
+    }
+
+    /// Returns the column of the input that stands in `column` of the result, as it is or so that
+    /// different values stay different; `None` also wherever a row may become several.
+    fn origin(&self, column: usize) -> Option<usize> {
+        let _ = column;
+        None
     }
 
     /// Returns the windows that rows are given, if they are given any.
@@ -106,12 +114,23 @@ impl Rows<'_> {
     }
 }
 
+/// Entries of some groups: of a group that keeps many values, each value is one.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// The group of each entry, `n` of them.
+    pub groups: Vec<u32>,
+    /// What entries are told apart by, and behind that how often there is each, in one or more
+    /// columns of BIGINT; nothing but zeros for an entry that is gone. `n` rows each.
+    pub columns: Vec<ArrayRef>,
+}
+
 /// The running aggregates of one call over many groups.
 ///
 /// # Contract
 /// Groups are numbered densely from 0; a group that was never updated has the value of the
 /// aggregate over no rows. Nothing here consumes: `partial` and `evaluate` may be called at any
-/// time, for any groups. `merge(partial(x))` into a fresh group gives x again.
+/// time, for any groups. `merge(partial(x))` into a fresh group gives x again, and so does
+/// `merge_entries(take_entries(true))` where the function has entries.
 pub trait Accumulator: Send {
     /// Adds rows; those of negative weight are taken back.
     ///
@@ -137,6 +156,31 @@ pub trait Accumulator: Send {
     /// `Data` if the value cannot be represented.
     fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef>;
 
+    /// Notes from now on which entries change, for `take_entries`.
+    fn track(&mut self) {}
+
+    /// Returns the entries that changed since this was asked last, or `all` there are.
+    ///
+    /// # Errors
+    /// `Internal` if the state cannot be read.
+    fn take_entries(&mut self, _all: bool) -> Result<Entries> {
+        Ok(Entries::default())
+    }
+
+    /// Adds entries that were saved; they are no changes.
+    ///
+    /// # Errors
+    /// `Internal` if columns are missing.
+    fn merge_entries(&mut self, _entries: &Entries, _total: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// Returns a group from which more was taken back than it had, if there is one; asked between
+    /// epochs, since within one a retraction may come before its insert.
+    fn overdrawn(&self) -> Option<u32> {
+        None
+    }
+
     /// Forgets every group and gives memory back.
     fn clear(&mut self);
 
@@ -155,8 +199,20 @@ pub trait AggregateFunction: Send + Sync + Debug {
     /// Returns the fields of the partial state.
     fn state(&self) -> Vec<FieldRef>;
 
+    /// Returns the fields by which the entries of a group are told apart, behind which stands how
+    /// often there is each; none if the state of a group is small, and saved as `state` says.
+    fn entries(&self) -> Vec<FieldRef> {
+        Vec::new()
+    }
+
     /// Can rows be taken back?
     fn is_retractable(&self) -> bool;
+
+    /// Returns the same aggregate with rows that can be taken back, where this one cannot and there
+    /// is one; it keeps more.
+    fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {
+        None
+    }
 
     /// Makes an accumulator without groups.
     ///

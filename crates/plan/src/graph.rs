@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use thalweg_types::{DomainId, Error, NodeId, OperatorId, Result};
 
+use crate::aggregate::count;
+use crate::distinct::state_fields;
 use crate::node::{
     AggregateCall, AggregateNode, Exchange, Input, MapNode, Node, NodeKind, SourceNode, Stage,
 };
-use crate::source::bad_record_schema;
+use crate::source::{Changes, bad_record_schema};
 use crate::window::{Assigner, WindowSpec};
 
 /// A dataflow to run: one job.
@@ -51,7 +53,7 @@ impl Plan {
         let node = self.node(id);
         match (&node.kind, port) {
             (_, 0) => node.schema.clone(),
-            (NodeKind::Aggregate(_), _) => {
+            (NodeKind::Aggregate(_) | NodeKind::SessionRows(_), _) => {
                 let input = &node.inputs[0];
                 self.output_schema(input.from, input.port)
             }
@@ -123,6 +125,8 @@ impl PlanBuilder {
     /// Adds a node whose result has `schema`.
     pub fn add(&mut self, kind: NodeKind, inputs: Vec<Input>, schema: SchemaRef) -> NodeId {
         let is_updating = match &kind {
+            NodeKind::Source(node) => node.changes != Changes::Append,
+            NodeKind::Upsert(_) => true,
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
             NodeKind::Join(join) => {
@@ -181,10 +185,11 @@ impl PlanBuilder {
         }
     }
 
-    /// A source is named by its table, all else by statement, kind and number.
+    /// A source and what keeps its keys are named by their table, all else by statement, kind and number.
     fn operator_id(&mut self, kind: &NodeKind) -> OperatorId {
         let place = match kind {
             NodeKind::Source(source) => source.table.clone(),
+            NodeKind::Upsert(upsert) => upsert.table.clone(),
             _ => self.statement.clone(),
         };
         let count = self.counts.entry((place.clone(), kind.name())).or_default();
@@ -196,50 +201,46 @@ impl PlanBuilder {
     /// exchange where that is possible, and with one worker's share per key group behind it.
     ///
     /// # Errors
-    /// `Invalid` if the input is updating, or a window column is not a timestamp.
+    /// `Invalid` if the input is updating, and an aggregate cannot take rows back.
     pub fn aggregate(&mut self, from: NodeId, aggregation: Aggregation) -> Result<Aggregated> {
         let input = self.plan.node(from);
-        if input.is_updating {
-            return Err(Error::invalid(
-                "an aggregation over an updating input is not supported yet",
-            )
-            .remedy(
-                "aggregate over windows first; ROADMAP.md has it under \"Relational streaming\"",
-            ));
-        }
-        let schema = input.schema.clone();
-        let Aggregation { window, keys, calls, divert_late } = aggregation;
+        let (schema, retracts) = (input.schema.clone(), input.is_updating);
+        let Aggregation { window, keys, mut calls, divert_late } = aggregation;
         let sessions =
             matches!(window, Some(WindowSpec { assigner: Assigner::Session { .. }, .. }));
+        if retracts && sessions {
+            return Err(Error::invalid("a SESSION window over an updating input is not supported")
+                .remedy("use TUMBLE, HOP or CUMULATE, or make the sessions before what updates"));
+        }
         let head: Vec<Field> = head_fields(&schema, window.as_ref(), &keys);
         let width = head.len() - keys.len();
         let values = calls.iter().map(|call| call.function.result().as_ref().clone());
         let result: SchemaRef =
             Arc::new(Schema::new(head.iter().cloned().chain(values).collect::<Vec<_>>()));
+        if retracts {
+            calls = retractable(calls)?;
+        }
         if sessions {
             let exchange = exchange_by(keys.clone());
-            let node = AggregateNode { window, keys, calls, stage: Stage::Whole, divert_late };
+            let stage = Stage::Whole;
+            let node = AggregateNode { window, keys, calls, stage, divert_late, retracts };
             let input = Input { from, port: 0, exchange };
             let id = self.add(NodeKind::Aggregate(node), vec![input], result);
             return Ok(Aggregated { result: id, late: id });
         }
-        let states = calls.iter().flat_map(|call| call.function.state());
-        let states = states.map(|field| field.as_ref().clone());
+        let states = state_fields(&calls, &schema);
         let partial: SchemaRef =
             Arc::new(Schema::new(head.into_iter().chain(states).collect::<Vec<_>>()));
-        let merges = calls.iter().map(|call| AggregateCall {
-            function: call.function.clone(),
-            arguments: Vec::new(),
-            filter: None,
-        });
         let second = AggregateNode {
             window: window.map(|w| WindowSpec { start: 0, end: 1, ..w }),
             keys: (width..width + keys.len()).collect(),
-            calls: merges.collect(),
+            calls: calls.clone(),
             stage: Stage::Final,
             divert_late: false,
+            retracts,
         };
-        let first = AggregateNode { window, keys, calls, stage: Stage::Partial, divert_late };
+        let stage = Stage::Partial;
+        let first = AggregateNode { window, keys, calls, stage, divert_late, retracts };
         let input = Input { from, port: 0, exchange: Exchange::Forward };
         let late = self.add(NodeKind::Aggregate(first), vec![input], partial);
         let exchange = exchange_by(second.keys.clone());
@@ -247,6 +248,24 @@ impl PlanBuilder {
         let result = self.add(NodeKind::Aggregate(second), vec![input], result);
         Ok(Aggregated { result, late })
     }
+}
+
+/// Returns calls that can take rows back, and one behind them that counts the rows.
+fn retractable(calls: Vec<AggregateCall>) -> Result<Vec<AggregateCall>> {
+    let retractable = calls.into_iter().map(|call| {
+        if call.function.is_retractable() {
+            return Ok(call);
+        }
+        let function = call.function.retractable().ok_or_else(|| {
+            let name = call.function.name().split('(').next().unwrap_or_default().to_uppercase();
+            Error::invalid(format!("{name} cannot take rows back, and its input is updating"))
+                .remedy("aggregate rows that are only inserted, or per window before")
+        })?;
+        Ok(AggregateCall { function, ..call })
+    });
+    let rows =
+        AggregateCall { function: count(), arguments: Vec::new(), filter: None, distinct: false };
+    retractable.chain([Ok(rows)]).collect()
 }
 
 /// Rows without a key go to one worker.

@@ -132,6 +132,8 @@ pub struct JoinNode {
     pub output: Vec<usize>,
     /// How far apart in time rows of a pair can be, where that bounds what is kept.
     pub bound: Option<TimeBound>,
+    /// How long rows of the left and of the right input are kept, by the clock; `None` for ever.
+    pub ttl: [Option<Duration>; 2],
 }
 
 /// A condition over pairs.

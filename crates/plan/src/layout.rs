@@ -105,10 +105,10 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
         Some(spec) => ("panes", 2, Some(WindowSpec { start: 0, end: 1, ..spec }), keys + 2),
     };
     let texts = calls(plan, node);
-    let calls = aggregate.calls.iter().zip(texts).map(|(call, text)| KeptCall {
+    let calls = aggregate.shown_calls().iter().zip(texts).map(|(call, text)| KeptCall {
         text,
-        function: call.function.name().to_owned(),
-        states: call.function.state().len(),
+        function: call.name(),
+        states: if call.has_entries() { 0 } else { call.function.state().len() },
     });
     Layout {
         version: VERSION,

@@ -15,12 +15,19 @@ pub mod source;
 pub mod connector;
 
 pub mod aggregate;
+pub mod sketch;
 
 pub mod join;
 
 pub mod node;
 
+pub mod distinct;
+
 pub mod graph;
+
+pub mod unique;
+
+pub mod write;
 
 pub mod explain;
 pub mod outline;

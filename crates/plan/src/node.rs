@@ -9,7 +9,7 @@ use thalweg_types::{DomainId, NodeId, OperatorId};
 use crate::function::{AggregateFunction, Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
 use crate::sink::Sink;
-use crate::source::Source;
+use crate::source::{Changes, Source};
 use crate::window::WindowSpec;
 
 /// How rows come from one node's workers to the next node's.
@@ -52,6 +52,11 @@ pub struct SourceNode {
     pub table: String,
     /// The source itself.
     pub source: Arc<dyn Source>,
+    /// What its rows say.
+    pub changes: Changes,
+    /// Columns of the primary key that the table declares; none if there is none, or not all of it
+    /// is read.
+    pub key: Vec<usize>,
     /// The time domain of its rows; `None` without a watermark.
     pub domain: Option<DomainId>,
     /// How watermarks are made; present where the domain is.
@@ -84,6 +89,21 @@ pub struct AggregateCall {
     pub arguments: Vec<usize>,
     /// A boolean column: only rows where it is true count.
     pub filter: Option<usize>,
+    /// Do rows of equal arguments count once, and rows with a NULL among them never?
+    pub distinct: bool,
+}
+
+impl AggregateCall {
+    /// Returns what decides the state of the call, as text.
+    pub fn name(&self) -> String {
+        let name = self.function.name();
+        if self.distinct { format!("distinct {name}") } else { name.to_owned() }
+    }
+
+    /// Are its values saved one by one, apart from the groups?
+    pub fn has_entries(&self) -> bool {
+        self.distinct || !self.function.entries().is_empty()
+    }
 }
 
 /// Which part of an aggregation a node does.
@@ -102,8 +122,9 @@ pub enum Stage {
 /// Shapes: in stage `Whole` and `Partial` the input is rows, and `keys`, `calls` and the window's
 /// columns count in it. `Partial` puts out `[window start, window end,] keys…, states…` (window
 /// columns only if windowed), and `Final` reads that: its `keys` and window columns count there,
-/// its calls have no arguments, their states stand behind the keys in the order of the calls.
-/// `Whole` and `Final` put out `[window start, window end,] keys…, values…`.
+/// while its calls are those of the first part, whose states stand behind the keys as
+/// [`crate::distinct::state_fields`] says. `Whole` and `Final` put out
+/// `[window start, window end,] keys…, values…`.
 #[derive(Clone, Debug)]
 pub struct AggregateNode {
     /// The windows; `None` for a running aggregation with an updating result.
@@ -116,6 +137,16 @@ pub struct AggregateNode {
     pub stage: Stage,
     /// Do late rows go to output 1 (as rows of the input)? Else they are counted only.
     pub divert_late: bool,
+    /// Does the input take rows back? Then the last call counts the rows of a group, to tell when
+    /// none is left, and is no column of the result.
+    pub retracts: bool,
+}
+
+impl AggregateNode {
+    /// Returns the calls whose values are columns of the result.
+    pub fn shown_calls(&self) -> &[AggregateCall] {
+        &self.calls[..self.calls.len() - usize::from(self.retracts)]
+    }
 }
 
 /// One column of an order.
@@ -127,6 +158,28 @@ pub struct SortKey {
     pub descending: bool,
     /// NULLs before all values?
     pub nulls_first: bool,
+}
+
+/// Makes changes of what a source says of keys ([`crate::source::Changes::Upsert`]): keeps the row
+/// that each key has, and puts out what becomes of it at the end of each epoch.
+///
+/// Shapes: out the input's columns; a row that retracts is whole.
+#[derive(Clone, Debug)]
+pub struct UpsertNode {
+    /// Name of the table; the state is stored under it.
+    pub table: String,
+    /// Columns of the key.
+    pub key: Vec<usize>,
+}
+
+/// Of the changes of each key in an epoch the last one: what its row is then, or that it is gone.
+/// Nothing is kept beyond the epoch.
+///
+/// Shapes: out the input's columns, one row at most for each key and epoch.
+#[derive(Clone, Debug)]
+pub struct CompactNode {
+    /// Columns of the key.
+    pub key: Vec<usize>,
 }
 
 /// The first rows of each window and partition, put out when the window is complete.
@@ -144,6 +197,19 @@ pub struct WindowTopNode {
     pub limit: usize,
     /// Is the row number a column of the result?
     pub rank: bool,
+}
+
+/// The rows of sessions, with the true start and end of each, put out when the session is complete.
+///
+/// Shapes: out the input's columns. Output 1 has late rows.
+#[derive(Clone, Debug)]
+pub struct SessionRowsNode {
+    /// The sessions; rows carry the ones they would have alone.
+    pub window: WindowSpec,
+    /// Columns by which sessions are told apart.
+    pub keys: Vec<usize>,
+    /// Do late rows go to output 1? Else they are counted only.
+    pub divert_late: bool,
 }
 
 /// All rows of a bounded input in order.
@@ -175,8 +241,14 @@ pub enum NodeKind {
     Map(MapNode),
     /// Aggregates by key, and by window.
     Aggregate(AggregateNode),
+    /// Keeps the row of each key.
+    Upsert(UpsertNode),
+    /// Passes on the last change of each key.
+    Compact(CompactNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
+    /// Keeps rows until their sessions are complete.
+    SessionRows(SessionRowsNode),
     /// Joins two inputs.
     Join(JoinNode),
     /// Joins rows with versions of a table.
@@ -194,11 +266,14 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::WindowTop(_)
+            NodeKind::Upsert(_)
+            | NodeKind::WindowTop(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
             | NodeKind::TemporalJoin(_) => true,
-            NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union | NodeKind::Sink(_) => false,
+            NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
+            NodeKind::Compact(_) | NodeKind::Sink(_) => false,
         }
     }
 
@@ -212,7 +287,10 @@ impl NodeKind {
                 (_, true) => "WindowAggregate",
                 (_, false) => "Aggregate",
             },
+            NodeKind::Upsert(_) => "Upsert",
+            NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::SessionRows(_) => "SessionRows",
             NodeKind::Join(_) => "Join",
             NodeKind::TemporalJoin(_) => "TemporalJoin",
             NodeKind::Union => "Union",

@@ -7,7 +7,7 @@ use thalweg_types::NodeId;
 
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
+use crate::node::{AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
 use crate::sink::Delivery;
 use crate::source::Replay;
 use crate::window::WindowSpec;
@@ -88,10 +88,25 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Map {}", steps.join(" then "))
         }
         NodeKind::Aggregate(aggregate) => describe_aggregate(plan, node, aggregate),
+        NodeKind::Upsert(upsert) => {
+            let keys = names(plan, node.id, 0, &upsert.key);
+            format!(
+                "Upsert by [{keys}]; keeps every row; changes come out at the end of each epoch"
+            )
+        }
+        NodeKind::Compact(compact) => {
+            let keys = names(plan, node.id, 0, &compact.key);
+            format!("Compact by [{keys}]; last changes come out at the end of each epoch")
+        }
         NodeKind::WindowTop(top) => format!(
             "WindowTop {} by {}; a row comes out when the watermark passes its window",
             top.limit,
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
+        ),
+        NodeKind::SessionRows(rows) => format!(
+            "SessionRows {} by [{}]; rows come out when the watermark passes their session",
+            rows.window.assigner,
+            names(plan, node.inputs[0].from, node.inputs[0].port, &rows.keys)
         ),
         NodeKind::Join(join) => describe_join(plan, node, join),
         NodeKind::TemporalJoin(temporal) => {
@@ -117,7 +132,7 @@ fn describe(plan: &Plan, node: &Node) -> String {
 fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
     let input = &node.inputs[0];
     let keys = names(plan, input.from, input.port, &aggregate.keys);
-    let calls: Vec<&str> = aggregate.calls.iter().map(|c| c.function.name()).collect();
+    let calls: Vec<String> = aggregate.calls.iter().map(AggregateCall::name).collect();
     let zone = |w: WindowSpec| w.zone.map_or(String::new(), |zone| format!(" in {zone}"));
     let window = aggregate.window.map(|w| format!(" {} {:?} time{}", w.assigner, w.basis, zone(w)));
     let when = match (aggregate.stage, &window) {

@@ -21,10 +21,13 @@ pub enum Delivery {
 }
 
 /// Which results a sink can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepts {
     /// Only inserts.
     Append,
+    /// By the key in these columns the row that it has now, and that it has none any more; at most
+    /// one row for each key and epoch if the result is updated.
+    Upsert(Vec<usize>),
     /// Inserts and retractions.
     Changelog,
 }

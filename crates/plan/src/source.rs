@@ -11,7 +11,7 @@ use arrow::array::{BinaryBuilder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use thalweg_types::{Result, SplitId};
+use thalweg_types::{Change, Result, SplitId};
 
 use crate::function::Transform;
 
@@ -73,8 +73,8 @@ pub fn bad_record_batch(bad: &[BadRecord]) -> Result<RecordBatch> {
 /// What a reader hands over at once.
 #[derive(Clone, Debug)]
 pub struct SourceBatch {
-    /// Good rows, in the order of the split; may be none.
-    pub rows: RecordBatch,
+    /// Good rows, in the order of the split, with the weights that [`Changes`] has; may be none.
+    pub rows: Change,
     /// Records that could not be decoded, in order.
     pub bad: Vec<BadRecord>,
     /// Where to go on after these rows and bad records.
@@ -116,6 +116,22 @@ pub enum Replay {
     Exact,
     /// What was read is gone: after a crash rows may be missing.
     None,
+}
+
+/// What the rows of a source say.
+///
+/// Where they change others, their order matters: the splits of such a source are read one after
+/// the other, by one worker, as they were enumerated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Each row is there for good; there are no weights.
+    Append,
+    /// Weight +1: the row of its key is now this. Weight −1: the key is gone, and of the row only
+    /// the columns of the key mean something.
+    Upsert,
+    /// Weight +1: the row is there. Weight −1: this very row is gone. The old half of an update
+    /// stands directly before the new one.
+    Changelog,
 }
 
 /// A table that can be read.

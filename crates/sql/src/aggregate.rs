@@ -15,23 +15,63 @@ use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFuncti
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use thalweg_plan::aggregate::{
-    average, count, first_value, last_value, max, min, sum, wrapping_sum,
+    average, count, first_value, last_value, leading, max, min, sum, wrapping_sum,
 };
 use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
+use thalweg_plan::node::AggregateCall;
 use thalweg_types::{Error, Groups, Result};
 
 use crate::text::{data_error, plan_error};
 
 mod gathered;
 mod nth;
+mod sketched;
 mod spread;
+
+/// Aggregates to which it makes no difference how often there is a value.
+const INDIFFERENT: [&str; 10] = [
+    "min",
+    "max",
+    "first_value",
+    "last_value",
+    "bit_and",
+    "bit_or",
+    "bool_and",
+    "bool_or",
+    "approx_distinct",
+    "approx_count_distinct",
+];
+
+/// Returns the call of `expr`, as [`function`] reads it, on the rows that `filter` lets through.
+///
+/// # Errors
+/// As [`function`].
+pub(crate) fn call(
+    mut expr: AggregateExpr,
+    arguments: Vec<usize>,
+    filter: Option<usize>,
+    schema: &SchemaRef,
+) -> Result<AggregateCall> {
+    let is_sorted = !expr.params.order_by.is_empty();
+    let mut distinct = false;
+    if expr.params.distinct && !is_sorted && !gathered::is_one(&expr)? {
+        expr.params.distinct = false;
+        distinct = !INDIFFERENT.contains(&expr.func.name());
+    }
+    let function = match (expr.func.name(), distinct) {
+        // Of several columns it counts the rows without a NULL, which are those of the set.
+        ("count", true) => count(),
+        _ => function(&expr, &arguments, schema)?,
+    };
+    Ok(AggregateCall { function, arguments, filter, distinct })
+}
 
 /// Returns the aggregate of `expr`, whose arguments, and after them the columns of its
 /// `ORDER BY`, stand in `columns` of rows of `schema`.
 ///
 /// # Errors
 /// `Invalid` if the aggregate cannot be kept row by row.
-pub(crate) fn function(
+fn function(
     expr: &AggregateExpr,
     columns: &[usize],
     schema: &SchemaRef,
@@ -40,6 +80,9 @@ pub(crate) fn function(
         return nth::function(expr, columns, schema);
     }
     if let Some(function) = gathered::function(expr, columns, schema)? {
+        return Ok(function);
+    }
+    if let Some(function) = sketched::function(expr, columns, schema)? {
         return Ok(function);
     }
     match own(expr, columns, schema) {
@@ -122,7 +165,36 @@ fn wrapped(
         .remedy("leave the ORDER BY out, or collect with ARRAY_AGG(… ORDER BY …)"));
     }
     let name = name_of(expr, columns, schema);
-    Ok(Arc::new(Wrapped { name, expr: Arc::new(built) }))
+    let built = Arc::new(built);
+    let retractable = leading_value(expr, columns, schema);
+    let retractable =
+        retractable.or_else(|| gathered::computed_anew(expr, columns, schema, built.clone()).ok());
+    Ok(Arc::new(Wrapped { name, expr: built, retractable }))
+}
+
+/// Returns `FIRST_VALUE` or `LAST_VALUE` with rows that can be taken back: of all rows, in the order of
+/// its `ORDER BY` or of the values.
+fn leading_value(
+    expr: &AggregateExpr,
+    columns: &[usize],
+    schema: &SchemaRef,
+) -> Option<Arc<dyn AggregateFunction>> {
+    let params = &expr.params;
+    let is_last = match (expr.func.name(), columns) {
+        ("first_value", [_, ..]) => false,
+        ("last_value", [_, ..]) => true,
+        _ => return None,
+    };
+    let kind = |at: usize| schema.field(columns[at]).data_type().clone();
+    let order = params.order_by.iter().enumerate().map(|(at, key)| {
+        let (descending, nulls_first) = (key.asc == is_last, key.nulls_first != is_last);
+        (at + 1, kind(at + 1), SortOptions { descending, nulls_first })
+    });
+    let value = SortOptions { descending: is_last, nulls_first: is_last };
+    let order: Vec<_> = order.chain([(0, kind(0), value)]).collect();
+    // As without retractions, an order respects NULLs unless the query says otherwise.
+    let keeps_nulls = params.null_treatment != Some(NullTreatment::IgnoreNulls);
+    leading(expr.func.name(), 0, &order, keeps_nulls).ok()
 }
 
 /// Aggregates that ask for sorted rows and yet take any: they collect by `ARRAY_AGG`, which sorts, or
@@ -164,6 +236,8 @@ fn name_of(expr: &AggregateExpr, columns: &[usize], schema: &SchemaRef) -> Strin
 struct Wrapped {
     name: String,
     expr: Arc<AggregateFunctionExpr>,
+    /// The same with rows that can be taken back, unless it is of a type without an order.
+    retractable: Option<Arc<dyn AggregateFunction>>,
 }
 
 impl fmt::Debug for Wrapped {
@@ -188,6 +262,10 @@ impl AggregateFunction for Wrapped {
 
     fn is_retractable(&self) -> bool {
         false
+    }
+
+    fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {
+        self.retractable.clone()
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {

@@ -80,6 +80,9 @@ const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 pub(crate) const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
 const BAD_RECORDS: &str = "bad-records";
 const LATE_RECORDS: &str = "late-records";
+/// Setting: can a changelog say the same change several times? Then its rows are told apart by the
+/// primary key of their table.
+pub(crate) const CDC_DUPLICATES: &str = "table.exec.source.cdc-events-duplicate";
 /// Keys of Flink's that ask for a number of workers.
 const PARALLELISM: [&str; 2] = ["scan.parallelism", "sink.parallelism"];
 

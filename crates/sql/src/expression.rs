@@ -21,8 +21,8 @@ use datafusion::arrow::compute::{
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::execution::context::ExecutionProps;
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use thalweg_plan::function::{Condition, Transform, Watermarker};
 use thalweg_types::{Change, Error, EventTime, Moment, Result, Zone};
@@ -39,6 +39,8 @@ pub(crate) struct Expression {
     shown: String,
     /// Is it a column as it is?
     is_column: bool,
+    /// The column whose values it keeps apart.
+    origin: Option<usize>,
     /// Does it read the wall clock, from the hidden column?
     reads_clock: bool,
     /// The time zone that it depends on.
@@ -46,25 +48,26 @@ pub(crate) struct Expression {
 }
 
 impl Expression {
-    /// Plans `expr` over rows of `schema`.
+    /// Plans `expr` over rows of the schema `given`.
     ///
     /// # Errors
     /// `Invalid` if it cannot be computed row by row.
-    pub(crate) fn new(expr: &Expr, schema: &DFSchema) -> Result<Expression> {
+    pub(crate) fn new(expr: &Expr, given: &DFSchema) -> Result<Expression> {
         flink::check(expr)?;
-        let (replaced, reads_clock) = clock::replace(expr, schema)?;
+        let (replaced, reads_clock) = clock::replace(expr, given)?;
         let schema = match reads_clock {
-            true => Cow::Owned(clock::widen(schema)?),
-            false => Cow::Borrowed(schema),
+            true => Cow::Owned(clock::widen(given)?),
+            false => Cow::Borrowed(given),
         };
         let replaced = flink::casts(replaced, &schema)?;
         let context = PhysicalPlanningContext::default();
         let physical = create_physical_expr(&replaced, &schema, &ExecutionProps::new(), &context);
         let physical = physical.map_err(plan_error)?;
         let (text, shown) = (flink::text(expr), flink::shown(expr));
+        let origin = origin(expr, given);
         let is_column = matches!(expr.clone().unalias_nested().data, Expr::Column(_));
         let zone = zone_of(expr);
-        Ok(Expression { physical, text, shown, is_column, reads_clock, zone })
+        Ok(Expression { physical, text, shown, is_column, origin, reads_clock, zone })
     }
 
     /// Computes the expression for each row.
@@ -88,6 +91,29 @@ impl Expression {
         let value = value.and_then(|value| value.into_array(rows.num_rows()));
         value.map_err(|error| data_error(error, &self.text))
     }
+}
+
+/// Returns the column of `schema` whose values an expression keeps apart: the column itself, or
+/// cast to a type that has them all.
+fn origin(expr: &Expr, schema: &DFSchema) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => schema.maybe_index_of_column(column),
+        Expr::Alias(alias) => origin(&alias.expr, schema),
+        Expr::Cast(cast) => {
+            let from = cast.expr.get_type(schema).ok()?;
+            has_all(cast.field.data_type(), &from).then(|| origin(&cast.expr, schema)).flatten()
+        }
+        _ => None,
+    }
+}
+
+/// Does a type have each value of another one as a value of its own?
+fn has_all(wide: &DataType, narrow: &DataType) -> bool {
+    let is_text = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::Utf8View);
+    let is_wider = wide.primitive_width() >= narrow.primitive_width();
+    wide == narrow
+        || (is_text(wide) && is_text(narrow))
+        || (wide.is_signed_integer() && narrow.is_signed_integer() && is_wider)
 }
 
 /// Returns `column` as `kind`.
@@ -160,6 +186,10 @@ impl Transform for Projection {
         (!computed.is_empty()).then(|| format!("computes {}", computed.join(", ")))
     }
 
+    fn origin(&self, column: usize) -> Option<usize> {
+        self.expressions.get(column)?.origin
+    }
+
     fn is_processing_time(&self) -> bool {
         self.expressions.iter().any(|expression| expression.reads_clock)
     }
@@ -225,6 +255,13 @@ impl Transform for Filter {
 
     fn describe(&self) -> Option<String> {
         Some(format!("keeps rows where {}", self.condition.shown))
+    }
+
+    fn origin(&self, column: usize) -> Option<usize> {
+        match &self.columns {
+            None => Some(column),
+            Some(columns) => columns.get(column).copied(),
+        }
     }
 
     fn is_processing_time(&self) -> bool {

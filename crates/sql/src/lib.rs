@@ -33,6 +33,8 @@ mod expression;
 mod unnest;
 mod windowing;
 
+mod grouping;
+
 mod aggregate;
 
 mod as_of;

@@ -31,9 +31,12 @@ use datafusion::logical_expr::{
 use thalweg_plan::PlanBuilder;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
-use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind, SinkNode};
-use thalweg_plan::sink::{Accepts, Sink};
-use thalweg_plan::window::{Assigner, TimeBasis};
+use thalweg_plan::node::{
+    BadRecords, Exchange, Input, MapNode, NodeKind, SessionRowsNode, SinkNode,
+};
+use thalweg_plan::sink::Sink;
+use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
+use thalweg_plan::write;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
@@ -44,7 +47,7 @@ use crate::session::Session;
 use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
-use crate::windowing::{AssignWindow, ExpandWindows};
+use crate::windowing::{AssignWindow, ExpandWindows, Pick, Reorder};
 
 /// What a column means beyond its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,6 +128,8 @@ pub(crate) struct Lowering<'a> {
     zone: Zone,
     /// Late rows and bad records, by the table that they go to.
     rejected: BTreeMap<String, Vec<Input>>,
+    /// Can a changelog say the same change several times?
+    pub(crate) has_duplicates: bool,
     /// Statements that are still to come; behind the last one rejected rows get their sinks.
     to_come: usize,
 }
@@ -145,7 +150,7 @@ impl<'a> Lowering<'a> {
         let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
         let mut awaited = BTreeSet::new();
         for plan in plans {
-            scan::collect_needed(session, plan, &mut needed)?;
+            scan::collect_needed((session, registry), plan, &mut needed)?;
             prune::collect(&plan.0, &mut kept)?;
             temporal::collect_awaited(&plan.0, &mut awaited)?;
         }
@@ -162,6 +167,7 @@ impl<'a> Lowering<'a> {
             statement,
             zone,
             rejected,
+            has_duplicates: false,
             to_come,
         })
     }
@@ -177,21 +183,10 @@ impl<'a> Lowering<'a> {
         self.builder.statement(name);
         let stream = self.lower(plan)?;
         let mut stream = self.settle(stream)?;
-        let node = self.builder.plan().node(stream.node);
-        if node.is_updating && target.sink.accepts() == Accepts::Append {
-            return Err(Error::invalid(format!(
-                "the result of this query is updated as rows come, and table `{}` takes inserts only",
-                target.name
-            ))
-            .remedy(
-                "aggregate over windows (TUMBLE, HOP, …), or write to a table with \
-                 'format' = 'debezium-json'",
-            ));
-        }
         if target.sink.is_for_people() {
             self.show_local(&mut stream)?;
         }
-        self.sink(stream.node, 0, target);
+        self.sink(stream.node, target)?;
         self.to_come = self.to_come.saturating_sub(1);
         if self.to_come == 0 { self.finish_rejected() } else { Ok(()) }
     }
@@ -221,10 +216,9 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    fn sink(&mut self, from: NodeId, port: usize, target: Target) {
-        let schema = self.builder.plan().output_schema(from, port);
+    fn sink(&mut self, from: NodeId, target: Target) -> Result<()> {
         let node = SinkNode { table: target.name, sink: target.sink };
-        self.builder.add(NodeKind::Sink(node), vec![forward(from, port)], schema);
+        write::add(&mut self.builder, forward(from, 0), node).map(|_| ())
     }
 
     /// Lowers a logical plan.
@@ -349,10 +343,7 @@ impl<'a> Lowering<'a> {
     pub(crate) fn settle(&mut self, mut stream: Stream) -> Result<Stream> {
         match stream.window {
             None | Some(Assigner::Attached) => Ok(stream),
-            Some(Assigner::Session { .. }) => {
-                Err(Error::invalid("rows of a SESSION window can only be aggregated")
-                    .remedy("add GROUP BY window_start, window_end, …"))
-            }
+            Some(Assigner::Session { .. }) => self.session_rows(stream),
             Some(assigner) => {
                 let at = |role| stream.roles.iter().position(|r| *r == role);
                 let columns = [Role::WindowStart, Role::WindowEnd, Role::WindowTime].map(at);
@@ -366,6 +357,41 @@ impl<'a> Lowering<'a> {
                 Ok(stream)
             }
         }
+    }
+
+    /// Makes true sessions of those that rows would have alone.
+    fn session_rows(&mut self, mut stream: Stream) -> Result<Stream> {
+        let schema = self.schema(&stream);
+        let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(lost_window);
+        let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
+        let roles = stream.roles.iter().enumerate();
+        let keys = roles.filter(|(_, role)| **role == Role::SessionKey).map(|(column, _)| column);
+        let keys: Vec<usize> = keys.collect();
+        let (Some(assigner), true) = (stream.window, keys.len() == stream.session_keys) else {
+            return Err(Error::invalid(
+                "a column that tells sessions apart is left out before them",
+            )
+            .remedy("keep the columns of PARTITION BY"));
+        };
+        let assigner = in_unit(assigner, unit_of(&schema, start)?)?;
+        let (basis, zone) = (stream.basis, stream.zone);
+        let divert_late = stream.late_table.is_some() && basis == TimeBasis::Event;
+        let window = WindowSpec { assigner, basis, start, end, zone };
+        let node = SessionRowsNode { window, keys: keys.clone(), divert_late };
+        let exchange = if keys.is_empty() { Exchange::Global } else { Exchange::ByKey(keys) };
+        let input = Input { from: stream.node, port: 0, exchange };
+        stream.node = self.builder.add(NodeKind::SessionRows(node), vec![input], schema.clone());
+        if let (true, Some(table)) = (divert_late, &stream.late_table) {
+            self.reject(table, forward(stream.node, 1));
+        }
+        let picks = stream.roles.iter().enumerate().map(|(column, role)| match role {
+            Role::WindowTime => Pick::LastOf(end, stream.zone),
+            _ => Pick::Column(column),
+        });
+        let picks = picks.collect();
+        self.map(&mut stream, Arc::new(Reorder { picks, schema }));
+        stream.window = Some(Assigner::Attached);
+        Ok(stream)
     }
 
     fn window_tvf(&mut self, tvf: &WindowTvf) -> Result<Stream> {

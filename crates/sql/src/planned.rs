@@ -10,19 +10,22 @@
 //! | `JSON_OBJECTAGG`, `JSON_ARRAYAGG` | STRING |
 //! | `PERCENTILE(a, p[, frequency])` | DOUBLE, or `ARRAY<DOUBLE>` for an array of shares |
 //! | `APPROX_COUNT_DISTINCT(a)` | BIGINT |
+//! | `APPROX_PERCENTILE(a, p)` | as `PERCENTILE` |
+//! | `APPROX_TOP_K(a, k)` | `ARRAY<ROW<value, count>>` |
+//! | `APPROX_F2(a)` | DOUBLE |
 //! | `STDDEV_POP`, `VAR_SAMP` … | what they take, of DECIMAL(p, s) DECIMAL(38, max(6, s)) |
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::error::Result;
-use datafusion::functions_aggregate::approx_distinct::approx_distinct_udaf;
 use datafusion::functions_aggregate::stddev::{stddev_pop_udaf, stddev_udaf};
 use datafusion::functions_aggregate::variance::{var_pop_udaf, var_samp_udaf};
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
 };
+use thalweg_plan::sketch::frequent;
 use thalweg_types::Error;
 
 use crate::casting::is_text;
@@ -44,6 +47,9 @@ pub(crate) fn all() -> Vec<AggregateUDF> {
         planned("json_arrayagg", &[], "JSON_ARRAYAGG(value)", json),
         planned("percentile", &[], "PERCENTILE(number, share[, frequency])", percentile),
         planned("approx_count_distinct", &[], "APPROX_COUNT_DISTINCT(value)", count),
+        planned("approx_percentile", &[], "APPROX_PERCENTILE(number, share)", approx_percentile),
+        planned("approx_top_k", &[], "APPROX_TOP_K(value, k)", approx_top_k),
+        planned("approx_f2", &[], "APPROX_F2(value)", approx_f2),
         planned("stddev_samp", &["stddev"], "STDDEV_SAMP(number)", spread),
         planned("stddev_pop", &[], "STDDEV_POP(number)", spread),
         planned("var_samp", &["variance", "var"], "VAR_SAMP(number)", spread),
@@ -60,7 +66,6 @@ pub(crate) fn runs(
     function.inner().downcast_ref::<Planned>()?;
     let spread = (!argument.is_integer()).then_some(DataType::Float64);
     match function.name() {
-        "approx_count_distinct" => Some((approx_distinct_udaf(), argument.clone())),
         "stddev_samp" => Some((stddev_udaf(), spread?)),
         "stddev_pop" => Some((stddev_pop_udaf(), spread?)),
         "var_samp" => Some((var_samp_udaf(), spread?)),
@@ -113,6 +118,19 @@ fn count(kinds: &[DataType]) -> Option<DataType> {
     matches!(kinds, [_]).then_some(DataType::Int64)
 }
 
+fn approx_percentile(kinds: &[DataType]) -> Option<DataType> {
+    if kinds.len() == 2 { percentile(kinds) } else { None }
+}
+
+fn approx_top_k(kinds: &[DataType]) -> Option<DataType> {
+    let [value, k] = kinds else { return None };
+    k.is_integer().then(|| frequent::type_of(value))
+}
+
+fn approx_f2(kinds: &[DataType]) -> Option<DataType> {
+    matches!(kinds, [_]).then_some(DataType::Float64)
+}
+
 fn spread(kinds: &[DataType]) -> Option<DataType> {
     match kinds {
         [DataType::Decimal128(_, scale)] => Some(DataType::Decimal128(38, (*scale).max(6))),
@@ -162,7 +180,8 @@ impl AggregateUDFImpl for Planned {
     fn coerce_types(&self, kinds: &[DataType]) -> Result<Vec<DataType>> {
         self.return_type(kinds)?;
         let mut kinds = kinds.to_vec();
-        if let (true, [_, share, frequency @ ..]) = (self.name == "percentile", &mut kinds[..]) {
+        let has_share = matches!(self.name, "percentile" | "approx_percentile");
+        if let (true, [_, share, frequency @ ..]) = (has_share, &mut kinds[..]) {
             *share = match share {
                 DataType::List(_) => {
                     DataType::List(Arc::new(Field::new("item", DataType::Float64, true)))

@@ -24,11 +24,11 @@ use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
-use crate::catalog::{ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
+use crate::catalog::{CDC_DUPLICATES, ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
 use crate::lower::{Lowering, Target};
 use crate::session::Session;
 use crate::statement::{
-    self, CreateTable, CreateView, Hints, Insert, Kind, Name, Pair, Shown, Statement,
+    self, CreateTable, CreateView, Detail, Hints, Insert, Kind, Name, Pair, Shown, Statement,
 };
 use crate::text::{self, located};
 
@@ -215,7 +215,7 @@ impl Workspace {
                 self.script.settings.remove(&key.text);
                 Ok(())
             }
-            Kind::Explain(statements) => self.explain(statements),
+            Kind::Explain(detail, statements) => self.explain(detail, statements),
             Kind::Analyze(_) if !self.jobs.is_empty() => Err(not_alone(&first)),
             Kind::Analyze(statements) => {
                 self.script.analyzes = true;
@@ -411,10 +411,14 @@ impl Workspace {
         Ok(jobs)
     }
 
-    fn explain(&mut self, statements: Vec<Statement>) -> Result<()> {
+    fn explain(&mut self, detail: Detail, statements: Vec<Statement>) -> Result<()> {
         let jobs = self.jobs_of(statements)?;
         let plan = self.lower(jobs)?;
-        self.script.outputs.push(explain::explain(&plan).trim_end().to_owned());
+        let tree = match detail {
+            Detail::Plan => explain::explain(&plan),
+            Detail::Changes => explain::explain_with(&plan, &|node| explain::changes(&plan, node)),
+        };
+        self.script.outputs.push(tree.trim_end().to_owned());
         Ok(())
     }
 
@@ -426,6 +430,8 @@ impl Workspace {
             optimized.push((plan.map_err(|e| located(e, &job.first))?, job.zone));
         }
         let mut lowering = Lowering::new(&self.session, &self.planner.registry, &optimized)?;
+        let has_duplicates = self.script.settings.get(CDC_DUPLICATES);
+        lowering.has_duplicates = has_duplicates.is_some_and(|value| value == "true");
         for (job, plan) in jobs.into_iter().zip(&optimized) {
             let lowered = lowering.statement(&job.name, plan, job.target);
             lowered.map_err(|error| located(error, &job.first))?;

@@ -134,7 +134,7 @@ pub(crate) enum Kind {
         is_view: bool,
         if_exists: bool,
     },
-    Explain(Vec<Statement>),
+    Explain(Detail, Vec<Statement>),
     /// To be run for what it says of itself.
     Analyze(Vec<Statement>),
     /// A statement of Flink's that changes nothing here; why.
@@ -163,8 +163,17 @@ struct Script {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Run,
-    Explain,
+    Explain(Detail),
     Analyze,
+}
+
+/// What an explanation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What each operator does.
+    Plan,
+    /// Also how its rows change others.
+    Changes,
 }
 
 /// A statement set that is not closed yet.
@@ -208,7 +217,7 @@ impl Script {
         // All inserts of a script are one job, so a set adds nothing but its explanation.
         let kind = match set.mode {
             Mode::Run => return self.statements.extend(set.inserts),
-            Mode::Explain => Kind::Explain(set.inserts),
+            Mode::Explain(detail) => Kind::Explain(detail, set.inserts),
             Mode::Analyze => Kind::Analyze(set.inserts),
         };
         let hints = Hints::default();
@@ -251,8 +260,11 @@ fn explains(tokens: &mut Tokens<'_>) -> Mode {
     if tokens.take_word("ANALYZE") {
         return Mode::Analyze;
     }
+    if tokens.take_word("CHANGELOG_MODE") {
+        return Mode::Explain(Detail::Changes);
+    }
     tokens.take_words(&["PLAN", "FOR"]);
-    Mode::Explain
+    Mode::Explain(Detail::Plan)
 }
 
 fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
@@ -288,7 +300,10 @@ fn statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
         let first = tokens.peek().clone();
         let kind = runs(tokens)?.ok_or_else(|| tokens.expected("a query or an INSERT"))?;
         let explained = vec![Statement { first, kind, hints: Hints::default() }];
-        if mode == Mode::Analyze { Kind::Analyze(explained) } else { Kind::Explain(explained) }
+        match mode {
+            Mode::Explain(detail) => Kind::Explain(detail, explained),
+            Mode::Analyze | Mode::Run => Kind::Analyze(explained),
+        }
     } else {
         foreign::read(tokens)?
     };

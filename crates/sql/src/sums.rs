@@ -39,13 +39,10 @@ pub(crate) fn all() -> [AggregateUDF; 2] {
 pub(crate) fn runs(
     function: &AggregateUDF,
     argument: &DataType,
-    is_distinct: bool,
 ) -> Option<(Arc<AggregateUDF>, DataType)> {
     let sum = function.inner().downcast_ref::<Sum>()?;
     let wide = match argument {
         kind if kind.is_integer() && !sum.is_mean => DataType::Int64,
-        // Distinct values are averaged as floating numbers.
-        kind if kind.is_integer() && is_distinct => DataType::Float64,
         kind if kind.is_integer() => DataType::Decimal128(19, 0),
         DataType::Float32 => DataType::Float64,
         DataType::Decimal128(precision, scale) if sum.is_mean => {

@@ -38,11 +38,11 @@ impl Connector for Fake {
     }
 
     fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(Fake(Arc::new(table.schema.project(columns)?), self.1)))
+        Ok(Arc::new(Fake(Arc::new(table.schema.project(columns)?), self.1.clone())))
     }
 
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(Fake(table.schema.clone(), self.1)))
+        Ok(Arc::new(Fake(table.schema.clone(), self.1.clone())))
     }
 }
 
@@ -84,7 +84,7 @@ impl Sink for Fake {
     }
 
     fn accepts(&self) -> Accepts {
-        self.1
+        self.1.clone()
     }
 
     async fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>> {

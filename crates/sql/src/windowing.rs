@@ -272,6 +272,13 @@ impl Transform for Reorder {
         Ok(())
     }
 
+    fn origin(&self, column: usize) -> Option<usize> {
+        match self.picks.get(column) {
+            Some(Pick::Column(column)) => Some(*column),
+            _ => None,
+        }
+    }
+
     fn explain(&self) -> String {
         let names: Vec<&str> =
             self.schema.fields().iter().map(|field| field.name().as_str()).collect();

@@ -39,9 +39,9 @@ pub use writer::StateWriter;
 
 /// Describes a table of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableSpec {
+pub struct TableSpec<N = &'static str> {
     /// Its name, unique in the operator.
-    pub name: &'static str,
+    pub name: N,
     /// The first so many columns identify a row; none where the table has one row at most.
     pub key: usize,
     /// Columns that decide the key group, all among the key; none for one group in all.

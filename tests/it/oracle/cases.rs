@@ -70,6 +70,21 @@ pub(super) const CASES: &[Case] = &[
         "SELECT k, STDDEV(x) AS a, BOOL_AND(b) AS c, BIT_XOR(v) AS d, MEDIAN(x) AS e,
          BOOL_OR(b) AS f, VAR_POP(x) AS h FROM t GROUP BY k",
     ),
+    // Few values are exact.
+    case(
+        "sketches",
+        "SELECT k, APPROX_COUNT_DISTINCT(g) AS a, APPROX_PERCENTILE(v, 0.5) AS b,
+         CARDINALITY(APPROX_TOP_K(g, 3)) AS c FROM t GROUP BY k",
+        "SELECT k, COUNT(DISTINCT g) AS a, array_element(array_agg(v ORDER BY v)
+         FILTER (WHERE v IS NOT NULL), CAST(CEIL(COUNT(v) * 0.5) AS BIGINT)) AS b,
+         NULLIF(LEAST(COUNT(DISTINCT g), 3), 0) AS c FROM t GROUP BY k",
+    ),
+    case(
+        "second moments",
+        "SELECT k, APPROX_F2(g) AS a FROM t GROUP BY k",
+        "SELECT k, SUM(CASE WHEN g IS NULL THEN 0 ELSE n * n END) AS a FROM
+         (SELECT k, g, COUNT(*) AS n FROM t GROUP BY k, g) GROUP BY k",
+    ),
     same("keys of all types", "SELECT b, d, g, COUNT(*) AS n FROM t GROUP BY b, d, g"),
     same("times as keys", "SELECT ts, COUNT(*) AS n FROM t GROUP BY ts"),
     same(

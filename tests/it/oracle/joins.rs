@@ -130,6 +130,21 @@ pub(super) const JOINS: &[Case] = &[
          (SELECT *, ms - ms % 3000 AS w FROM t WHERE b) c ON a.w = c.w AND a.k = c.k",
     ),
     case(
+        "join of sessions",
+        "CREATE TEMPORARY VIEW s AS SELECT k, id, window_start, window_end FROM
+         TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '2' SECOND));
+         SELECT a.id, c.id AS other, a.window_start, a.window_end FROM s a JOIN s c
+         ON a.k = c.k AND a.window_start = c.window_start AND a.window_end = c.window_end
+         WHERE c.id % 10 = 0",
+        "WITH s AS (SELECT *, MIN(ms) OVER (PARTITION BY k, session) AS s,
+         MAX(ms) OVER (PARTITION BY k, session) + 2000 AS e FROM
+         (SELECT *, SUM(f) OVER (PARTITION BY k ORDER BY ms, id) AS session FROM
+         (SELECT *, CASE WHEN ms - LAG(ms) OVER (PARTITION BY k ORDER BY ms, id) <= 2000
+          THEN 0 ELSE 1 END AS f FROM t)))
+         SELECT a.id, c.id AS other, to_timestamp_millis(a.s) AS s, to_timestamp_millis(a.e) AS e
+         FROM s a JOIN s c ON a.k = c.k AND a.s = c.s AND a.e = c.e WHERE c.id % 10 = 0",
+    ),
+    case(
         "anti join per window",
         "SELECT id, window_start FROM
          TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '10' SECOND)) a

@@ -23,7 +23,7 @@ fn columns(place: &Place, tables: &str, query: &str) -> String {
 }
 
 /// Folds what was published.
-fn published(place: &Place) -> Rows {
+pub(crate) fn published(place: &Place) -> Rows {
     let mut found = Rows::new();
     for (line, count) in place.published("out") {
         let change: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -58,7 +58,7 @@ fn replays_split(source: &Arc<dyn Source>, split: &Split, name: &str) {
 /// Writes a file of a format, packed if its name says so.
 fn fill(path: &std::path::Path, options: &[(&str, &str)], rows: RecordBatch) {
     let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    let format = Format::of(&Options(options.collect()), &rows.schema()).unwrap();
+    let format = Format::of(&keyed(rows.schema(), Options(options.collect()))).unwrap();
     let mut encoder = format.encoder().unwrap();
     encoder.write(&Change::append(rows)).unwrap();
     let end = encoder.cut().unwrap();

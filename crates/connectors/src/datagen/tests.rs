@@ -26,7 +26,7 @@ async fn batches(source: &DatagenSource, split: &Split, from: Option<&Offset>) -
 }
 
 fn whole(source: &DatagenSource, batches: &[SourceBatch]) -> RecordBatch {
-    concat_batches(&source.schema, batches.iter().map(|batch| &batch.rows)).unwrap()
+    concat_batches(&source.schema, batches.iter().map(|batch| &batch.rows.rows)).unwrap()
 }
 
 fn everything() -> TableSpec {
@@ -88,7 +88,7 @@ async fn reading_on_gives_the_same_rows() {
     let split = &source.enumerate(&[]).await.unwrap().splits[0];
     let first = batches(&source, split, None).await;
     let all = whole(&source, &first);
-    let at: usize = first[..2].iter().map(|batch| batch.rows.num_rows()).sum();
+    let at: usize = first[..2].iter().map(|batch| batch.rows.rows.num_rows()).sum();
     let rest = batches(&source, split, Some(&first[1].next)).await;
     assert_eq!(whole(&source, &rest), all.slice(at, all.num_rows() - at));
     assert!(source.enumerate(std::slice::from_ref(split)).await.unwrap().splits.is_empty());

@@ -14,11 +14,12 @@ use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use thalweg_plan::connector::TableSpec;
 use thalweg_plan::source::{SourceBatch, SplitReader};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Change, Error, Result};
 
 use super::listing::Seen;
 use super::partition::Partitions;
 use super::store;
+use crate::formats;
 
 /// What is known of a file beside its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Constants {
                 }
             });
         }
-        let schema = Arc::new(table.readable().project(columns)?);
+        let schema = Arc::new(formats::readable(table)?.project(columns)?);
         Ok((Constants { partitions, origins, schema }, asked))
     }
 
@@ -170,15 +171,16 @@ struct Reader {
 impl SplitReader for Reader {
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
         let Some(batch) = self.reader.next().await? else { return Ok(None) };
-        let count = batch.rows.num_rows();
+        let Change { rows, weights } = batch.rows;
+        let count = rows.num_rows();
         let first = UInt32Array::from(vec![0; count]);
         let columns = self.columns.iter().map(|column| match column {
-            Column::File(column) => Ok(batch.rows.column(*column).clone()),
+            Column::File(column) => Ok(rows.column(*column).clone()),
             Column::Constant(value) => Ok(take(value, &first, None)?),
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        Ok(Some(SourceBatch { rows, ..batch }))
+        Ok(Some(SourceBatch { rows: Change { rows, weights }, ..batch }))
     }
 }

@@ -17,6 +17,7 @@ use thalweg_plan::function::Transform;
 use thalweg_storage::bucket::{self, Bucket};
 use thalweg_types::{Change, Epoch, Error, EventTime, Moment, Result};
 
+use super::natural;
 use super::partition::{self, Partitions};
 use super::store::{self, Store};
 
@@ -203,7 +204,7 @@ impl Store {
             Store::Bucket(bucket) => objects(bucket, place, rules).await?,
         };
         match order {
-            Order::Name => found.sort_by(|left, right| left.path.cmp(&right.path)),
+            Order::Name => found.sort_by(|left, right| natural::compare(&left.path, &right.path)),
             Order::Modified => {
                 found.sort_by(|left, right| {
                     (left.modified, &left.path).cmp(&(right.modified, &right.path))

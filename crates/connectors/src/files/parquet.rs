@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use thalweg_plan::connector::TableSpec;
 use thalweg_plan::function::Transform;
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
-use thalweg_types::{Error, Result, SplitId, size};
+use thalweg_types::{Change, Error, Result, SplitId, size};
 
 use super::constant::Constants;
 use super::listing::{Listing, Seen};
@@ -49,7 +49,7 @@ struct Found {
 impl ParquetSource {
     pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<ParquetSource> {
         let (constants, columns) = Constants::of(table, columns)?;
-        let schema = Arc::new(super::in_files(table)?.project(&columns)?);
+        let schema = Arc::new(super::in_files(table)?.schema.project(&columns)?);
         Ok(ParquetSource { listing: Listing::of(table)?, constants, schema })
     }
 }
@@ -203,7 +203,7 @@ impl SplitReader for ParquetReader {
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
         self.at += rows.num_rows() as u64;
         let (bytes, next) = (size::batch_bytes(&rows), Offset(self.at.to_string()));
-        Ok(Some(SourceBatch { rows, bad: Vec::new(), next, bytes }))
+        Ok(Some(SourceBatch { rows: Change::append(rows), bad: Vec::new(), next, bytes }))
     }
 }
 

@@ -17,8 +17,8 @@ use thalweg_types::{Change, Epoch, Result};
 
 use super::part::{OpenPart, PartCommitter, Place};
 use super::partition::Partitions;
-use crate::formats::FileEncoder;
 use crate::formats::file::Format;
+use crate::formats::{self, FileEncoder};
 
 /// Size at which a part is finished unless the table says otherwise.
 const PART_BYTES: u64 = 128 << 20;
@@ -45,12 +45,13 @@ pub(super) struct FileSink {
     part_age: Duration,
     part_idle: Duration,
     partitions: Partitions,
+    accepts: Accepts,
 }
 
 impl FileSink {
     pub(super) fn new(table: &TableSpec) -> Result<FileSink> {
         let options = &table.options;
-        let format = Format::of(options, &super::in_files(table)?)?;
+        let format = Format::of(&super::in_files(table)?)?;
         let ages = [
             options.duration("sink.rolling-policy.rollover-interval")?,
             options.duration("sink.rolling-policy.checkpoint-interval")?,
@@ -66,6 +67,7 @@ impl FileSink {
             part_age: ages.into_iter().flatten().min().unwrap_or(usual),
             part_idle: options.duration(INACTIVITY)?.unwrap_or(PART_IDLE),
             partitions: Partitions::of(table)?,
+            accepts: formats::accepts(table)?,
         })
     }
 }
@@ -81,7 +83,7 @@ impl Sink for FileSink {
     }
 
     fn accepts(&self) -> Accepts {
-        self.format.accepts()
+        self.accepts.clone()
     }
 
     async fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {

@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use thalweg_plan::connector::{Options, TableSpec};
+use thalweg_plan::connector::TableSpec;
 use thalweg_plan::function::Transform;
 use thalweg_plan::source::{
     BadRecord, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
@@ -36,11 +35,10 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct FileSource {
     listing: Listing,
-    options: Options,
     range_bytes: u64,
     constants: Constants,
     /// What a file holds, and which columns of it are asked for.
-    schema: SchemaRef,
+    in_files: TableSpec,
     columns: Vec<usize>,
 }
 
@@ -76,15 +74,15 @@ struct Place {
 impl FileSource {
     pub(super) fn new(table: &TableSpec, columns: &[usize]) -> Result<FileSource> {
         let options = &table.options;
-        let schema = super::in_files(table)?;
+        let in_files = super::in_files(table)?;
         let (constants, columns) = Constants::of(table, columns)?;
-        formats::decoder(options, &schema, &columns)?;
+        formats::decoder(&in_files, &columns)?;
         let range_bytes = match formats::is_multi_line(options)? {
             true => u64::MAX,
             false => options.bytes("scan.range-size")?.unwrap_or(RANGE_BYTES).max(1),
         };
-        let (listing, options) = (Listing::of(table)?, options.clone());
-        Ok(FileSource { listing, options, range_bytes, constants, schema, columns })
+        let listing = Listing::of(table)?;
+        Ok(FileSource { listing, range_bytes, constants, in_files, columns })
     }
 
     /// Returns the ranges of what is new in a file: nothing before `known` is.
@@ -212,7 +210,7 @@ impl Source for FileSource {
             to: if is_packed(&range.path) { u64::MAX } else { range.to },
             at: range.from,
             range,
-            decoder: formats::decoder(&self.options, &self.schema, &self.columns)?,
+            decoder: formats::decoder(&self.in_files, &self.columns)?,
             tail: Vec::new(),
             rest: Vec::new(),
             is_over: false,
@@ -419,9 +417,8 @@ impl SplitReader for FileReader {
         let bytes = block.len();
         let header = if start == 0 { self.decoder.header(&block) } else { 0 };
         let decoded = self.decoder.decode(&Buffer::from_vec(block).slice(header))?;
-        let rows: RecordBatch = decoded.rows;
         let (store, path) = (self.store.clone(), self.range.path.clone());
         let bad = placed(&store, &path, start + header as u64, decoded.bad).await?;
-        Ok(Some(SourceBatch { rows, bad, next: Offset(next), bytes }))
+        Ok(Some(SourceBatch { rows: decoded.rows, bad, next: Offset(next), bytes }))
     }
 }

@@ -47,7 +47,7 @@ fn read_from(
     let mut reader = block(source.reader(split, from)).unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = block(reader.next()).unwrap() {
-        let lines = batch.rows.column(0).as_string_view().iter();
+        let lines = batch.rows.rows.column(0).as_string_view().iter();
         batches.push((batch.next, lines.map(|line| line.unwrap().to_owned()).collect()));
     }
     batches

@@ -23,7 +23,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_plan::connector::Options;
-use thalweg_types::{Error, Result};
+use thalweg_types::{Change, Error, Result};
 
 use super::column::{self, Column, ELEMENTS, Elements};
 use super::{Decoded, Decoder, Malformed, text};
@@ -455,7 +455,8 @@ impl Decoder for CsvDecoder {
             }
             from = end;
         }
-        Ok(Decoded { rows: column::finish(&self.schema, &mut self.columns, keep)?, bad })
+        let rows = column::finish(&self.schema, &mut self.columns, keep)?;
+        Ok(Decoded { rows: Change::append(rows), bad })
     }
 
     fn end_of_last(&self, block: &[u8]) -> Option<usize> {

@@ -1,18 +1,19 @@
-//! Rows to lines: JSON objects, CSV, plain text, and Debezium's envelope for updating results.
+//! Rows to lines: JSON objects, CSV, plain text, and what wraps changes of rows.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
-use arrow::datatypes::{DataType, Fields, SchemaRef};
-use thalweg_plan::connector::Options;
-use thalweg_plan::sink::Accepts;
+use arrow::datatypes::{DataType, FieldRef};
+use thalweg_plan::connector::TableSpec;
 use thalweg_types::{Change, Error, Result};
 
 use super::csv::Dialect;
+use super::envelope::{self, Envelope, UPSERT};
 use super::json_dialect::{JsonDialect, Standard};
 use super::lines::Charset;
 use super::{text, unknown};
 
 /// Formats that can be written line by line.
-const WRITABLE: [&str; 4] = ["json", "csv", "raw", "debezium-json"];
+const WRITABLE: [&str; 7] =
+    ["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", UPSERT];
 
 /// Turns rows into lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,17 @@ pub enum Encoder {
     Csv(Dialect),
     /// The one text column as it is.
     Raw(Charset),
-    /// `{"before":…,"after":…,"op":"c"|"d"}`, as Flink writes it.
-    Debezium(JsonDialect),
+    /// An insert or a deletion, as Flink writes it.
+    Changes(Envelope, JsonDialect),
+    /// `{"key":…,"value":…}`, with NULL for the value of a key that is gone.
+    Upsert {
+        /// How values are written.
+        dialect: JsonDialect,
+        /// Columns of the key.
+        key: Vec<usize>,
+        /// Columns of the value.
+        value: Vec<usize>,
+    },
 }
 
 impl Encoder {
@@ -32,29 +42,36 @@ impl Encoder {
     ///
     /// # Errors
     /// `Invalid` if the format is unknown or does not fit the schema.
-    pub fn of(options: &Options, schema: &SchemaRef) -> Result<Encoder> {
-        match super::of(options)? {
+    pub fn of(table: &TableSpec) -> Result<Encoder> {
+        let TableSpec { options, schema, .. } = table;
+        let format = super::of(options)?;
+        if let Some(envelope) = Envelope::of(format) {
+            if envelope::has_schema(options)? {
+                let message = "format 'debezium-json' writes no schema";
+                return Err(Error::invalid(message).remedy("leave out its option 'schema-include'"));
+            }
+            return Ok(Encoder::Changes(envelope, JsonDialect::of(options, format)?));
+        }
+        match format {
             "json" => Ok(Encoder::Json(JsonDialect::of(options, "json")?)),
             "csv" => Ok(Encoder::Csv(Dialect::of(options)?)),
             "raw" if schema.fields().len() == 1 => Ok(Encoder::Raw(Charset::of(options)?)),
             "raw" => Err(Error::invalid("format 'raw' needs a table of exactly one STRING column")),
-            format @ "debezium-json" => Ok(Encoder::Debezium(JsonDialect::of(options, format)?)),
+            UPSERT => {
+                let key = envelope::key(table)?;
+                let has_key = envelope::value_has_key(options)?;
+                let columns = 0..schema.fields().len();
+                let value = columns.filter(|column| has_key || !key.contains(column)).collect();
+                Ok(Encoder::Upsert { dialect: JsonDialect::of(options, UPSERT)?, key, value })
+            }
             other => Err(unknown(other, &WRITABLE, "written")),
-        }
-    }
-
-    /// Returns which results the format can carry.
-    pub fn accepts(&self) -> Accepts {
-        match self {
-            Encoder::Debezium(_) => Accepts::Changelog,
-            _ => Accepts::Append,
         }
     }
 
     /// Returns the ending of files in this format.
     pub fn extension(&self) -> &'static str {
         match self {
-            Encoder::Json(_) | Encoder::Debezium(_) => "json",
+            Encoder::Json(_) | Encoder::Changes(..) | Encoder::Upsert { .. } => "json",
             Encoder::Csv(_) => "csv",
             Encoder::Raw(_) => "txt",
         }
@@ -75,7 +92,22 @@ impl Encoder {
                 Encoder::Json(dialect) => write_object(&change.rows, row, dialect, out),
                 Encoder::Csv(dialect) => dialect.write(&change.rows, row, out),
                 Encoder::Raw(_) => write_plain(change.rows.column(0), row, out),
-                Encoder::Debezium(dialect) => write_envelope(change, row, dialect, out),
+                Encoder::Changes(envelope, dialect) => {
+                    let (before, behind) = envelope.around(change.weight(row) < 0);
+                    out.push_str(before);
+                    write_object(&change.rows, row, dialect, out);
+                    out.push_str(behind);
+                }
+                Encoder::Upsert { dialect, key, value } => {
+                    out.push_str("{\"key\":");
+                    write_picked(&change.rows, (row, key), dialect, out);
+                    out.push_str(",\"value\":");
+                    match change.weight(row) < 0 {
+                        true => out.push_str("null"),
+                        false => write_picked(&change.rows, (row, value), dialect, out),
+                    }
+                    out.push('}');
+                }
             }
             out.push('\n');
         }
@@ -88,19 +120,6 @@ fn write_plain(column: &ArrayRef, row: usize, out: &mut String) {
     }
 }
 
-fn write_envelope(change: &Change, row: usize, dialect: &JsonDialect, out: &mut String) {
-    let is_delete = change.weight(row) < 0;
-    out.push_str("{\"before\":");
-    if is_delete {
-        write_object(&change.rows, row, dialect, out);
-        out.push_str(",\"after\":null,\"op\":\"d\"}");
-    } else {
-        out.push_str("null,\"after\":");
-        write_object(&change.rows, row, dialect, out);
-        out.push_str(",\"op\":\"c\"}");
-    }
-}
-
 /// Writes a row as a JSON object in column order.
 pub fn write_object(rows: &RecordBatch, row: usize, dialect: &JsonDialect, out: &mut String) {
     out.push('{');
@@ -110,18 +129,33 @@ pub fn write_object(rows: &RecordBatch, row: usize, dialect: &JsonDialect, out: 
 
 /// Writes the fields of a row without the braces.
 pub fn write_fields(rows: &RecordBatch, row: usize, dialect: &JsonDialect, out: &mut String) {
-    write_members(rows.schema_ref().fields(), (rows.columns(), row), dialect, out);
+    let members = rows.schema_ref().fields().iter().zip(rows.columns());
+    write_members(members, row, dialect, out);
+}
+
+/// Writes some columns of a row as a JSON object.
+fn write_picked(
+    rows: &RecordBatch,
+    (row, columns): (usize, &[usize]),
+    dialect: &JsonDialect,
+    out: &mut String,
+) {
+    let fields = rows.schema_ref().fields();
+    let members = columns.iter().map(|column| (&fields[*column], rows.column(*column)));
+    out.push('{');
+    write_members(members, row, dialect, out);
+    out.push('}');
 }
 
 /// Writes names and values, with commas between.
-fn write_members(
-    fields: &Fields,
-    (columns, row): (&[ArrayRef], usize),
+fn write_members<'a>(
+    members: impl Iterator<Item = (&'a FieldRef, &'a ArrayRef)>,
+    row: usize,
     dialect: &JsonDialect,
     out: &mut String,
 ) {
     let mut is_first = true;
-    for (field, column) in fields.iter().zip(columns) {
+    for (field, column) in members {
         if dialect.leaves_out_null && column.is_null(row) {
             continue;
         }
@@ -146,7 +180,8 @@ pub fn write_json(array: &ArrayRef, row: usize, dialect: &JsonDialect, out: &mut
         DataType::Utf8View => write_string(array.as_string_view().value(row), out),
         DataType::Struct(fields) => {
             out.push('{');
-            write_members(fields, (array.as_struct().columns(), row), dialect, out);
+            let members = fields.iter().zip(array.as_struct().columns());
+            write_members(members, row, dialect, out);
             out.push('}');
         }
         DataType::List(_) => {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use thalweg_plan::connector::Options;
-use thalweg_plan::sink::Accepts;
+use thalweg_plan::connector::TableSpec;
 use thalweg_types::{Change, Result};
 
 use super::FileEncoder;
@@ -25,21 +24,14 @@ impl Format {
     ///
     /// # Errors
     /// `Invalid` if it is unknown or does not fit the schema.
-    pub fn of(options: &Options, schema: &SchemaRef) -> Result<Format> {
-        match super::of(options)? {
+    pub fn of(table: &TableSpec) -> Result<Format> {
+        match super::of(&table.options)? {
             "parquet" => {
-                let format = Format::Parquet(schema.clone(), Compression::of(options)?);
+                let compression = Compression::of(&table.options)?;
+                let format = Format::Parquet(table.schema.clone(), compression);
                 format.encoder().map(|_| format)
             }
-            _ => Ok(Format::Lines(Encoder::of(options, schema)?)),
-        }
-    }
-
-    /// Returns which results the format can carry.
-    pub fn accepts(&self) -> Accepts {
-        match self {
-            Format::Lines(encoder) => encoder.accepts(),
-            Format::Parquet(..) => Accepts::Append,
+            _ => Ok(Format::Lines(Encoder::of(table)?)),
         }
     }
 

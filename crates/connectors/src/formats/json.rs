@@ -1,14 +1,16 @@
 //! Newline-delimited JSON, decoded straight into columns.
 //!
 //! Only the columns that are asked for are decoded; the SIMD parser skips the rest. A record that
-//! does not fit is taken out again, so its neighbours never notice.
+//! does not fit is taken out again, so its neighbours never notice. A row may also be made of
+//! several objects (`envelope.rs`): the first one that has a field counts.
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use sonic_rs::{JsonValueTrait, to_object_iter};
-use thalweg_types::Result;
+use thalweg_types::{Change, Result};
 
 use super::column::{self, Column};
 use super::json_dialect::JsonDialect;
@@ -21,9 +23,12 @@ pub struct JsonDecoder {
     dialect: JsonDialect,
     schema: SchemaRef,
     columns: Vec<Column>,
-    /// Row in which each column was set last.
-    set: Vec<usize>,
+    /// Row in which each column was set last, and by which of its objects.
+    set: Vec<(usize, usize)>,
 }
+
+/// No row.
+const NEVER: (usize, usize) = (usize::MAX, 0);
 
 impl JsonDecoder {
     /// Returns a decoder of `columns` of rows of `schema`.
@@ -34,14 +39,67 @@ impl JsonDecoder {
         let schema = Arc::new(schema.project(columns)?);
         let made = schema.fields().iter().map(|field| Column::new(field));
         let columns = made.collect::<Result<Vec<_>>>()?;
-        Ok(JsonDecoder { dialect, set: vec![usize::MAX; columns.len()], schema, columns })
+        Ok(JsonDecoder { dialect, set: vec![NEVER; columns.len()], schema, columns })
     }
 
-    /// Decodes one object as row `row`; on an error the row is left incomplete.
-    fn object(&mut self, line: &[u8], row: usize) -> Result<(), String> {
+    /// Begins a block: its first row is 0.
+    pub(super) fn begin(&mut self) {
+        self.set.fill(NEVER);
+    }
+
+    /// Decodes some objects as row `row`; on an error the row is left incomplete.
+    pub(super) fn row(&mut self, objects: &[&[u8]], row: usize) -> Result<(), String> {
+        for (part, object) in objects.iter().enumerate() {
+            self.fields(object, (row, part))?;
+        }
+        for index in 0..self.columns.len() {
+            if self.set[index].0 != row {
+                if self.dialect.needs_fields {
+                    let name = self.schema.field(index).name();
+                    return Err(format!("column `{name}`: the record has no such field"));
+                }
+                self.set_null(index, (row, 0))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes an object as the columns of row `row` that it has; the others become NULL where
+    /// `schema` lets them, whatever the table declares.
+    pub(super) fn some(
+        &mut self,
+        object: &[u8],
+        row: usize,
+        schema: &SchemaRef,
+    ) -> Result<(), String> {
+        self.fields(object, (row, 0))?;
+        let mut fields = schema.fields().iter().zip(&self.set);
+        let missing = fields.find(|(field, set)| set.0 != row && !field.is_nullable());
+        if let Some((field, _)) = missing {
+            return Err(format!("column `{}`: NULL in a NOT NULL column", field.name()));
+        }
+        self.complete(row);
+        Ok(())
+    }
+
+    /// Makes row `row` complete, whatever was decoded of it.
+    pub(super) fn complete(&mut self, row: usize) {
+        self.columns.iter_mut().for_each(|column| column.complete(row));
+    }
+
+    /// Returns the rows of the block that are to be kept, as rows of `schema`.
+    pub(super) fn finish(&mut self, schema: &SchemaRef, keep: Vec<bool>) -> Result<RecordBatch> {
+        column::finish(schema, &mut self.columns, keep)
+    }
+
+    /// Decodes the fields of an object that no earlier one of its row had.
+    fn fields(&mut self, object: &[u8], place: (usize, usize)) -> Result<(), String> {
+        if !object.ends_with(b"}") {
+            return Err("not a JSON object: it does not end with `}`".to_owned());
+        }
         // Objects of one stream have their fields in one order: look behind the last one first.
         let mut expected = 0;
-        for entry in to_object_iter(line) {
+        for entry in to_object_iter(object) {
             let (key, value) = entry.map_err(|error| reason(&error))?;
             let fields = self.schema.fields();
             let count = fields.len();
@@ -50,45 +108,40 @@ impl JsonDecoder {
                 .find(|index| fields[*index].name().as_str() == key.as_ref());
             let Some(index) = found else { continue };
             expected = index + 1;
-            if self.set[index] == row {
-                return Err(format!("column `{key}`: the field stands there twice"));
+            match self.set[index] {
+                set if set == place => {
+                    return Err(format!("column `{key}`: the field stands there twice"));
+                }
+                (row, _) if row == place.0 => continue,
+                _ => {}
             }
             if value.is_null() {
-                self.set_null(index, row)?;
+                self.set_null(index, place)?;
                 continue;
             }
             match self.columns[index].push(&value, &self.dialect) {
-                Ok(()) => self.set[index] = row,
-                Err(_) if self.dialect.is_lenient => self.set_null(index, row)?,
+                Ok(()) => self.set[index] = place,
+                Err(_) if self.dialect.is_lenient => self.set_null(index, place)?,
                 Err(error) => return Err(format!("column `{key}`: {error}")),
-            }
-        }
-        for index in 0..self.columns.len() {
-            if self.set[index] != row {
-                if self.dialect.needs_fields {
-                    let name = self.schema.field(index).name();
-                    return Err(format!("column `{name}`: the record has no such field"));
-                }
-                self.set_null(index, row)?;
             }
         }
         Ok(())
     }
 
     /// Makes a value NULL, also one that could be read half-way.
-    fn set_null(&mut self, index: usize, row: usize) -> Result<(), String> {
+    fn set_null(&mut self, index: usize, place: (usize, usize)) -> Result<(), String> {
         let field = self.schema.field(index);
         if !field.is_nullable() {
             return Err(format!("column `{}`: NULL in a NOT NULL column", field.name()));
         }
-        self.columns[index].complete(row);
-        self.set[index] = row;
+        self.columns[index].complete(place.0);
+        self.set[index] = place;
         Ok(())
     }
 }
 
 /// Returns the first line of a parser's message; the rest is a drawing.
-fn reason(error: &sonic_rs::Error) -> String {
+pub(super) fn reason(error: &sonic_rs::Error) -> String {
     let text = error.to_string();
     format!("not a JSON object: {}", text.lines().next().unwrap_or_default())
 }
@@ -96,24 +149,22 @@ fn reason(error: &sonic_rs::Error) -> String {
 impl Decoder for JsonDecoder {
     fn decode(&mut self, block: &Buffer) -> Result<Decoded> {
         let (mut keep, mut bad) = (Vec::new(), Vec::new());
-        self.set.fill(usize::MAX);
+        self.begin();
         for (from, to) in lines(block) {
             let line = block[from..to].trim_ascii();
             if line.is_empty() {
                 continue;
             }
             let row = keep.len();
-            let outcome = match line.ends_with(b"}") {
-                true => self.object(line, row),
-                false => Err("not a JSON object: it does not end with `}`".to_owned()),
-            };
+            let outcome = self.row(&[line], row);
             keep.push(outcome.is_ok());
             if let Err(error) = outcome {
-                self.columns.iter_mut().for_each(|column| column.complete(row));
+                self.complete(row);
                 bad.push(Malformed { offset: from, record: line.to_vec(), error });
             }
         }
-        let rows = column::finish(&self.schema, &mut self.columns, keep)?;
+        let schema = self.schema.clone();
+        let rows = Change::append(self.finish(&schema, keep)?);
         Ok(Decoded { rows, bad })
     }
 }

@@ -1,4 +1,4 @@
-//! What a table says about its JSON: the options `json.…` and `debezium-json.…`.
+//! What a table says about its JSON: the options `json.…`, `debezium-json.…` and the like.
 //!
 //! | Option | Meaning |
 //! |---|---|
@@ -23,17 +23,6 @@ pub(super) const JSON: [&str; 8] = [
     "json.map-null-key.mode",
     "json.map-null-key.literal",
     "json.decode.json-parser.enabled",
-];
-/// Options of format `debezium-json`.
-pub(super) const DEBEZIUM: [&str; 8] = [
-    "debezium-json.ignore-parse-errors",
-    "debezium-json.fail-on-missing-field",
-    "debezium-json.timestamp-format.standard",
-    "debezium-json.encode.decimal-as-plain-number",
-    "debezium-json.encode.ignore-null-fields",
-    "debezium-json.map-null-key.mode",
-    "debezium-json.map-null-key.literal",
-    "debezium-json.decode.json-parser.enabled",
 ];
 
 /// How times are written.

@@ -8,7 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_plan::connector::Options;
 use thalweg_types::text::cut_block;
-use thalweg_types::{Error, Result};
+use thalweg_types::{Change, Error, Result};
 
 use super::{Decoded, Decoder, Malformed};
 
@@ -139,7 +139,7 @@ impl Decoder for RawDecoder {
             });
         }
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        Ok(Decoded { rows, bad })
+        Ok(Decoded { rows: Change::append(rows), bad })
     }
 }
 

@@ -34,7 +34,7 @@ async fn read(source: &NexmarkSource) -> RecordBatch {
     for split in source.enumerate(&[]).await.unwrap().splits {
         let mut reader = source.reader(&split, None).await.unwrap();
         while let Some(batch) = reader.next().await.unwrap() {
-            batches.push(batch.rows);
+            batches.push(batch.rows.rows);
         }
     }
     concat_batches(&source.schema, &batches).unwrap()
@@ -89,10 +89,10 @@ async fn reading_on_gives_the_same_rows() {
     for split in source.enumerate(&[]).await.unwrap().splits {
         let mut reader = source.reader(&split, None).await.unwrap();
         while let Some(batch) = reader.next().await.unwrap() {
-            at += batch.rows.num_rows();
+            at += batch.rows.rows.num_rows();
             let mut again = source.reader(&split, Some(&batch.next)).await.unwrap();
             if let Some(next) = again.next().await.unwrap() {
-                assert_eq!(next.rows, whole.slice(at, next.rows.num_rows()));
+                assert_eq!(next.rows.rows, whole.slice(at, next.rows.rows.num_rows()));
             }
         }
     }

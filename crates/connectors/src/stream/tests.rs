@@ -35,13 +35,13 @@ fn lines_come_as_they_are_written() {
             peer.write_all(text.as_bytes()).await.unwrap();
             if text.contains('\n') {
                 let batch = reader.next().await.unwrap().unwrap();
-                let lines = batch.rows.column(0).as_string_view().iter();
+                let lines = batch.rows.rows.column(0).as_string_view().iter();
                 seen.extend(lines.map(|line| line.unwrap().to_owned()));
             }
         }
         drop(peer);
         let last = reader.next().await.unwrap().unwrap();
-        seen.push(last.rows.column(0).as_string_view().value(0).to_owned());
+        seen.push(last.rows.rows.column(0).as_string_view().value(0).to_owned());
         assert_eq!(seen, ["one", "two", "three"]);
         assert!(reader.next().await.unwrap().is_none());
     });

@@ -1,22 +1,30 @@
 //! The running aggregation: one row per key, updated at the end of each epoch.
 //!
 //! Invariants: at most one retraction and one insert per key and epoch, the retraction directly
-//! before the insert; a key whose values did not change sends nothing. What was sent last is not
-//! kept: the values a key has before the first change of an epoch are the ones it sent.
+//! before the insert; a key whose values did not change sends nothing; a key whose last row was taken
+//! back is retracted and forgotten, also the one group of an aggregation without keys, as in Flink:
+//! else the result would tell whether rows that are gone were ever seen, which epochs decide. What was
+//! sent last is not kept: the values a key has before the first change of an epoch are the ones it sent.
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{and, concat, interleave, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use thalweg_plan::node::AggregateNode;
 use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::{Change, Groups, Moment, Result};
 
-use super::batches::{BATCH_ROWS, batch, check_state, next_rows};
+use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
 use super::group_set::GroupSet;
-use super::keyed::{Blueprint, Keyed};
+use super::keyed::{Blueprint, EntryTable, Keyed};
 use crate::operator::{Close, Operator, Output, Step};
+
+/// Groups from which on the memory of those without rows is given back.
+const PACK_GROUPS: usize = 4096;
 
 /// Keeps every key and its aggregates.
 pub struct Aggregate {
@@ -24,8 +32,13 @@ pub struct Aggregate {
     key_count: usize,
     output: SchemaRef,
     state: SchemaRef,
+    entries: Vec<EntryTable>,
     /// Is there nothing but keys? Then a key that is known never changes.
     is_distinct: bool,
+    /// Are rows taken back? Then behind the values stands how many rows are left.
+    retracts: bool,
+    /// Groups that have rows.
+    live: usize,
     /// Groups changed in the open epoch.
     changed: GroupSet,
     /// For each changed group its row in `old`, if there was one before the epoch.
@@ -57,12 +70,17 @@ impl Aggregate {
     /// `Invalid` if a type is not supported.
     pub fn new(node: &AggregateNode, input: &SchemaRef, output: SchemaRef) -> Result<Aggregate> {
         let blueprint = Blueprint::new(node, input)?;
+        let mut keyed = blueprint.keyed()?;
+        keyed.track();
         Ok(Aggregate {
-            keyed: blueprint.keyed()?,
+            keyed,
             key_count: blueprint.key_count(),
             output,
-            state: blueprint.state_schema(&[]),
+            state: blueprint.saved_schema(&[]),
+            entries: blueprint.entry_tables(&[])?,
             is_distinct: node.calls.is_empty(),
+            retracts: node.retracts,
+            live: 0,
             changed: GroupSet::default(),
             old_rows: Vec::new(),
             old: Vec::new(),
@@ -100,12 +118,13 @@ impl Aggregate {
 
     /// Takes what changed in the epoch that closes.
     fn collect(&mut self) -> Result<Pending> {
-        let (batches, first_value) = (std::mem::take(&mut self.old), self.key_count);
-        let fields = self.output.fields().iter().skip(first_value).enumerate();
-        let old = fields.map(|(value, field)| {
+        let batches = std::mem::take(&mut self.old);
+        let kinds = self.output.fields().iter().skip(self.key_count).map(|f| f.data_type().clone());
+        let kinds = kinds.chain(self.retracts.then_some(DataType::Int64)).enumerate();
+        let old = kinds.map(|(value, kind)| {
             let parts: Vec<&dyn Array> = batches.iter().map(|b| b[value].as_ref()).collect();
             match parts.is_empty() {
-                true => Ok(arrow::array::new_empty_array(field.data_type())),
+                true => Ok(arrow::array::new_empty_array(&kind)),
                 false => Ok(concat(&parts)?),
             }
         });
@@ -128,45 +147,98 @@ impl Aggregate {
             // Each group may be two rows.
             let range = next_rows(pending.next, pending.groups.len(), BATCH_ROWS / 2);
             pending.next = range.end;
-            let groups = Groups::At(&pending.groups[range.clone()]);
-            let (keys, new) = (self.keyed.keys(groups)?, self.keyed.values(groups)?);
+            let groups = &pending.groups[range.clone()];
             let old_rows: UInt32Array = pending.old_rows[range].iter().copied().collect();
-            out.send(pairs(&self.output, keys, new, (&pending.old, &old_rows))?);
+            let old = pending.old.iter().map(|column| Ok(take(column, &old_rows, None)?));
+            let old = self.there(old.collect::<Result<_>>()?, groups, old_rows.nulls())?;
+            let new = self.current(groups)?;
+            self.live = self.live + new.count() - old.count();
+            out.send(pairs(&self.output, self.keyed.keys(Groups::At(groups))?, (&old, &new))?);
         }
         Ok(Step::Done)
+    }
+
+    /// Returns the values of some groups as they are now.
+    fn current(&mut self, groups: &[u32]) -> Result<There> {
+        let values = self.keyed.values(Groups::At(groups))?;
+        self.there(values, groups, None)
+    }
+
+    /// Tells which of some groups have a row in the result; `known` are those that have values.
+    fn there(
+        &self,
+        mut values: Vec<ArrayRef>,
+        groups: &[u32],
+        known: Option<&NullBuffer>,
+    ) -> Result<There> {
+        let rows = values.pop_if(|_| self.retracts);
+        let rows = rows.as_ref().map(|rows| rows.as_primitive::<Int64Type>());
+        let mut is_there = Vec::with_capacity(groups.len());
+        for (at, group) in groups.iter().enumerate() {
+            let is_known = known.is_none_or(|known| known.is_valid(at));
+            let left = rows.filter(|_| is_known).map(|rows| rows.value(at));
+            if cfg!(debug_assertions) && left.is_some_and(|left| left < 0) {
+                return Err(self.keyed.taken_back(*group));
+            }
+            is_there.push(is_known && left.is_none_or(|left| left > 0));
+        }
+        Ok(There { values, is_there })
+    }
+
+    /// Gives the memory of groups without rows back, if they are most.
+    fn pack(&mut self) -> Result<()> {
+        if !self.retracts || self.keyed.len() < PACK_GROUPS.max(self.live * 2) {
+            return Ok(());
+        }
+        let all = groups_of(0..self.keyed.len());
+        let is_there = self.current(&all)?.is_there;
+        let live: Vec<u32> = all.into_iter().filter(|at| is_there[*at as usize]).collect();
+        self.keyed.retain(&live)?;
+        (self.known, self.unsaved, self.changed) =
+            (self.keyed.len(), GroupSet::default(), GroupSet::default());
+        Ok(())
+    }
+}
+
+/// Values of some groups, and which of these have a row in the result.
+struct There {
+    values: Vec<ArrayRef>,
+    is_there: Vec<bool>,
+}
+
+impl There {
+    fn count(&self) -> usize {
+        self.is_there.iter().filter(|is_there| **is_there).count()
     }
 }
 
 /// Returns retractions and inserts of some keys, without those whose values are the same.
-fn pairs(
-    schema: &SchemaRef,
-    keys: Vec<ArrayRef>,
-    new: Vec<ArrayRef>,
-    (old, old_rows): (&[ArrayRef], &UInt32Array),
-) -> Result<Change> {
-    let count = old_rows.len();
-    if old_rows.null_count() == count {
-        let columns = keys.into_iter().chain(new).collect();
+fn pairs(schema: &SchemaRef, keys: Vec<ArrayRef>, (old, new): (&There, &There)) -> Result<Change> {
+    let count = new.is_there.len();
+    if old.count() == 0 && new.count() == count {
+        let columns = keys.into_iter().chain(new.values.iter().cloned()).collect();
         return Change::weighted(batch(schema, columns, count)?, vec![1; count].into());
     }
-    let old = old.iter().map(|column| Ok(take(column, old_rows, None)?));
-    let old = old.collect::<Result<Vec<ArrayRef>>>()?;
-    let is_same = same_rows(&new, &old, count)?;
+    let is_same = same_rows(&new.values, &old.values, count)?;
     let (mut places, mut weights) = (Vec::with_capacity(count * 2), Vec::with_capacity(count * 2));
     for row in 0..count {
-        if old_rows.is_valid(row) {
-            if is_same.value(row) {
-                continue;
-            }
+        let (was_there, is_there) = (old.is_there[row], new.is_there[row]);
+        if was_there && is_there && is_same.value(row) {
+            continue;
+        }
+        if was_there {
             places.push((1, row));
             weights.push(-1);
         }
-        places.push((0, row));
-        weights.push(1);
+        if is_there {
+            places.push((0, row));
+            weights.push(1);
+        }
     }
     let rows: UInt32Array = places.iter().map(|(_, row)| *row as u32).collect::<Vec<_>>().into();
     let keys = keys.iter().map(|column| Ok(take(column, &rows, None)?));
-    let values = new.iter().zip(&old).map(|(new, old)| Ok(interleave(&[new, old], &places)?));
+    let values = new.values.iter().zip(&old.values);
+    let values = values.map(|(new, old)| Ok(interleave(&[new, old], &places)?));
     let columns = keys.chain(values).collect::<Result<Vec<ArrayRef>>>()?;
     Change::weighted(batch(schema, columns, weights.len())?, Int64Array::from(weights))
 }
@@ -199,6 +271,9 @@ impl Operator for Aggregate {
     }
 
     fn close(&mut self, _: &Close, out: &mut Output) -> Result<Step> {
+        if cfg!(debug_assertions) {
+            self.keyed.check()?;
+        }
         self.pending = Some(self.collect()?);
         self.send(out)
     }
@@ -208,24 +283,39 @@ impl Operator for Aggregate {
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        let unsaved = self.unsaved.take();
-        let groups = match to.is_full() {
-            true => Groups::First(self.keyed.len()),
-            false => Groups::At(&unsaved),
-        };
-        if groups.is_empty() {
-            return Ok(());
+        let mut groups = self.unsaved.take();
+        if to.is_full() {
+            groups = groups_of(0..self.keyed.len());
         }
-        let columns = self.keyed.keys_and_states(groups)?;
-        to.put(&self.spec(), batch(&self.state, columns, groups.len())?)
+        let there = match self.retracts {
+            true => self.current(&groups)?.is_there,
+            false => vec![true; groups.len()],
+        };
+        let of = |is_there: bool| {
+            let groups = groups.iter().zip(&there).filter(|(_, there)| **there == is_there);
+            groups.map(|(group, _)| *group).collect::<Vec<u32>>()
+        };
+        let (live, gone, spec) = (of(true), of(false), self.spec());
+        let columns = self.keyed.keys_and_saved(Groups::At(&live))?;
+        to.put(&spec, batch(&self.state, columns, live.len())?)?;
+        let keys = Arc::new(self.state.project(&(0..spec.key).collect::<Vec<_>>())?);
+        to.delete(&spec, batch(&keys, self.keyed.keys(Groups::At(&gone))?, gone.len())?)?;
+        self.keyed.save_entries(&self.entries, &|_| Ok(Vec::new()), to)?;
+        self.pack()
     }
 
     fn restore(&mut self, from: &StateReader, _: &Moment) -> Result<()> {
         for rows in from.table("groups")? {
             check_state(&rows, &self.state)?;
-            self.keyed.merge(rows.columns(), rows.num_rows())?;
+            self.keyed.merge_saved(rows.columns(), rows.num_rows())?;
         }
-        self.known = self.keyed.len();
+        for (place, table) in self.entries.iter().enumerate() {
+            for rows in from.table(&table.spec.name)? {
+                check_state(&rows, &table.schema)?;
+                self.keyed.merge_entries(place, rows.columns(), rows.num_rows())?;
+            }
+        }
+        (self.known, self.live) = (self.keyed.len(), self.keyed.len());
         Ok(())
     }
 

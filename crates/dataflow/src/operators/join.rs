@@ -9,6 +9,7 @@ mod side;
 mod delta;
 mod expiry;
 mod keys;
+mod lifetime;
 mod pairs;
 
 mod appending;

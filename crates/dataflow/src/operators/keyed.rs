@@ -5,13 +5,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::kernels::cmp::{gt, neq};
+use arrow::compute::{filter, filter_record_batch, not, or};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::util::display::array_value_to_string;
+use thalweg_plan::distinct::state_fields;
+use thalweg_plan::function::Entries;
 use thalweg_plan::node::{AggregateCall, AggregateNode, Stage};
-use thalweg_state::GroupTable;
+use thalweg_state::{GroupTable, StateWriter, TableSpec};
 use thalweg_types::{Change, Error, Groups, Result};
 
-use super::accumulators::{Accumulators, state_fields};
+use super::accumulators::{Accumulators, Calls, EntryColumns, entry_columns, numbered};
+use super::batches::batch;
 
 /// What all tables of one node have in common.
 pub struct Blueprint {
@@ -20,8 +26,12 @@ pub struct Blueprint {
     keys: Vec<usize>,
     key_fields: Vec<Field>,
     stage: Stage,
+    /// Are rows taken back? Then the last call counts them.
+    retracts: bool,
     /// First column of the partial states in the input, in stage `Final`.
     states_at: usize,
+    /// The fields of the partial states.
+    states: Vec<FieldRef>,
 }
 
 impl Blueprint {
@@ -30,8 +40,9 @@ impl Blueprint {
     /// # Errors
     /// `Invalid` if a type is not supported, `Internal` if a column is missing.
     pub fn new(node: &AggregateNode, input: &SchemaRef) -> Result<Arc<Blueprint>> {
-        let arguments =
-            node.calls.iter().flat_map(|call| call.arguments.iter().chain(&call.filter));
+        // Behind an exchange, calls read states.
+        let calls = node.calls.iter().filter(|_| node.stage != Stage::Final);
+        let arguments = calls.flat_map(|call| call.arguments.iter().chain(&call.filter));
         let window = node.window.iter().flat_map(|spec| [&spec.start, &spec.end]);
         let missing = node
             .keys
@@ -44,12 +55,19 @@ impl Blueprint {
                 "an aggregation of column {column}, which is missing"
             )));
         }
+        let states_at = node.keys.len() + if node.window.is_some() { 2 } else { 0 };
+        let states = match node.stage {
+            Stage::Final => input.fields().iter().skip(states_at).cloned().collect(),
+            _ => state_fields(&node.calls, input).into_iter().map(Arc::new).collect(),
+        };
         let blueprint = Blueprint {
             calls: node.calls.clone(),
             keys: node.keys.clone(),
             key_fields: node.keys.iter().map(|key| input.field(*key).clone()).collect(),
             stage: node.stage,
-            states_at: node.keys.len() + if node.window.is_some() { 2 } else { 0 },
+            retracts: node.retracts,
+            states_at,
+            states,
         };
         let blueprint = Arc::new(blueprint);
         blueprint.keyed()?;
@@ -80,7 +98,17 @@ impl Blueprint {
     /// # Errors
     /// `Invalid` if a type is not supported.
     pub fn accumulators(&self) -> Result<Accumulators> {
-        Accumulators::new(&self.calls)
+        Accumulators::new(&Calls {
+            calls: &self.calls,
+            states: &self.states,
+            retracts: self.retracts,
+            has_values: self.stage != Stage::Partial,
+        })
+    }
+
+    /// Are rows taken back?
+    pub fn retracts(&self) -> bool {
+        self.retracts
     }
 
     /// Makes an empty table with accumulators.
@@ -92,12 +120,51 @@ impl Blueprint {
         Ok(Keyed { blueprint: self.clone(), table, accumulators, groups: Vec::new() })
     }
 
-    /// Returns the schema of state rows: `keys…`, then `middle`, then `states…`.
+    /// Returns the schema of state rows that hold whole states: `keys…`, `middle…`, `states…`.
     pub fn state_schema(&self, middle: &[Field]) -> SchemaRef {
         let keys = self.key_fields.iter().cloned();
-        let fields = keys.chain(middle.iter().cloned()).chain(state_fields(&self.calls));
+        let fields = keys.chain(middle.iter().cloned()).chain(numbered(self.states.clone()));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
+
+    /// Returns the schema of state rows beside which entries are saved: `window…, keys…, states…`.
+    pub fn saved_schema(&self, window: &[Field]) -> SchemaRef {
+        let calls = self.calls.iter().filter(|call| !call.has_entries());
+        let states = numbered(calls.flat_map(|call| call.function.state()));
+        let fields = window.iter().chain(&self.key_fields).cloned().chain(states);
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// Returns the tables of entries, in the order of [`Keyed::take_entries`]: `window…, keys…`, what
+    /// entries are told apart by, and how often there is each.
+    ///
+    /// # Errors
+    /// `Internal` if the states in the input are not those of the calls.
+    pub fn entry_tables(&self, window: &[Field]) -> Result<Vec<EntryTable>> {
+        let (first, keys) = (window.len(), self.keys.len());
+        let tables = entry_columns(&self.calls, &self.states)?.into_iter().enumerate();
+        let table = |(place, columns): (usize, EntryColumns)| {
+            let heads = window.iter().chain(&self.key_fields).cloned();
+            let fields = heads.chain(numbered(columns.fields));
+            EntryTable {
+                spec: TableSpec {
+                    name: format!("entries {place}"),
+                    key: first + keys + columns.key,
+                    route: (first..first + keys).collect(),
+                },
+                schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            }
+        };
+        Ok(tables.map(table).collect())
+    }
+}
+
+/// A table of saved entries.
+pub struct EntryTable {
+    /// What identifies an entry.
+    pub spec: TableSpec<String>,
+    /// All columns.
+    pub schema: SchemaRef,
 }
 
 /// A table of keys, and the running aggregates of each.
@@ -143,6 +210,44 @@ impl Keyed {
         self.accumulators.merge(&self.groups, states, self.table.len())
     }
 
+    /// Merges columns `[keys…, states…]`, as [`Keyed::keys_and_saved`] gives them.
+    ///
+    /// # Errors
+    /// As `add`.
+    pub fn merge_saved(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let (keys, states) = columns.split_at(self.blueprint.key_count());
+        self.table.intern(keys, rows, &mut self.groups)?;
+        self.accumulators.merge_saved(&self.groups, states, self.table.len())
+    }
+
+    /// Merges entries of table `place`: columns `[keys…, entry…]`.
+    ///
+    /// # Errors
+    /// As `add`.
+    pub fn merge_entries(&mut self, place: usize, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let (keys, entry) = columns.split_at(self.blueprint.key_count());
+        self.table.intern(keys, rows, &mut self.groups)?;
+        let entries = Entries { groups: self.groups.clone(), columns: entry.to_vec() };
+        self.accumulators.merge_entries(place, &entries, self.table.len())
+    }
+
+    /// Keeps some groups, which get new numbers, and gives the memory of the others back.
+    ///
+    /// # Errors
+    /// As `add`.
+    pub fn retain(&mut self, groups: &[u32]) -> Result<()> {
+        let mut kept = self.blueprint.keyed()?;
+        kept.merge(&self.keys_and_states(Groups::At(groups))?, groups.len())?;
+        kept.track();
+        *self = kept;
+        Ok(())
+    }
+
+    /// Notes from now on which entries change.
+    pub fn track(&mut self) {
+        self.accumulators.track();
+    }
+
     /// Merges all groups of `other`.
     ///
     /// # Errors
@@ -160,7 +265,7 @@ impl Keyed {
         self.table.keys(groups)
     }
 
-    /// Returns the values of some groups.
+    /// Returns the values of some groups; behind them, where rows are taken back, how many are left.
     ///
     /// # Errors
     /// `Data` if a value cannot be represented.
@@ -168,14 +273,19 @@ impl Keyed {
         self.accumulators.evaluate(groups)
     }
 
-    /// Returns the columns `[keys…, values…]` of some groups.
+    /// Returns the columns `[keys…, values…]` of those of some groups that have rows, and how many
+    /// groups these are.
     ///
     /// # Errors
     /// `Data` if a value cannot be represented.
-    pub fn keys_and_values(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
+    pub fn keys_and_values(&mut self, groups: Groups<'_>) -> Result<(Vec<ArrayRef>, usize)> {
         let mut columns = self.table.keys(groups)?;
         columns.extend(self.accumulators.evaluate(groups)?);
-        Ok(columns)
+        let rows = columns.pop_if(|_| self.blueprint.retracts);
+        let Some(rows) = rows else { return Ok((columns, groups.len())) };
+        let is_there = gt(&rows, &Int64Array::new_scalar(0))?;
+        let columns = columns.iter().map(|column| Ok(filter(column, &is_there)?));
+        Ok((columns.collect::<Result<_>>()?, is_there.true_count()))
     }
 
     /// Returns the columns `[keys…, states…]` of some groups.
@@ -186,6 +296,59 @@ impl Keyed {
         let mut columns = self.table.keys(groups)?;
         columns.extend(self.accumulators.partial(groups)?);
         Ok(columns)
+    }
+
+    /// Returns the columns `[keys…, states…]` of some groups, without what entries hold.
+    ///
+    /// # Errors
+    /// `Internal` if a state cannot be read.
+    pub fn keys_and_saved(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
+        let mut columns = self.table.keys(groups)?;
+        columns.extend(self.accumulators.saved(groups)?);
+        Ok(columns)
+    }
+
+    /// Hands the entries that changed since the last time to `to`, or all if it asks for the whole
+    /// state; `window` stands before the keys.
+    ///
+    /// # Errors
+    /// `Internal` if the state cannot be read.
+    pub fn save_entries(
+        &mut self,
+        tables: &[EntryTable],
+        window: &dyn Fn(usize) -> Result<Vec<ArrayRef>>,
+        to: &mut StateWriter,
+    ) -> Result<()> {
+        let entries = self.accumulators.take_entries(to.is_full())?;
+        for (EntryTable { spec, schema }, entries) in tables.iter().zip(entries) {
+            let rows = entries.groups.len();
+            let mut columns = window(rows)?;
+            columns.extend(self.table.keys(Groups::At(&entries.groups))?);
+            columns.extend(entries.columns);
+            let changed = batch(schema, columns, rows)?;
+            let is_there = is_any(&changed.columns()[spec.key..], rows)?;
+            to.put(spec, filter_record_batch(&changed, &is_there)?)?;
+            let keys = changed.project(&(0..spec.key).collect::<Vec<_>>())?;
+            to.delete(spec, filter_record_batch(&keys, &not(&is_there)?)?)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that no more was taken back from a group than it had.
+    ///
+    /// # Errors
+    /// `Internal` that names the key.
+    pub fn check(&self) -> Result<()> {
+        let Some(group) = self.accumulators.overdrawn()? else { return Ok(()) };
+        Err(self.taken_back(group))
+    }
+
+    /// Returns the error of a group from which more was taken back than it had.
+    pub fn taken_back(&self, group: u32) -> Error {
+        let keys = self.table.keys(Groups::At(&[group])).unwrap_or_default();
+        let key = keys.iter().map(|key| array_value_to_string(key, 0).unwrap_or_default());
+        let key = key.collect::<Vec<_>>().join(", ");
+        Error::internal(format!("more rows were taken back from key ({key}) than it had"))
     }
 
     /// Returns the number of groups.
@@ -208,4 +371,12 @@ impl Keyed {
     pub fn bytes(&self) -> usize {
         self.table.bytes() + self.accumulators.bytes()
     }
+}
+
+/// Tells the rows in which some count is not 0.
+fn is_any(counts: &[ArrayRef], rows: usize) -> Result<BooleanArray> {
+    let none = BooleanArray::from(vec![false; rows]);
+    counts
+        .iter()
+        .try_fold(none, |any, counts| Ok(or(&any, &neq(counts, &Int64Array::new_scalar(0))?)?))
 }

@@ -4,6 +4,9 @@
 
 pub mod batches;
 pub mod group_set;
+pub mod idle;
+
+pub mod distinct_values;
 
 pub mod accumulators;
 
@@ -20,8 +23,10 @@ mod testing;
 pub mod pre_aggregate;
 
 pub mod aggregate;
+pub mod compact;
 pub mod join;
 pub mod sort;
+pub mod upsert;
 pub mod window;
 pub mod window_top;
 
@@ -67,6 +72,15 @@ fn make_single(
         }),
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
+        }
+        NodeKind::SessionRows(node) => {
+            Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
+        }
+        NodeKind::Upsert(upsert) => {
+            Some(Box::new(upsert::Upsert::new(upsert.key.clone(), output)?))
+        }
+        NodeKind::Compact(compact) => {
+            Some(Box::new(compact::Compact::new(compact.key.clone(), output)?))
         }
         NodeKind::Sort(sort) => Some(Box::new(sort::Sort::new(sort.clone(), input)?)),
         NodeKind::Source(_)

@@ -151,6 +151,7 @@ pub(super) fn calls() -> (Vec<AggregateCall>, Arc<AtomicUsize>) {
         function: Arc::new(Small { kind, merges }),
         arguments: vec![1],
         filter: None,
+        distinct: false,
     };
     let calls = vec![
         call(Kind::Sum, merges.clone()),

@@ -9,13 +9,17 @@
 mod session_list;
 mod stacks;
 
+mod placing;
+
 mod session;
+pub mod session_rows;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, SchemaRef};
 use thalweg_plan::node::{AggregateNode, Stage};
 use thalweg_plan::window::{Assigner, WindowSpec};
 use thalweg_state::{StateReader, StateWriter, TableSpec};
@@ -24,7 +28,7 @@ use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
 use super::due::{Due, Gate};
 use super::group_set::GroupSet;
-use super::keyed::{Blueprint, Keyed};
+use super::keyed::{Blueprint, EntryTable, Keyed};
 use super::slices::{Slice, Slices, by_window, window_columns};
 use crate::operator::{Close, Operator, Output, Step};
 use stacks::Stacks;
@@ -71,6 +75,7 @@ pub struct SliceWindow {
     gate: Option<Gate>,
     output: SchemaRef,
     state: SchemaRef,
+    entries: Vec<EntryTable>,
     panes: BTreeMap<Slice, Pane>,
     /// The slices of the window that fires next, where windows are made of several.
     stacks: Stacks,
@@ -93,7 +98,8 @@ impl SliceWindow {
         let window: Vec<Field> = output.fields()[..2].iter().map(|f| f.as_ref().clone()).collect();
         Ok(SliceWindow {
             gate: (node.stage == Stage::Whole).then(|| Gate::new(&spec, slices, node.divert_late)),
-            state: window_first(&blueprint.state_schema(&[]), &window),
+            state: blueprint.saved_schema(&window),
+            entries: blueprint.entry_tables(&window)?,
             stacks: Stacks::new(&blueprint)?,
             blueprint,
             spec,
@@ -108,11 +114,7 @@ impl SliceWindow {
     }
 
     fn add(&mut self, slice: Slice, change: &Change) -> Result<()> {
-        if !self.panes.contains_key(&slice) {
-            let pane = Pane { keyed: self.blueprint.keyed()?, unsaved: GroupSet::default() };
-            self.panes.insert(slice, pane);
-        }
-        let pane = self.panes.get_mut(&slice).expect("inserted above");
+        let pane = pane_of(&mut self.panes, slice, &self.blueprint)?;
         pane.keyed.intern(&change.rows, &mut self.groups)?;
         pane.keyed.add(change, &self.groups)?;
         pane.unsaved.extend(&self.groups);
@@ -205,42 +207,50 @@ impl SliceWindow {
         TableSpec { name: "panes", key: 2 + keys, route: (2..2 + keys).collect() }
     }
 
-    /// Takes one batch of restored rows into the panes that are not over.
-    fn restore_rows(&mut self, rows: RecordBatch) -> Result<()> {
-        check_state(&rows, &self.state)?;
+    /// Takes restored rows into the panes that are not over: `merge` gets each pane's share of them,
+    /// without the window.
+    fn restore_rows(
+        &mut self,
+        rows: RecordBatch,
+        merge: impl Fn(&mut Keyed, &[ArrayRef], usize) -> Result<()>,
+    ) -> Result<()> {
         let columns = WindowSpec { start: 0, end: 1, ..self.spec };
         for (slice, part) in by_window(&columns, Change::append(rows))? {
-            if self.slices.last_end(slice) <= self.fired_to {
-                continue;
+            if self.slices.last_end(slice) > self.fired_to {
+                let pane = pane_of(&mut self.panes, slice, &self.blueprint)?;
+                merge(&mut pane.keyed, &part.rows.columns()[2..], part.len())?;
             }
-            let keyed = match self.panes.remove(&slice) {
-                Some(pane) => pane.keyed,
-                None => self.blueprint.keyed()?,
-            };
-            let mut pane = Pane { keyed, unsaved: GroupSet::default() };
-            pane.keyed.merge(&part.rows.columns()[2..], part.len())?;
-            self.panes.insert(slice, pane);
         }
         Ok(())
     }
+}
+
+/// Returns the pane of a slice, which is made if there is none.
+fn pane_of<'p>(
+    panes: &'p mut BTreeMap<Slice, Pane>,
+    slice: Slice,
+    blueprint: &Arc<Blueprint>,
+) -> Result<&'p mut Pane> {
+    Ok(match panes.entry(slice) {
+        Entry::Occupied(pane) => pane.into_mut(),
+        Entry::Vacant(place) => {
+            let mut keyed = blueprint.keyed()?;
+            keyed.track();
+            place.insert(Pane { keyed, unsaved: GroupSet::default() })
+        }
+    })
 }
 
 impl Firing {
     /// Returns the next rows to send.
     fn chunk(&mut self, schema: &SchemaRef) -> Result<Change> {
         let range = next_rows(self.next, self.keyed.len(), BATCH_ROWS);
-        let rows = range.len();
         self.next = range.end;
+        let (values, rows) = self.keyed.keys_and_values(Groups::At(&groups_of(range)))?;
         let mut columns: Vec<ArrayRef> = window_columns(schema, self.window, rows)?;
-        columns.extend(self.keyed.keys_and_values(Groups::At(&groups_of(range)))?);
+        columns.extend(values);
         Ok(Change::append(batch(schema, columns, rows)?))
     }
-}
-
-/// Returns the schema `[start, end, …]`.
-fn window_first(rest: &SchemaRef, window: &[Field]) -> SchemaRef {
-    let rest = rest.fields().iter().map(|field| field.as_ref().clone());
-    Arc::new(Schema::new(window.iter().cloned().chain(rest).collect::<Vec<_>>()))
 }
 
 impl Operator for SliceWindow {
@@ -256,6 +266,9 @@ impl Operator for SliceWindow {
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
         self.due.close(close);
+        if cfg!(debug_assertions) {
+            self.panes.values().try_for_each(|pane| pane.keyed.check())?;
+        }
         self.fire(out)
     }
 
@@ -281,8 +294,10 @@ impl Operator for SliceWindow {
                 false => Groups::At(&unsaved),
             };
             let mut columns = window_columns(&self.state, *slice, groups.len())?;
-            columns.extend(pane.keyed.keys_and_states(groups)?);
+            columns.extend(pane.keyed.keys_and_saved(groups)?);
             to.put(&table, batch(&self.state, columns, groups.len())?)?;
+            let window = |rows: usize| window_columns(&self.state, *slice, rows);
+            pane.keyed.save_entries(&self.entries, &window, to)?;
         }
         Ok(())
     }
@@ -291,7 +306,17 @@ impl Operator for SliceWindow {
         self.due.restore(at);
         self.fired_to = self.due.complete();
         for rows in from.table("panes")? {
-            self.restore_rows(rows)?;
+            check_state(&rows, &self.state)?;
+            self.restore_rows(rows, Keyed::merge_saved)?;
+        }
+        for (place, table) in std::mem::take(&mut self.entries).into_iter().enumerate() {
+            for rows in from.table(&table.spec.name)? {
+                check_state(&rows, &table.schema)?;
+                self.restore_rows(rows, |keyed, columns, rows| {
+                    keyed.merge_entries(place, columns, rows)
+                })?;
+            }
+            self.entries.push(table);
         }
         if self.slices != Slices::Whole {
             for ((end, _), pane) in self.panes.range_mut(..=(self.fired_to, i64::MAX)) {

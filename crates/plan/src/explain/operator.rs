@@ -30,6 +30,14 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             facts
         }
         NodeKind::Aggregate(aggregate) => vec![("does", aggregates(plan, node, aggregate))],
+        NodeKind::Upsert(upsert) => {
+            let keys = columns(&node.schema, &upsert.key);
+            vec![("does", format!("makes changes of what is said of each ({keys})"))]
+        }
+        NodeKind::Compact(compact) => {
+            let keys = columns(&node.schema, &compact.key);
+            vec![("does", format!("passes on the last change of each ({keys})"))]
+        }
         NodeKind::WindowTop(top) => {
             let schema = input_schema(plan, node);
             let order = order(&schema, &top.order);
@@ -38,6 +46,11 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
                 if top.limit == 1 { "row".to_owned() } else { format!("{} rows", top.limit) };
             let per = if by.is_empty() { String::new() } else { format!(" and ({by})") };
             vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
+        }
+        NodeKind::SessionRows(rows) => {
+            let (schema, by) = (input_schema(plan, node), columns(&node.schema, &rows.keys));
+            let windows = windows(&rows.window, &schema);
+            vec![("does", format!("gives each row of ({by}) its {windows}"))]
         }
         NodeKind::Join(join) => vec![("does", joins(plan, node, join))],
         NodeKind::TemporalJoin(temporal) => {
@@ -87,7 +100,7 @@ fn fails(map: &MapNode) -> Option<Fact> {
 fn aggregates(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {
     let schema = input_schema(plan, node);
     let calls = calls(plan, node).join(", ");
-    let what = match (aggregate.stage, aggregate.calls.is_empty()) {
+    let what = match (aggregate.stage, aggregate.shown_calls().is_empty()) {
         (_, true) => "keeps one row of equal ones".to_owned(),
         (Stage::Partial, false) => format!("aggregates {calls} on its own worker first"),
         (Stage::Final, false) => format!("puts {calls} together"),
@@ -124,13 +137,14 @@ pub fn calls(plan: &Plan, node: &Node) -> Vec<String> {
         return calls(plan, input);
     }
     let schema = input_schema(plan, node);
-    aggregate.calls.iter().map(|one| call(one, &schema)).collect()
+    aggregate.shown_calls().iter().map(|one| call(one, &schema)).collect()
 }
 
 fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
     let name = call.function.name();
     let (function, rest) = name.split_once('(').unwrap_or((name, ""));
-    let distinct = if rest.starts_with("distinct ") { "DISTINCT " } else { "" };
+    let is_distinct = call.distinct || rest.starts_with("distinct ");
+    let distinct = if is_distinct { "DISTINCT " } else { "" };
     let arguments = columns(schema, &call.arguments);
     let is_of_rows = call.arguments.is_empty() && function == "count";
     let arguments = if is_of_rows { "*" } else { &arguments };
@@ -189,7 +203,9 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
     let from = plan.node(input.from);
     match (input.port, &from.kind) {
         (0, _) => how,
-        (_, NodeKind::Aggregate(_)) => Some(format!("late rows of {}", from.operator)),
+        (_, NodeKind::Aggregate(_) | NodeKind::SessionRows(_)) => {
+            Some(format!("late rows of {}", from.operator))
+        }
         _ => Some(format!("bad records of {}", from.operator)),
     }
 }
@@ -232,7 +248,9 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, None) => "what changed, at the end of each epoch",
             (_, Some(spec)) => when_due(spec),
         },
+        NodeKind::Upsert(_) | NodeKind::Compact(_) => "what changed, at the end of each epoch",
         NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::SessionRows(rows) => when_due(&rows.window),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => "when the watermark passes the time of a row",
             Versions::Current { waits: true } => "at the end of each epoch, once the table is read",

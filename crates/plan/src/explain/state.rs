@@ -17,9 +17,17 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, Some(spec)) => by_window(plan, node, aggregate, spec),
             (_, None) => return running(plan, node, aggregate),
         },
+        NodeKind::Upsert(upsert) => {
+            let keys = columns(&node.schema, &upsert.key);
+            format!("the row of each ({keys}) until it is deleted: as large as the table")
+        }
+        NodeKind::Compact(_) => "none beyond the epoch".to_owned(),
         NodeKind::WindowTop(top) => {
             let until = until_due(&top.window);
             format!("the rows of each window that can still be among the first, {until}: bounded")
+        }
+        NodeKind::SessionRows(rows) => {
+            format!("the rows of each session {}: bounded", until_due(&rows.window))
         }
         NodeKind::Join(join) => return joined(plan, node, join),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {

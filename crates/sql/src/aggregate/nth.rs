@@ -10,7 +10,7 @@ use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
-use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
+use thalweg_plan::function::{Accumulator, AggregateFunction, Entries, Rows};
 use thalweg_types::{Error, Groups, Result};
 
 /// Returns the aggregate; `columns` are those of the value, of the number, and of the order.
@@ -61,8 +61,16 @@ impl AggregateFunction for Nth {
         self.list.state()
     }
 
+    fn entries(&self) -> Vec<FieldRef> {
+        self.list.entries()
+    }
+
     fn is_retractable(&self) -> bool {
-        false
+        self.list.is_retractable()
+    }
+
+    fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {
+        Some(Arc::new(Nth { list: self.list.retractable()?, ..self.clone() }))
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
@@ -105,6 +113,22 @@ impl Accumulator for Lists {
         };
         let places: UInt32Array = (0..lists.len()).map(place).collect();
         Ok(take(lists.values(), &places, None)?)
+    }
+
+    fn track(&mut self) {
+        self.lists.track();
+    }
+
+    fn take_entries(&mut self, all: bool) -> Result<Entries> {
+        self.lists.take_entries(all)
+    }
+
+    fn merge_entries(&mut self, entries: &Entries, total: usize) -> Result<()> {
+        self.lists.merge_entries(entries, total)
+    }
+
+    fn overdrawn(&self) -> Option<u32> {
+        self.lists.overdrawn()
     }
 
     fn clear(&mut self) {

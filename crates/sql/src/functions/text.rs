@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListBuilder, StringViewArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListBuilder, StringViewArray,
     StringViewBuilder,
 };
 use datafusion::arrow::compute::cast;
@@ -53,6 +53,9 @@ pub(super) fn all() -> Vec<Function> {
                 Ok(Arc::new(codes.collect::<Int32Array>()))
             },
         ),
+        Function::new("COUNT_CHAR(text, letter)", &[Kind::Text, Kind::Text])
+            .named("count_char", |_, _| DataType::Int64)
+            .body(count_char),
         overlay_function(),
         Function::new("ELT(index, text[, …])", &[Kind::Whole, Kind::Text])
             .repeated()
@@ -80,6 +83,18 @@ pub(super) fn all() -> Vec<Function> {
             all_letters(columns, |text| text.trim().parse::<f64>().is_ok_and(f64::is_finite))
         }),
     ]
+}
+
+/// Counts how often the first letter of the second argument stands in the first, as the user function of
+/// Nexmark does.
+fn count_char(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let (texts, letters) = (columns[0].as_string_view(), columns[1].as_string_view());
+    let counts = texts.iter().zip(letters).map(|(text, letter)| {
+        let letter = letter?.chars().next();
+        let count = text?.chars().filter(|other| Some(*other) == letter).count();
+        i64::try_from(count).ok()
+    });
+    Ok(Arc::new(counts.collect::<Int64Array>()))
 }
 
 fn overlay_function() -> Function {

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
+use thalweg_plan::function::Transform;
 use thalweg_plan::graph::Aggregation;
-use thalweg_plan::node::AggregateCall;
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
-use crate::aggregate::function;
+use crate::aggregate::call;
 use crate::expression::{Expression, Projection, column_name};
+use crate::grouping::Sets;
 use crate::planned;
 use crate::sums;
-use crate::text::{RELATIONAL, plan_error, to_come};
+use crate::text::plan_error;
 use crate::window_tvf::in_unit;
 use crate::windowing::{Pick, Reorder};
 
@@ -23,14 +24,14 @@ impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
         let mut stream = self.lower(&aggregate.input)?;
         let input = aggregate.input.schema();
-        let groups = &aggregate.group_expr;
-        if groups.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            let meanwhile = "write one GROUP BY for each and put them together by UNION ALL";
-            return Err(to_come(RELATIONAL, "GROUPING SETS, CUBE and ROLLUP are", meanwhile));
-        }
+        let sets = Sets::of(aggregate)?;
+        let groups = sets.as_ref().map_or(&aggregate.group_expr, |sets| &sets.exprs);
         let role = |expr: &Expr| column_of(expr, input).map_or(Role::Plain, |c| stream.roles[c]);
-        let roles: Vec<Role> = groups.iter().map(role).collect();
+        let mut roles: Vec<Role> = groups.iter().map(role).collect();
         let is_windowed = is_windowed(&stream, &roles)?;
+        if let Some(sets) = sets.as_ref().filter(|_| is_windowed) {
+            check_windows(sets, &roles)?;
+        }
         if !is_windowed {
             stream = self.settle(stream)?;
         }
@@ -42,8 +43,10 @@ impl Lowering<'_> {
             }
         }
         let mut keys = Vec::new();
-        for (expr, role) in groups.iter().zip(&roles) {
+        let mut grouped = Vec::new();
+        for (at, (expr, role)) in groups.iter().zip(&roles).enumerate() {
             if !(is_windowed && role.is_window()) {
+                grouped.push(at);
                 keys.push(columns.add(expr, input)?);
             }
         }
@@ -59,12 +62,15 @@ impl Lowering<'_> {
         let schema = columns.schema();
         let calls = calls
             .into_iter()
-            .map(|(expr, arguments, filter)| {
-                let function = function(&expr, &arguments, &schema)?;
-                Ok(AggregateCall { function, arguments, filter })
-            })
+            .map(|(expr, arguments, filter)| call(expr, arguments, filter, &schema))
             .collect::<Result<Vec<_>>>()?;
         self.map(&mut stream, Arc::new(Projection::new(columns.expressions, schema.clone())));
+        if let Some(sets) = &sets {
+            let expand = sets.expand(&schema, &grouped, &keys);
+            keys = (schema.fields().len()..expand.schema().fields().len()).collect();
+            self.map(&mut stream, Arc::new(expand));
+            roles.push(Role::Plain);
+        }
         let window = match (is_windowed, stream.window) {
             (true, Some(assigner)) => Some(WindowSpec {
                 assigner: in_unit(assigner, unit_of(&schema, 0)?)?,
@@ -197,7 +203,7 @@ fn runnable(
 ) -> Result<datafusion::logical_expr::expr::AggregateFunction> {
     let [argument] = call.params.args.as_slice() else { return Ok(call) };
     let kind = argument.get_type(input).map_err(plan_error)?;
-    let runs = sums::runs(&call.func, &kind, call.params.distinct);
+    let runs = sums::runs(&call.func, &kind);
     if let Some((function, wide)) = runs.or_else(|| planned::runs(&call.func, &kind)) {
         call.func = function;
         if wide != kind {
@@ -224,6 +230,16 @@ fn total_order(
         }
     }
     Ok(call)
+}
+
+/// Checks that windows are in all sets, where they are in some.
+fn check_windows(sets: &Sets, roles: &[Role]) -> Result<()> {
+    let windows = sets.exprs.iter().zip(roles).filter(|(_, role)| role.is_window());
+    match windows.map(|(expr, _)| expr).all(|expr| sets.all_have(expr)) {
+        true => Ok(()),
+        false => Err(Error::invalid("not all GROUPING SETS have the window")
+            .remedy("GROUP BY window_start, window_end, GROUPING SETS (…)")),
+    }
 }
 
 /// Is this a `GROUP BY` on windows? Then it must say so whole.

@@ -80,6 +80,7 @@ impl Lowering<'_> {
             condition,
             output,
             bound,
+            ttl: [None, None],
         };
         let schema = nullable_windows(join.schema.as_arrow());
         let (roles, is_windowed) = roles(&node, &left, &right);

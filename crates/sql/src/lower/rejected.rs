@@ -48,7 +48,7 @@ impl Lowering<'_> {
                 _ => self.builder.add(NodeKind::Union, inputs, schema),
             };
             let sink = self.registry.get(table.connector()?)?.sink(&table.spec)?;
-            self.sink(node, 0, Target { name, sink });
+            self.sink(node, Target { name, sink })?;
         }
         Ok(())
     }

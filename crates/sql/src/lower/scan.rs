@@ -7,13 +7,15 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
-use thalweg_plan::node::{NodeKind, SourceNode};
+use thalweg_plan::connector::Registry;
+use thalweg_plan::node::{Exchange, Input, NodeKind, SourceNode, UpsertNode};
+use thalweg_plan::source::Changes;
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::{Error, Result, Zone};
+use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
 use super::{Lowering, Role, Stream, forward, role_of};
-use crate::catalog::{Column, Table, declared_name};
+use crate::catalog::{CDC_DUPLICATES, Column, Table, declared_name};
 use crate::expression::{AtTheEnd, Expression, GreatestWatermark, Projection};
 use crate::local_time;
 use crate::session::Session;
@@ -21,7 +23,7 @@ use crate::text::plan_error;
 
 /// Adds the columns of sources that the scans of `plan` need to `needed`.
 pub(super) fn collect_needed(
-    session: &Session,
+    (session, registry): (&Session, &Registry),
     (plan, zone): &(LogicalPlan, Zone),
     needed: &mut BTreeMap<String, BTreeSet<usize>>,
 ) -> Result<()> {
@@ -31,7 +33,11 @@ pub(super) fn collect_needed(
             let columns = table(scan).and_then(|table| {
                 let shape = Shape::of(session, &table, *zone)?;
                 let scanned = scanned_columns(scan, &table);
-                Ok((table.name.clone(), shape.needed(scanned.iter().copied())))
+                let mut needed = shape.needed(scanned.iter().copied());
+                if changes(registry, &table)? != Changes::Append {
+                    needed.extend(key_of(&table)?);
+                }
+                Ok((table.name.clone(), needed))
             });
             match columns {
                 Ok((name, columns)) => needed.entry(name).or_default().extend(columns),
@@ -42,6 +48,17 @@ pub(super) fn collect_needed(
     });
     walked.map_err(plan_error)?;
     outcome
+}
+
+/// Returns what the rows of a table say.
+fn changes(registry: &Registry, table: &Table) -> Result<Changes> {
+    Ok(registry.get(table.connector()?)?.changes(&table.spec))
+}
+
+/// Returns the columns of a table's primary key among those that its source can hand over.
+fn key_of(table: &Table) -> Result<Vec<usize>> {
+    let schema = &table.spec.schema;
+    table.spec.primary_key.iter().map(|column| Ok(schema.index_of(column)?)).collect()
 }
 
 fn scanned_columns(scan: &TableScan, table: &Table) -> Vec<usize> {
@@ -181,9 +198,15 @@ impl Lowering<'_> {
             domain = Some(self.builder.domain(name.clone()));
             watermark = Some(Arc::new(AtTheEnd) as _);
         }
+        let changes = connector.changes(&table.spec);
+        let place = |column: usize| columns.iter().position(|read| *read == column);
+        let key = key_of(table)?.into_iter().map(place).collect::<Option<Vec<_>>>();
+        let key = key.unwrap_or_default();
         let node = SourceNode {
-            table: name,
+            table: name.clone(),
             source,
+            changes,
+            key: key.clone(),
             domain,
             watermark,
             idle_timeout: table.engine.idle_timeout,
@@ -198,6 +221,14 @@ impl Lowering<'_> {
         if let Some(name) = &table.engine.late_table {
             self.rejected_table(name)?;
         }
+        let node = match changes {
+            Changes::Append => node,
+            Changes::Changelog if !self.has_duplicates => node,
+            Changes::Changelog | Changes::Upsert => {
+                let schema = Arc::new(table.spec.readable().project(&columns)?);
+                self.upsert(node, UpsertNode { table: name, key }, schema)?
+            }
+        };
         Ok(Stream {
             node,
             roles: Vec::new(),
@@ -210,6 +241,21 @@ impl Lowering<'_> {
             late_table: table.engine.late_table.clone(),
             is_bounded,
         })
+    }
+}
+
+impl Lowering<'_> {
+    /// Keeps the row of each key of a source.
+    fn upsert(&mut self, from: NodeId, node: UpsertNode, schema: SchemaRef) -> Result<NodeId> {
+        if node.key.is_empty() {
+            return Err(Error::invalid(format!(
+                "'{CDC_DUPLICATES}' is set, and table `{}` has no PRIMARY KEY to tell duplicates by",
+                node.table
+            ))
+            .remedy("declare PRIMARY KEY (…) NOT ENFORCED"));
+        }
+        let input = Input { from, port: 0, exchange: Exchange::ByKey(node.key.clone()) };
+        Ok(self.builder.add(NodeKind::Upsert(node), vec![input], schema))
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::util::display::array_value_to_string;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::outline::outline;
-use thalweg_plan::sink::{Committer, Delivery, SinkWriter, WriterContext};
+use thalweg_plan::sink::{Accepts, Committer, Delivery, SinkWriter, WriterContext};
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
 use thalweg_plan::{NodeKind, Plan};
 use thalweg_types::{Change, Epoch, ErrorKind, EventTime, Moment};
@@ -434,7 +434,7 @@ fn rows_can_stand_in_the_query() {
         assert!(source.source.enumerate(&found.splits).await.unwrap().splits.is_empty());
         let mut reader = source.source.reader(&found.splits[0], None).await.unwrap();
         let batch = reader.next().await.unwrap().unwrap();
-        assert_eq!((batch.rows.num_rows(), batch.rows.schema()), (2, node.schema.clone()));
+        assert_eq!((batch.rows.len(), batch.rows.schema()), (2, node.schema.clone()));
         let mut reader = source.source.reader(&found.splits[0], Some(&batch.next)).await.unwrap();
         assert!(reader.next().await.unwrap().is_none());
     });

@@ -9,9 +9,11 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{EmptyRelation, Values};
 use thalweg_plan::node::{BadRecords, NodeKind, SourceNode};
-use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
+use thalweg_plan::source::{
+    Changes, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
+};
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::{Epoch, ErrorKind, EventTime, Moment, Result, SplitId};
+use thalweg_types::{Change, Epoch, ErrorKind, EventTime, Moment, Result, SplitId};
 
 use super::{Lowering, Role, Stream};
 use crate::expression::{Expression, fitted, rows_of};
@@ -54,6 +56,8 @@ impl Lowering<'_> {
         let schema = rows.schema();
         let roles = vec![Role::Plain; schema.fields().len()];
         let node = SourceNode {
+            changes: Changes::Append,
+            key: Vec::new(),
             table: format!("{}/values", self.statement),
             source: Arc::new(Literal { rows }),
             domain: None,
@@ -134,7 +138,7 @@ impl SplitReader for LiteralReader {
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
         Ok(self.rows.take().map(|rows| SourceBatch {
             bytes: thalweg_types::size::batch_bytes(&rows),
-            rows,
+            rows: Change::append(rows),
             bad: Vec::new(),
             next: Offset(END.to_owned()),
         }))

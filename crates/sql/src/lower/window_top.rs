@@ -55,6 +55,14 @@ impl Lowering<'_> {
         };
         let stream = self.lower(&window.input)?;
         let mut stream = self.settle(stream)?;
+        if self.builder.plan().node(stream.node).is_updating {
+            let what = "ROW_NUMBER() within windows over an updating input is";
+            return Err(to_come(
+                RELATIONAL,
+                what,
+                "number rows of a table that is only inserted into",
+            ));
+        }
         let mut partition = Vec::new();
         let mut is_by_window = false;
         for expr in &call.params.partition_by {

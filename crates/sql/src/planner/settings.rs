@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use thalweg_plan::connector::{nearest, parse_duration};
 use thalweg_types::{Error, Result, Zone};
 
+use crate::catalog::CDC_DUPLICATES;
 use crate::statement::{Name, Pair};
 use crate::text;
 use crate::write::literal;
@@ -33,11 +34,12 @@ enum Values {
 }
 
 /// Settings that the engine obeys.
-const OBEYED: [(&str, Values); 6] = [
+const OBEYED: [(&str, Values); 7] = [
     ("execution.checkpointing.interval", Values::Span),
     ("parallelism.default", Values::Workers),
     ("pipeline.name", Values::Text),
     ("require.exactly-once", Values::Flag),
+    (CDC_DUPLICATES, Values::Flag),
     (IDLE_TIMEOUT, Values::SpanOrNone),
     (TIME_ZONE, Values::Zone),
 ];

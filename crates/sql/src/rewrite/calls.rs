@@ -12,15 +12,17 @@
 //! | `JSON_OBJECT('a' VALUE v NULL ON NULL)` | `json_object('NULL:0', 'a', v)` |
 //! | `LISTAGG(v) WITHIN GROUP (ORDER BY a)` | `LISTAGG(v ORDER BY a)` |
 //! | `JSON_ARRAYAGG(v NULL ON NULL)` | `json_arrayagg(v, 'NULL:0')` |
+//! | `GROUPING(a, b)`, `GROUPING_ID(a, b)` | `CAST(grouping(a, b) AS BIGINT)` |
 //! | `ARRAY_SORT(a, FALSE)`, `ARRAY_PREPEND(a, e)`, `ARRAY_SLICE(a, n)` | DataFusion's arguments |
 //!
 //! Functions whose answer would change when a job is computed again are refused here.
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CeilFloorKind, DateTimeField, Expr, ExtractSyntax, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
-    Ident, JsonNullClause, NormalizationForm, ObjectName, Spanned, UnaryOperator, Value,
+    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, Expr,
+    ExtractSyntax, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, Ident, JsonNullClause, NormalizationForm, ObjectName,
+    Spanned, UnaryOperator, Value,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use thalweg_types::{Error, Result};
@@ -163,11 +165,23 @@ fn of_function(function: &mut Function, span: Span) -> Result<Option<Expr>> {
         ("array_sort", [array, order @ ..]) if order.len() <= 2 => {
             Some(call(&name, sorting(array, order, span)?, span))
         }
+        ("grouping" | "grouping_id", [_, ..]) => Some(grouping(arguments, span)),
         ("map_from_arrays", [keys, values]) => {
             Some(call("MAP", vec![keys.clone(), values.clone()], span))
         }
         _ => None,
     })
+}
+
+/// Returns `GROUPING` as the BIGINT that it is in Flink.
+fn grouping(arguments: Vec<Expr>, span: Span) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("grouping", arguments, span)),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    }
 }
 
 fn plain_argument(argument: &FunctionArg) -> Option<Expr> {

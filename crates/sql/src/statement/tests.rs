@@ -68,7 +68,7 @@ fn shown(statement: &Statement) -> String {
         Kind::Drop { table, is_view, if_exists } => {
             format!("drop {} {is_view} {if_exists}", table.text)
         }
-        Kind::Explain(inner) => format!("explain {}", set(inner)),
+        Kind::Explain(_, inner) => format!("explain {}", set(inner)),
         Kind::Analyze(inner) => format!("analyze {}", set(inner)),
     }
 }

@@ -29,15 +29,15 @@ const HASH: usize = 8;
 
 /// A table with our own two columns at its end.
 #[derive(Debug)]
-pub(super) struct Table<N> {
-    pub(super) name: N,
+pub(super) struct Table {
+    pub(super) name: String,
     /// Number of key columns, the first ones.
     pub(super) key: usize,
     /// Oldest first; those that delete have the key columns only.
     pub(super) batches: Vec<RecordBatch>,
 }
 
-pub(super) fn encode(tables: Vec<Table<&'static str>>) -> Result<Bytes> {
+pub(super) fn encode(tables: Vec<Table>) -> Result<Bytes> {
     let mut bytes = MAGIC.to_vec();
     let batches = tables.iter().flat_map(|table| &table.batches);
     // About what is needed: a state that is large must not be copied as its bytes grow.
@@ -82,7 +82,7 @@ fn with_length(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Table<String>>> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Table>> {
     let mut rest = Rest(bytes);
     if rest.take(MAGIC.len())? != MAGIC {
         return Err(Error::state("does not begin with `THST`"));
@@ -100,7 +100,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Table<String>>> {
     }
 }
 
-fn decode_tables(mut rest: Rest<'_>, are_hashed: bool) -> Result<Vec<Table<String>>> {
+fn decode_tables(mut rest: Rest<'_>, are_hashed: bool) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     while !rest.0.is_empty() {
         let length = rest.u32()? as usize;

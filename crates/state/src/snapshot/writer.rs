@@ -18,7 +18,7 @@ pub struct StateWriter {
     is_full: bool,
     groups: KeyGroups,
     /// In the order of their first rows, which is the operator's own.
-    tables: Vec<Table<&'static str>>,
+    tables: Vec<Table>,
     rows: usize,
 }
 
@@ -44,7 +44,7 @@ impl StateWriter {
     ///
     /// # Errors
     /// `Internal` if the rows do not fit `table`, `Invalid` if a routing column cannot be hashed.
-    pub fn put(&mut self, table: &TableSpec, rows: RecordBatch) -> Result<()> {
+    pub fn put<N: AsRef<str>>(&mut self, table: &TableSpec<N>, rows: RecordBatch) -> Result<()> {
         self.add(table, rows, false)
     }
 
@@ -54,9 +54,9 @@ impl StateWriter {
     ///
     /// # Errors
     /// As `put`.
-    pub fn delete(&mut self, table: &TableSpec, keys: RecordBatch) -> Result<()> {
+    pub fn delete<N: AsRef<str>>(&mut self, table: &TableSpec<N>, keys: RecordBatch) -> Result<()> {
         if keys.num_columns() != table.key {
-            let (name, found, key) = (table.name, keys.num_columns(), table.key);
+            let (name, found, key) = (table.name.as_ref(), keys.num_columns(), table.key);
             return Err(Error::internal(format!(
                 "{found} columns to delete from table `{name}`, whose key has {key}"
             )));
@@ -96,18 +96,23 @@ impl StateWriter {
         self.groups
     }
 
-    fn add(&mut self, table: &TableSpec, rows: RecordBatch, is_deleted: bool) -> Result<()> {
+    fn add<N: AsRef<str>>(
+        &mut self,
+        table: &TableSpec<N>,
+        rows: RecordBatch,
+        is_deleted: bool,
+    ) -> Result<()> {
         check(table, &rows)?;
         let route: Vec<ArrayRef> = table.route.iter().map(|c| rows.column(*c).clone()).collect();
         let mut hashes = Vec::new();
         hash::hash_rows(&route, rows.num_rows(), &mut hashes)?;
         let groups: Vec<u16> = hashes.iter().map(|hash| self.groups.group_of(*hash).0).collect();
-        self.push((table.name, table.key), &groups, rows, is_deleted)
+        self.push((table.name.as_ref(), table.key), &groups, rows, is_deleted)
     }
 
     fn push(
         &mut self,
-        (name, key): (&'static str, usize),
+        (name, key): (&str, usize),
         groups: &[u16],
         rows: RecordBatch,
         is_deleted: bool,
@@ -118,7 +123,7 @@ impl StateWriter {
         let at = match self.tables.iter().position(|known| known.name == name) {
             Some(at) => at,
             None => {
-                self.tables.push(Table { name, key, batches: Vec::new() });
+                self.tables.push(Table { name: name.to_owned(), key, batches: Vec::new() });
                 self.tables.len() - 1
             }
         };
@@ -146,8 +151,8 @@ impl StateWriter {
     }
 }
 
-fn check(table: &TableSpec, rows: &RecordBatch) -> Result<()> {
-    let (name, key) = (table.name, table.key);
+fn check<N: AsRef<str>>(table: &TableSpec<N>, rows: &RecordBatch) -> Result<()> {
+    let (name, key) = (table.name.as_ref(), table.key);
     if rows.num_columns() < key {
         let found = rows.num_columns();
         return Err(Error::internal(format!(

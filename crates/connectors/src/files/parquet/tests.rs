@@ -60,13 +60,14 @@ async fn files_are_read_from_any_row() {
     write(&path);
     let source = source(path.to_str().unwrap(), "word", true);
     let batches = read(&source, None).await.unwrap();
-    let all = concat_batches(&source.schema, batches.iter().map(|batch| &batch.rows)).unwrap();
+    let all = concat_batches(&source.schema, batches.iter().map(|batch| &batch.rows.rows)).unwrap();
     assert_eq!((all.num_rows(), all.column(1).null_count()), (30_000, 4286));
     let mut at = 0;
     for batch in &batches {
-        at += batch.rows.num_rows();
+        at += batch.rows.rows.num_rows();
         let rest = read(&source, Some(&batch.next)).await.unwrap();
-        let rest = concat_batches(&source.schema, rest.iter().map(|batch| &batch.rows)).unwrap();
+        let rest =
+            concat_batches(&source.schema, rest.iter().map(|batch| &batch.rows.rows)).unwrap();
         assert_eq!(rest, all.slice(at, all.num_rows() - at));
     }
 }

@@ -20,7 +20,7 @@ fn decoder(options: &[(&str, &str)], columns: &[usize]) -> CsvDecoder {
 }
 
 fn rows(decoded: &Decoded) -> Vec<String> {
-    let rows = &decoded.rows;
+    let rows = &decoded.rows.rows;
     let row = |row| {
         let cells = rows.columns().iter().map(|column| array_value_to_string(column, row).unwrap());
         cells.collect::<Vec<_>>().join("|")
@@ -43,8 +43,8 @@ fn fields_become_values() {
             "|||||false",
         ]
     );
-    assert!(!decoded.rows.column(0).is_null(2), "an empty text is a text");
-    assert!(decoded.rows.column(1).is_null(2));
+    assert!(!decoded.rows.rows.column(0).is_null(2), "an empty text is a text");
+    assert!(decoded.rows.rows.column(1).is_null(2));
 }
 
 /// Would fail if a bad record took a neighbour along, or left a value behind.
@@ -86,7 +86,7 @@ fn options_are_obeyed() {
     assert!(text[skip..].starts_with("# nothing"));
     let decoded = decoder.decode(&Buffer::from(&text.as_bytes()[skip..])).unwrap();
     assert_eq!(rows(&decoded), ["it's; me|1", "|"]);
-    assert!(decoded.rows.column(0).is_null(1));
+    assert!(decoded.rows.rows.column(0).is_null(1));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_is_written_reads_back() {
         let decoded = decoder(options, &[0, 1, 2, 3, 4, 5]).decode(&Buffer::from(text.as_bytes()));
         let decoded = decoded.unwrap();
         assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
-        decoded.rows
+        decoded.rows.rows
     };
     let null = ("csv.null-literal", "n/a");
     let rows = read(&[null], text);
@@ -213,8 +213,8 @@ fn arrays_and_rows_have_elements() {
     assert_eq!(errors, expected);
     let dialect = Dialect::of(&options("\\u0001")).unwrap();
     let mut written = String::new();
-    for row in 0..decoded.rows.num_rows() {
-        dialect.write(&decoded.rows, row, &mut written);
+    for row in 0..decoded.rows.rows.num_rows() {
+        dialect.write(&decoded.rows.rows, row, &mut written);
         written.push('\n');
     }
     assert_eq!(written, "1\u{1}2\u{1}-,x\u{1}0.5,1E+2\n-,y\u{1}-,0.25\n-,-,-\n");

@@ -39,7 +39,7 @@ fn values_are_printed_as_their_format_has_them() {
 /// Would fail if a retraction looked like an insert.
 #[test]
 fn debezium_tells_inserts_from_deletes() {
-    let text = encoded(Encoder::Debezium(JsonDialect::default()));
+    let text = encoded(Encoder::Changes(Envelope::Debezium, JsonDialect::default()));
     let lines: Vec<&str> = text.lines().collect();
     assert!(
         lines[0].starts_with("{\"before\":{") && lines[0].ends_with("\"after\":null,\"op\":\"d\"}")
@@ -47,6 +47,16 @@ fn debezium_tells_inserts_from_deletes() {
     assert!(
         lines[1].starts_with("{\"before\":null,\"after\":{") && lines[1].ends_with("\"op\":\"c\"}")
     );
+}
+
+/// Would fail if the value of a key that is gone were written, or the key were missing.
+#[test]
+fn records_with_a_key_say_nothing_of_a_value_that_is_gone() {
+    let dialect = JsonDialect::default();
+    let text = encoded(Encoder::Upsert { dialect, key: vec![0], value: vec![1, 2] });
+    let expected = "{\"key\":{\"name\":\"a \\\"b\\\",\\n\"},\"value\":null}\n\
+                    {\"key\":{\"name\":\"\"},\"value\":{\"price\":null,\"ratio\":\"NaN\"}}\n";
+    assert_eq!(text, expected);
 }
 
 /// Would fail if bytes were shown as hexadecimal digits, or a number could not be read back.

@@ -41,7 +41,7 @@ fn objects_become_rows() {
     let expected = r#"{"id":1,"name":"a\"b","at":"2020-04-15 08:05:00.500","price":0.30,"in":null,"list":null}
 {"id":2,"name":null,"at":null,"price":null,"in":{"x":7,"y":"z"},"list":[1,null,3]}
 "#;
-    assert_eq!(text(decoded.rows), expected);
+    assert_eq!(text(decoded.rows.rows), expected);
 }
 
 /// Would fail if one bad record took a neighbour with it, or hid its column.
@@ -64,12 +64,12 @@ fn a_bad_record_stands_alone() {
         let mut decoder =
             JsonDecoder::new(JsonDialect::default(), &schema(), &[0, 1, 2, 3, 4, 5]).unwrap();
         let decoded = decoder.decode(&Buffer::from(input.as_bytes())).unwrap();
-        assert_eq!((decoded.rows.num_rows(), decoded.bad.len()), (2, 1), "{record}");
+        assert_eq!((decoded.rows.rows.num_rows(), decoded.bad.len()), (2, 1), "{record}");
         assert_eq!(decoded.bad[0].offset, 10);
         assert!(decoded.bad[0].error.contains(expected), "{record}: {}", decoded.bad[0].error);
         let alone = decoder.decode(&Buffer::from(&b"{\"id\": 1}\n{\"id\": 2, \"list\": [7]}"[..]));
         let alone = alone.unwrap();
-        assert_eq!(text(decoded.rows), text(alone.rows), "{record}");
+        assert_eq!(text(decoded.rows.rows), text(alone.rows.rows), "{record}");
     }
 }
 
@@ -103,7 +103,7 @@ fn times_and_maps_are_read_and_written() {
 {"at":"23:59:59.123","m":{}}
 {"at":null,"m":null}
 "#;
-    assert_eq!(text(decoded.rows), expected);
+    assert_eq!(text(decoded.rows.rows), expected);
 }
 
 /// Would fail if a NULL within a value were a panic, or let a wrong row through.
@@ -134,7 +134,7 @@ fn not_null_holds_within_values_too() {
         "column `m`: value of `x`: it is NULL and declared NOT NULL",
     ];
     assert_eq!(errors, expected);
-    assert_eq!(text(decoded.rows), good);
+    assert_eq!(text(decoded.rows.rows), good);
 }
 
 fn dialect(options: &[(&str, &str)]) -> Result<JsonDialect> {
@@ -149,7 +149,7 @@ fn told(options: &[(&str, &str)], lines: &str) -> (String, Vec<String>) {
     let decoded = decoder.decode(&Buffer::from(lines.as_bytes())).unwrap();
     let mut text = String::new();
     let encoder = crate::formats::encode::Encoder::Json(dialect);
-    encoder.encode(&Change::append(decoded.rows), &mut text);
+    encoder.encode(&decoded.rows, &mut text);
     (text, decoded.bad.into_iter().map(|bad| bad.error).collect())
 }
 

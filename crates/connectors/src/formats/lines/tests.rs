@@ -8,7 +8,7 @@ fn decode(text: &[u8]) -> (Vec<String>, usize) {
     let schema: SchemaRef = Arc::new(Schema::new(vec![field]));
     let mut decoder = RawDecoder::new(&Options::default(), &schema, &[0]).unwrap();
     let decoded = decoder.decode(&Buffer::from(text)).unwrap();
-    let rows = decoded.rows.column(0).as_string_view().iter();
+    let rows = decoded.rows.rows.column(0).as_string_view().iter();
     (rows.map(|row| row.unwrap().to_owned()).collect(), decoded.bad.len())
 }
 
@@ -29,7 +29,7 @@ fn characters_are_those_of_the_charset() {
     let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("l", DataType::Utf8View, true)]));
     let mut decoder = RawDecoder::new(&options("iso-8859-1"), &schema, &[0]).unwrap();
     let decoded = decoder.decode(&Buffer::from(b"caf\xe9\nplain\n")).unwrap();
-    let rows: Vec<_> = decoded.rows.column(0).as_string_view().iter().flatten().collect();
+    let rows: Vec<_> = decoded.rows.rows.column(0).as_string_view().iter().flatten().collect();
     assert_eq!((rows, decoded.bad.len()), (vec!["café", "plain"], 0));
     let encoded = |name: &str| Charset::of(&options(name)).unwrap().encode("é€".to_owned());
     assert_eq!(encoded("ISO-8859-1"), b"\xe9?");

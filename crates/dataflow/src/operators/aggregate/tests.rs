@@ -1,3 +1,5 @@
+mod taken_back;
+
 use std::collections::BTreeMap;
 
 use thalweg_plan::node::Stage;
@@ -11,7 +13,7 @@ fn node(stage: Stage, is_distinct: bool) -> AggregateNode {
     if stage == Stage::Final {
         calls.iter_mut().for_each(|call| call.arguments.clear());
     }
-    AggregateNode { window: None, keys: vec![0], calls, stage, divert_late: false }
+    AggregateNode { window: None, keys: vec![0], calls, stage, divert_late: false, retracts: false }
 }
 
 fn output(is_distinct: bool) -> SchemaRef {

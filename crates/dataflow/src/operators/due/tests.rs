@@ -19,7 +19,7 @@ fn spec(basis: TimeBasis) -> WindowSpec {
 fn close(watermark: EventTime, clock: i64, ending: Option<Ending>) -> Close {
     let clock = EventTime::from_unit(clock, TimeUnit::Millisecond);
     let moment = Moment { epoch: Epoch(1), clock, watermark };
-    Close { moment, is_checkpoint: false, ending }
+    Close { moment, inputs: [moment.watermark; 2], is_checkpoint: false, ending }
 }
 
 fn complete(basis: TimeBasis, close: &Close) -> i64 {

@@ -17,6 +17,7 @@ use super::super::due::refuse;
 use super::TABLES;
 use super::expiry::{Expiry, Now};
 use super::keys::{Keys, Split};
+use super::lifetime::Lifetimes;
 use super::pairs::{Pairs, Probe, Shape};
 use super::side::{NONE, Needs, Side};
 use crate::operator::{Close, Operator, Output, Step};
@@ -29,6 +30,7 @@ pub(super) struct AppendJoin {
     /// When rows of a side are put out by themselves.
     alone: [Option<Alone>; 2],
     bound: Option<(Now, [Expiry; 2])>,
+    lifetimes: Lifetimes,
     /// The moment of the last close.
     moment: Moment,
     pending: Option<Pending>,
@@ -61,7 +63,9 @@ impl AppendJoin {
         let keys = Keys::new(&shape.node, &shape.inputs)?;
         let kind = shape.node.kind;
         let alone = [kind.left_alone(), kind.right_alone()];
-        let removal = shape.node.bound.is_some() || !kind.has_pairs();
+        let lifetimes = Lifetimes::new(shape.node.ttl);
+        let ends = (0..2).any(|side| lifetimes.ends(side));
+        let removal = shape.node.bound.is_some() || !kind.has_pairs() || ends;
         let needs = Needs { removal, ..Needs::default() };
         let side = |at: usize| -> Result<Side> {
             let mut side = Side::new(shape.inputs[at].clone(), needs)?;
@@ -73,7 +77,7 @@ impl AppendJoin {
         let sides = [side(0)?, side(1)?];
         let bound = shape.node.bound.map(|bound| (Now::new(bound.basis), Expiry::of(&bound)));
         let moment = super::BEFORE_ALL;
-        Ok(AppendJoin { shape, keys, sides, alone, bound, moment, pending: None })
+        Ok(AppendJoin { shape, keys, sides, alone, bound, lifetimes, moment, pending: None })
     }
 
     /// Leaves out late rows, and counts them.
@@ -160,7 +164,7 @@ impl AppendJoin {
     fn keep(&mut self, items: Items) -> Result<()> {
         let Items { side, rows, probe, matched, leaving } = items;
         for slot in leaving {
-            self.sides[1 - side].remove(slot, || NONE);
+            self.sides[1 - side].forget(slot);
         }
         let has_pairs = self.shape.node.kind.has_pairs();
         // Without a condition or a bound one row of a key says as much as many.
@@ -178,9 +182,13 @@ impl AppendJoin {
             let groups = probe.groups.iter().enumerate();
             let new = groups.filter(|(_, g)| own.first(**g) == NONE && seen.insert(**g));
             kept = new.map(|(row, _)| row as u32).collect();
+            let known = probe.groups.iter().map(|group| own.first(*group));
+            let known: Vec<u32> = known.filter(|slot| *slot != NONE).collect();
+            self.lifetimes.write(1, &known);
         }
         let mut slots = Vec::new();
         self.sides[side].insert(rows.columns(), &kept, &probe.groups, &mut slots)?;
+        self.lifetimes.write(side, &slots);
         if self.alone[side].is_some() {
             for (slot, row) in slots.iter().zip(&kept).filter(|(_, row)| matched[**row as usize]) {
                 debug_assert!(has_pairs, "row {row} matched and is kept");
@@ -209,7 +217,7 @@ impl AppendJoin {
                     let rows = self.shape.alone(side, &kept.columns(&alone)?, alone.len())?;
                     out.send(Change::append(rows));
                 }
-                slots.into_iter().for_each(|slot| self.sides[side].remove(slot, || NONE));
+                slots.into_iter().for_each(|slot| self.sides[side].forget(slot));
                 if out.is_full() {
                     self.pending = Some(Pending::Due(due));
                     return Ok(Step::More);
@@ -245,6 +253,7 @@ impl Operator for AppendJoin {
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
         self.moment = close.moment;
+        out.count_forgotten(self.lifetimes.close(&mut self.sides, close.moment.clock));
         if let Some((now, expiry)) = &mut self.bound {
             now.close(close);
             let due = [0, 1].map(|side| {
@@ -255,6 +264,8 @@ impl Operator for AppendJoin {
                 due
             });
             self.pending = Some(Pending::Due(due));
+        } else {
+            self.keys.forget_dead(&mut self.sides)?;
         }
         self.work(out)
     }
@@ -264,8 +275,9 @@ impl Operator for AppendJoin {
     }
 
     fn wake(&self) -> Option<EventTime> {
-        let (now, expiry) = self.bound.as_ref()?;
-        expiry.iter().filter_map(|expiry| expiry.wake(now)).min()
+        let bound = self.bound.as_ref();
+        let due = bound.and_then(|(now, expiry)| expiry.iter().filter_map(|e| e.wake(now)).min());
+        due.into_iter().chain(self.lifetimes.wake()).min()
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
@@ -283,6 +295,7 @@ impl Operator for AppendJoin {
         for (side, table) in TABLES.into_iter().enumerate() {
             let slots = self.sides[side].rows.restore(table, from)?;
             self.keys.link(side, &slots, &mut self.sides)?;
+            self.lifetimes.write(side, &slots);
             let Some((_, expiry)) = &mut self.bound else { continue };
             let expiry = &mut expiry[side];
             for slots in slots.chunks(BATCH_ROWS) {
@@ -297,6 +310,8 @@ impl Operator for AppendJoin {
     }
 
     fn size(&self) -> (usize, usize) {
-        super::size(&self.keys, &self.sides, self.bound.as_ref().map(|(_, expiry)| expiry))
+        let expiry = self.bound.as_ref().map(|(_, expiry)| expiry);
+        let (bytes, rows) = super::size(&self.keys, &self.sides, expiry);
+        (bytes + self.lifetimes.bytes(), rows)
     }
 }

@@ -76,7 +76,7 @@ impl CurrentJoin {
                 Error::data("a row is taken back from a table that never had it")
                     .remedy("a changelog must insert a row before it deletes it")
             })?;
-            self.sides[1].remove(slot, || *group);
+            self.sides[1].remove(slot, *group);
         }
         let new = matchable(&self.keys, delta.new)?;
         self.keys.intern(1, &new, &mut self.sides, &mut groups)?;

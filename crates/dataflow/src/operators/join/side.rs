@@ -132,8 +132,22 @@ impl Side {
         }
     }
 
-    /// Removes a row; `group` is asked for only where rows are counted.
-    pub(super) fn remove(&mut self, slot: u32, group: impl FnOnce() -> u32) {
+    /// Removes a row of a group; the group is asked for only where rows are counted.
+    pub(super) fn remove(&mut self, slot: u32, group: u32) {
+        self.uncount(group);
+        self.forget(slot);
+    }
+
+    /// Counts a row less for a group.
+    pub(super) fn uncount(&mut self, group: u32) {
+        if let Some(count) = self.counts.get_mut(group as usize) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Removes a row whose time is over: it still counts as one of its key, since what came out for it
+    /// stays.
+    pub(super) fn forget(&mut self, slot: u32) {
         let (before, next) = (self.before[slot as usize], self.next[slot as usize]);
         if before & FIRST != 0 {
             let group = before & !FIRST;
@@ -144,9 +158,6 @@ impl Side {
         }
         if next != NONE {
             self.before[next as usize] = before;
-        }
-        if self.needs.counts {
-            self.counts[group() as usize] -= 1;
         }
         if self.needs.search {
             self.hide(slot);

@@ -17,15 +17,16 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use thalweg_plan::join::Alone;
 use thalweg_state::{StateReader, StateWriter};
-use thalweg_types::{Change, Error, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
 use super::super::batches::BATCH_ROWS;
 use super::super::group_set::GroupSet;
 use super::TABLES;
 use super::delta::Delta;
 use super::keys::{Keys, Split};
+use super::lifetime::Lifetimes;
 use super::pairs::{Pairs, Probe, Shape};
-use super::side::{Needs, Side};
+use super::side::{NONE, Needs, Side};
 use crate::operator::{Close, Operator, Output, Step};
 
 /// The four passes of a close: a side, and whether its rows come or go.
@@ -39,6 +40,7 @@ pub(super) struct UpdatingJoin {
     /// When rows of a side are put out by themselves.
     alone: [Option<Alone>; 2],
     matches: [Matches; 2],
+    lifetimes: Lifetimes,
     /// What came in the open epoch.
     came: [Vec<Change>; 2],
     moment: Moment,
@@ -98,6 +100,7 @@ impl UpdatingJoin {
             sides: [side(0)?, side(1)?],
             alone: [kind.left_alone(), kind.right_alone()],
             matches: Default::default(),
+            lifetimes: Lifetimes::new(shape.node.ttl),
             came: Default::default(),
             moment: super::BEFORE_ALL,
             closing: None,
@@ -171,16 +174,21 @@ impl UpdatingJoin {
         Ok(Delta { gone: split(delta.gone, -1)?, new: split(delta.new, 1)? })
     }
 
-    /// Finds the slots of rows; equal rows have different slots.
+    /// Finds the slots of rows; equal rows have different slots, and those whose time was over none.
     fn find(&mut self, side: usize, rows: &RecordBatch) -> Result<Vec<u32>> {
         let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
         let encoded = self.sides[side].rows.encode(rows.columns(), &all)?;
         let mut slots = Vec::with_capacity(all.len());
         for row in 0..all.len() {
-            let slot = self.sides[side].find(&encoded, row).ok_or_else(|| unknown(rows, row))?;
-            // It is found once: what equals it has another slot.
-            self.sides[side].hide(slot);
-            slots.push(slot);
+            match self.sides[side].find(&encoded, row) {
+                Some(slot) => {
+                    // It is found once: what equals it has another slot.
+                    self.sides[side].hide(slot);
+                    slots.push(slot);
+                }
+                None if self.lifetimes.ends(side) => slots.push(NONE),
+                None => return Err(unknown(rows, row)),
+            }
         }
         Ok(slots)
     }
@@ -201,8 +209,14 @@ impl UpdatingJoin {
             self.closing = Some(closing);
             return Ok(Step::More);
         }
-        self.keys.forget_dead(&mut self.sides)?;
+        self.end(out)?;
         Ok(Step::Done)
+    }
+
+    /// Gives back what is needed no more.
+    fn end(&mut self, out: &mut Output) -> Result<()> {
+        out.count_forgotten(self.lifetimes.close(&mut self.sides, self.moment.clock));
+        self.keys.forget_dead(&mut self.sides)
     }
 
     /// Takes the items of a pass out of their side, or puts them in.
@@ -213,7 +227,10 @@ impl UpdatingJoin {
         let mut slots = Vec::new();
         if sign < 0 {
             for (slot, group) in closing.gone[side].iter().zip(&groups) {
-                self.sides[side].remove(*slot, || *group);
+                match *slot {
+                    NONE => self.sides[side].uncount(*group),
+                    slot => self.sides[side].remove(slot, *group),
+                }
             }
             let places = std::mem::take(&mut closing.was_alone[side]);
             if !places.is_empty() {
@@ -226,6 +243,7 @@ impl UpdatingJoin {
             let rows = &closing.deltas[side].new;
             let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
             self.sides[side].insert(rows.columns(), &all, &groups, &mut slots)?;
+            self.lifetimes.write(side, &slots);
             if self.alone[side].is_some() {
                 self.matches[side].fresh.extend(&slots);
                 closing.fresh[side] = slots.iter().copied().zip(groups.iter().copied()).collect();
@@ -384,6 +402,7 @@ impl Operator for UpdatingJoin {
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
         self.moment = close.moment;
         if self.came.iter().all(Vec::is_empty) {
+            self.end(out)?;
             return Ok(Step::Done);
         }
         self.closing = Some(self.begin(out)?);
@@ -392,6 +411,10 @@ impl Operator for UpdatingJoin {
 
     fn resume(&mut self, out: &mut Output) -> Result<Step> {
         self.work(out)
+    }
+
+    fn wake(&self) -> Option<EventTime> {
+        self.lifetimes.wake()
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
@@ -406,6 +429,7 @@ impl Operator for UpdatingJoin {
         for (side, table) in TABLES.into_iter().enumerate() {
             let slots = self.sides[side].rows.restore(table, from)?;
             self.keys.link(side, &slots, &mut self.sides)?;
+            self.lifetimes.write(side, &slots);
         }
         if self.counts_rows(0) || self.counts_rows(1) {
             self.count_all()?;
@@ -416,7 +440,7 @@ impl Operator for UpdatingJoin {
     fn size(&self) -> (usize, usize) {
         let (bytes, rows) = super::size(&self.keys, &self.sides, None);
         let matches: usize = self.matches.iter().map(|m| m.by_row.capacity() * 4).sum();
-        (bytes + matches, rows)
+        (bytes + matches + self.lifetimes.bytes(), rows)
     }
 }
 

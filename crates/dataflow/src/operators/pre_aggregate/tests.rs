@@ -18,6 +18,7 @@ fn node(assigner: Option<Assigner>) -> AggregateNode {
         calls: calls().0,
         stage: Stage::Partial,
         divert_late: true,
+        retracts: false,
     }
 }
 

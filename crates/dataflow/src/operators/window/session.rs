@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
 use thalweg_plan::node::{AggregateNode, Stage};
@@ -15,6 +15,7 @@ use thalweg_plan::window::WindowSpec;
 use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
 use thalweg_types::{Change, Error, EventTime, Groups, Moment, Result};
 
+use super::placing::{Placed, place};
 use super::session_list::SessionList;
 use crate::operator::{Close, Operator, Output, Step};
 use crate::operators::accumulators::Accumulators;
@@ -77,50 +78,16 @@ impl SessionWindow {
         self.list.grow(self.table.len());
         let starts = times(change.rows.column(self.spec.start))?;
         let ends = times(change.rows.column(self.spec.end))?;
-        let mut late: Vec<u32> = Vec::new();
-        let mut order: Vec<(u32, i64, u32)> = Vec::with_capacity(change.len());
-        for (row, group) in self.groups.iter().enumerate() {
-            match starts.is_valid(row) && ends.is_valid(row) {
-                true => order.push((*group, starts.value(row), row as u32)),
-                false => late.push(row as u32),
-            }
-        }
-        order.sort_unstable();
-        let (mut slots, mut joined) = (vec![0; change.len()], Vec::new());
-        let mut rest = order.as_slice();
-        while let Some((group, start, first)) = rest.first().copied() {
-            let mut end = ends.value(first as usize);
-            let mut length = 1;
-            for (next_group, next_start, row) in &rest[1..] {
-                if *next_group != group || *next_start > end {
-                    break;
-                }
-                end = end.max(ends.value(*row as usize));
-                length += 1;
-            }
-            let (run, others) = rest.split_at(length);
-            rest = others;
-            match self.list.place((group, start, end), |end| self.due.is_late(end), &mut joined) {
-                Some(slot) => run.iter().for_each(|(_, _, row)| slots[*row as usize] = slot),
-                None => late.extend(run.iter().map(|(_, _, row)| *row)),
-            }
-        }
-        self.merge_joined(&joined)?;
-        self.update(change, slots, late, out)
+        let placed = place(&mut self.list, &self.due, &self.groups, (&starts, &ends));
+        self.merge_joined(&placed.joined)?;
+        self.update(change, placed, out)
     }
 
     /// Adds rows to the aggregates of their slots, but for the late ones.
-    fn update(
-        &mut self,
-        mut change: Change,
-        mut slots: Vec<u32>,
-        mut late: Vec<u32>,
-        out: &mut Output,
-    ) -> Result<()> {
-        if !late.is_empty() {
-            late.sort_unstable();
-            let is_good = |row: &u32| late.binary_search(row).is_err();
-            let good: Vec<u32> = (0..change.len() as u32).filter(is_good).collect();
+    fn update(&mut self, mut change: Change, placed: Placed, out: &mut Output) -> Result<()> {
+        let good = placed.good();
+        let Placed { mut slots, late, .. } = placed;
+        if let Some(good) = good {
             slots = good.iter().map(|row| slots[*row as usize]).collect();
             let rows = change.take(&UInt32Array::from(good))?;
             refuse(&change, late, self.divert_late, out)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int32Array, ListArray, MapArray, StringViewArray,
-    StructArray, UInt32Array,
+    StructArray, UInt32Array, new_empty_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::{cast, take};
@@ -13,10 +13,11 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use serde_json::{Map, Value};
+use thalweg_plan::aggregate::multisets::TakenRows;
 use thalweg_types::{Error, Result};
 
-use super::Taken;
 use crate::functions::json_values;
 use crate::text::data_error;
 use crate::types;
@@ -35,6 +36,8 @@ pub(super) enum Finish {
     Array(Json),
     /// `PERCENTILE` of these shares, one or an array; is the third argument how often there is each?
     Percentile { shares: Vec<f64>, is_array: bool, has_frequency: bool },
+    /// What DataFusion computes of all rows.
+    Anew(Arc<AggregateFunctionExpr>),
 }
 
 /// How values become JSON.
@@ -65,8 +68,9 @@ fn text(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Reads the shares of `PERCENTILE`; `None` if they are no constants from 0 to 1.
-fn shares(expr: &Expr) -> Option<(Vec<f64>, bool)> {
+/// Reads the shares of a percentile, and whether they are an array; `None` if they are no constants from
+/// 0 to 1.
+pub(in crate::aggregate) fn shares(expr: &Expr) -> Option<(Vec<f64>, bool)> {
     let Expr::Literal(value, _) = expr else { return None };
     let (values, is_array) = match value {
         ScalarValue::List(list) => (list.value(0), true),
@@ -125,18 +129,19 @@ impl Finish {
             Finish::Counts => types::map(kind.clone(), DataType::Int32, false),
             Finish::Percentile { is_array: true, .. } => DataType::List(item(DataType::Float64)),
             Finish::Percentile { .. } => DataType::Float64,
+            Finish::Anew(runs) => runs.field().data_type().clone(),
         }
     }
 
     /// Returns the value of each group.
-    pub(super) fn result_of(&self, taken: &Taken) -> Result<ArrayRef> {
+    pub(super) fn result_of(&self, taken: &TakenRows) -> Result<ArrayRef> {
         let values = &taken.columns[0];
         match self {
             Finish::Texts(separator) => {
                 let texts = cast(values, &DataType::Utf8View)?;
                 let texts = texts.as_string_view();
                 let joined = taken.groups.iter().map(|group| {
-                    let rows = taken.repeated(group);
+                    let rows = repeated(taken, group);
                     let parts: Vec<&str> = rows.map(|row| texts.value(row)).collect();
                     (!parts.is_empty()).then(|| parts.join(separator))
                 });
@@ -148,7 +153,7 @@ impl Finish {
             Finish::Array(json) => {
                 let values = json.values(values)?;
                 let arrays = taken.groups.iter().map(|group| {
-                    let rows = taken.repeated(group).map(|row| values[row].clone());
+                    let rows = repeated(taken, group).map(|row| values[row].clone());
                     let rows = rows.filter(|value| !(json.is_absent && value.is_null()));
                     Some(Value::Array(rows.collect()).to_string())
                 });
@@ -157,28 +162,44 @@ impl Finish {
             Finish::Percentile { shares, is_array, .. } => {
                 percentiles(values, taken, (shares, *is_array))
             }
+            Finish::Anew(runs) => anew(runs, taken),
         }
     }
 }
 
-impl Taken {
-    /// Returns each row of a group as often as there is one.
-    fn repeated(&self, group: &Range<usize>) -> impl Iterator<Item = usize> {
-        group.clone().flat_map(|row| (0..self.counts[row]).map(move |_| row))
-    }
+/// Returns each row of a group as often as there is one.
+fn repeated(taken: &TakenRows, group: &Range<usize>) -> impl Iterator<Item = usize> {
+    group.clone().flat_map(|row| (0..taken.counts[row]).map(move |_| row))
 }
 
 fn item(kind: DataType) -> FieldRef {
     Arc::new(Field::new("item", kind, true))
 }
 
+/// Returns what DataFusion computes of the rows of each group.
+fn anew(runs: &AggregateFunctionExpr, taken: &TakenRows) -> Result<ArrayRef> {
+    let value = |group: &Range<usize>| {
+        let places: UInt32Array = repeated(taken, group).map(|row| row as u32).collect();
+        let columns = taken.columns.iter().map(|column| take(column, &places, None));
+        let mut accumulator = runs.create_accumulator()?;
+        accumulator.update_batch(&columns.collect::<Result<Vec<_>, _>>()?)?;
+        accumulator.evaluate()
+    };
+    let values = taken.groups.iter().map(value).collect::<Result<Vec<ScalarValue>, _>>();
+    let values = values.and_then(|values| match values.is_empty() {
+        true => Ok(new_empty_array(runs.field().data_type())),
+        false => ScalarValue::iter_to_array(values),
+    });
+    values.map_err(|error| data_error(error, runs.name()))
+}
+
 /// Returns a list for each group, NULL for one without rows.
-fn list(values: &ArrayRef, taken: &Taken) -> Result<ArrayRef> {
+fn list(values: &ArrayRef, taken: &TakenRows) -> Result<ArrayRef> {
     let mut places = Vec::new();
     let mut lengths = Vec::with_capacity(taken.groups.len());
     for group in &taken.groups {
         let before = places.len();
-        for row in taken.repeated(group) {
+        for row in repeated(taken, group) {
             places.push(u32::try_from(row).map_err(|_| Error::data("ARRAY_AGG of too many rows"))?);
         }
         lengths.push(places.len() - before);
@@ -191,7 +212,7 @@ fn list(values: &ArrayRef, taken: &Taken) -> Result<ArrayRef> {
 }
 
 /// Returns how often there is each value.
-fn counts(values: &ArrayRef, taken: &Taken) -> Result<ArrayRef> {
+fn counts(values: &ArrayRef, taken: &TakenRows) -> Result<ArrayRef> {
     let DataType::Map(entries, _) = types::map(values.data_type().clone(), DataType::Int32, false)
     else {
         return Err(Error::internal("a map that is none"));
@@ -207,7 +228,7 @@ fn counts(values: &ArrayRef, taken: &Taken) -> Result<ArrayRef> {
 }
 
 /// Returns an object for each group; of two values of one key, the greater one stays.
-fn objects(keys: &[Value], taken: &Taken, json: Json) -> Result<ArrayRef> {
+fn objects(keys: &[Value], taken: &TakenRows, json: Json) -> Result<ArrayRef> {
     let values = json.values(&taken.columns[1])?;
     let objects = taken.groups.iter().map(|group| {
         let mut members = Map::new();
@@ -227,7 +248,7 @@ fn objects(keys: &[Value], taken: &Taken, json: Json) -> Result<ArrayRef> {
 /// Returns the values at some shares of the way from the least to the greatest, or between two.
 fn percentiles(
     values: &ArrayRef,
-    taken: &Taken,
+    taken: &TakenRows,
     (shares, is_array): (&[f64], bool),
 ) -> Result<ArrayRef> {
     let numbers = cast(values, &DataType::Float64)?;

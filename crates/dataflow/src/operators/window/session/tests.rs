@@ -21,6 +21,7 @@ fn operator(basis: TimeBasis) -> SessionWindow {
         calls: calls().0,
         stage: Stage::Whole,
         divert_late: true,
+        retracts: false,
     };
     SessionWindow::new(&node, spec, &row_schema(), result_schema(true)).unwrap()
 }

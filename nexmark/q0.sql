@@ -1,5 +1,5 @@
 -- Pass through: what it costs to read and to write.
-CREATE TABLE answer (
+CREATE TABLE nexmark_q0 (
   auction BIGINT,
   bidder BIGINT,
   price BIGINT,
@@ -9,6 +9,5 @@ CREATE TABLE answer (
   'connector' = 'blackhole'
 );
 
-INSERT INTO answer
-SELECT auction, bidder, price, `dateTime`, extra
-FROM bid;
+INSERT INTO nexmark_q0
+SELECT auction, bidder, price, `dateTime`, extra FROM bid;

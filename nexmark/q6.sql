@@ -1,0 +1,28 @@
+-- Average selling price of a seller: over the last auctions that were won.
+-- Repaired: as it was published it orders by a column that it does not group by, and Flink cannot run it. Here
+-- the winning bid is the highest, of equal ones the earliest.
+CREATE TABLE nexmark_q6 (
+  seller BIGINT,
+  avg_price BIGINT
+) WITH (
+  'connector' = 'blackhole'
+);
+
+INSERT INTO nexmark_q6
+SELECT
+  Q.seller,
+  AVG(Q.final) OVER
+    (PARTITION BY Q.seller ORDER BY Q.`dateTime` ROWS BETWEEN 10 PRECEDING AND CURRENT ROW)
+FROM (
+  SELECT seller, final, `dateTime`
+  FROM (
+    SELECT
+      A.seller,
+      B.price AS final,
+      B.`dateTime`,
+      ROW_NUMBER() OVER (PARTITION BY A.id ORDER BY B.price DESC, B.`dateTime` ASC) AS rownum
+    FROM auction AS A, bid AS B
+    WHERE A.id = B.auction AND B.`dateTime` BETWEEN A.`dateTime` AND A.expires
+  )
+  WHERE rownum <= 1
+) AS Q;

@@ -1,0 +1,218 @@
+//! Changelogs in and out: random changes of a small table, said in each of the formats, go through a
+//! job that is killed on the way; what it wrote, read again, is the table behind the last change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::support::{Dice, Place};
+
+/// The number of a key's row; a key without one has none.
+type Table = BTreeMap<u64, u64>;
+
+/// A row before and after a change, and its key.
+type Change = (u64, Option<u64>, Option<u64>);
+
+/// Returns changes that a table can have had, and what it is behind them.
+fn changes(dice: &mut Dice) -> (Vec<Change>, Table) {
+    let (mut table, mut changes) = (Table::new(), Vec::new());
+    for _ in 0..1500 {
+        let (key, value) = (dice.below(40), dice.below(1000));
+        let before = table.get(&key).copied();
+        let after = (before.is_none() || dice.below(3) > 0).then_some(value);
+        match after {
+            Some(value) => table.insert(key, value),
+            None => table.remove(&key),
+        };
+        changes.push((key, before, after));
+    }
+    (changes, table)
+}
+
+/// How changes are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Debezium,
+    /// Some changes are said again.
+    Twice,
+    Canal,
+    Maxwell,
+    Upsert,
+}
+
+impl Said {
+    fn format(self) -> &'static str {
+        match self {
+            Said::Debezium | Said::Twice => "debezium-json",
+            Said::Canal => "canal-json",
+            Said::Maxwell => "maxwell-json",
+            Said::Upsert => "upsert-json",
+        }
+    }
+
+    fn line(self, (key, before, after): Change) -> String {
+        let row = |value: Option<u64>| match value {
+            Some(value) => format!(r#"{{"id":{key},"v":{value}}}"#),
+            None => "null".to_owned(),
+        };
+        let (old, new) = (row(before), row(after));
+        let kind = match (before, after) {
+            (None, _) => "insert",
+            (_, None) => "delete",
+            _ => "update",
+        };
+        let data = if after.is_some() { &new } else { &old };
+        let changed = before.map_or("null".to_owned(), |value| format!(r#"{{"v":{value}}}"#));
+        match self {
+            Said::Debezium | Said::Twice => {
+                let op = &kind.replace("insert", "create")[..1];
+                format!(r#"{{"before":{old},"after":{new},"op":"{op}"}}"#)
+            }
+            Said::Canal => {
+                let kind = kind.to_ascii_uppercase();
+                format!(r#"{{"type":"{kind}","data":[{data}],"old":[{changed}]}}"#)
+            }
+            Said::Maxwell => format!(r#"{{"type":"{kind}","data":{data},"old":{changed}}}"#),
+            Said::Upsert => format!(r#"{{"key":{{"id":{key}}},"value":{new}}}"#),
+        }
+    }
+
+    /// Returns the lines of all changes.
+    fn lines(self, changes: &[Change], dice: &mut Dice) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for change in changes {
+            lines.push(self.line(*change));
+            if self == Said::Twice && dice.below(10) == 0 {
+                // A connector that was restarted says its last changes again.
+                let again = lines.len() - lines.len().min(1 + dice.below(20) as usize);
+                lines.extend_from_within(again..);
+            }
+        }
+        lines
+    }
+}
+
+/// Writes lines into some files, in the order of their names.
+fn write(place: &Place, lines: &[String], dice: &mut Dice) {
+    let count = 1 + dice.below(12) as usize;
+    for (number, lines) in lines.chunks(lines.len().div_ceil(count)).enumerate() {
+        place.write(&format!("in/{number}.json"), &(lines.join("\n") + "\n"));
+    }
+}
+
+/// A job that copies some columns and rows of the table, by key.
+fn script(said: Said, options: &str) -> String {
+    let is_twice = said == Said::Twice;
+    format!(
+        "SET 'table.exec.source.cdc-events-duplicate' = '{is_twice}';
+         CREATE TABLE given (id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+         WITH ('connector' = 'filesystem', 'path' = 'in', 'scan.range-size' = '2kb',
+           'format' = '{}'{options});
+         CREATE TABLE kept (id BIGINT, w BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+         WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'upsert-json',
+           'sink.rolling-policy.file-size' = '1kb');
+         INSERT INTO kept SELECT id, v + 1 FROM given WHERE v < 700;",
+        said.format()
+    )
+}
+
+fn life(place: &Place, script: &str, dice: &mut Dice) -> Child {
+    let (workers, interval) = ((1 + dice.below(3)).to_string(), 5 + dice.below(30));
+    let mut command = place.command(&["run", "-e", script, "--state-dir", "state"]);
+    command.args(["--workers", &workers, "--checkpoint-interval", &format!("{interval}ms")]);
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Returns the rows that the program reads from what was written.
+fn read(place: &Place, workers: &str) -> BTreeSet<String> {
+    let script = "CREATE TABLE kept (id BIGINT, w BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+        WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'upsert-json');
+        SELECT id, w FROM kept;";
+    let shown = place.succeed(&["run", "-e", script, "--workers", workers, "--output", "json"]);
+    let mut rows = BTreeSet::new();
+    for line in shown.lines() {
+        let (op, row) = line.split_at(r#"{"op":"+I","#.len());
+        match op.contains('+') {
+            true => assert!(rows.insert(row.to_owned()), "{line} is there already"),
+            false => assert!(rows.remove(row), "{line} was not there"),
+        }
+    }
+    rows
+}
+
+fn check(said: Said, seed: u64) {
+    let mut dice = Dice(seed);
+    let (changes, table) = changes(&mut dice);
+    let place = Place::new();
+    write(&place, &said.lines(&changes, &mut dice), &mut dice);
+    let slow = script(said, ", 'scan.rows-per-second' = '4000'");
+    for _ in 0..3 {
+        let mut child = life(&place, &slow, &mut dice);
+        std::thread::sleep(Duration::from_millis(60 + dice.below(150)));
+        // One that ended by itself shows below how.
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    let output = life(&place, &script(said, ""), &mut dice).wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said:?}, seed {seed}: {error}");
+    let mut expected = BTreeSet::new();
+    for (key, value) in table.iter().filter(|(_, value)| **value < 700) {
+        let mut row = String::new();
+        write!(row, r#""id":{key},"w":{}}}"#, value + 1).unwrap();
+        expected.insert(row);
+    }
+    for workers in ["1", "3"] {
+        assert_eq!(read(&place, workers), expected, "{said:?}, seed {seed}, {workers} workers");
+    }
+}
+
+/// Would fail if a change were lost or counted twice by a crash, said of another key, or if what is
+/// written by key did not say in its order what each key is.
+#[test]
+fn what_is_written_by_key_is_the_table() {
+    for (seed, said) in
+        [Said::Debezium, Said::Twice, Said::Canal, Said::Maxwell, Said::Upsert].iter().enumerate()
+    {
+        check(*said, seed as u64 * 7 + 3);
+    }
+}
+
+/// Would fail if a malformed change were lost silently, took a good one with it, or if the error
+/// did not say where it stands and what helps.
+#[test]
+fn a_malformed_change_is_a_bad_record() {
+    let place = Place::new();
+    let lines = [
+        r#"{"before":null,"after":{"id":1,"v":5},"op":"c"}"#,
+        r#"{"before":null,"after":{"id":1,"v":6},"op":"u"}"#,
+        r#"{"before":{"id":1,"v":5},"after":{"id":2,"v":"x"},"op":"u"}"#,
+        r#"{"before":{"id":1,"v":5},"after":{"id":2,"v":7},"op":"u"}"#,
+    ];
+    place.write("in.json", &lines.join("\n"));
+    let script = |option: &str| {
+        format!(
+            "CREATE TABLE bad (place STRING, error STRING)
+             WITH ('connector' = 'filesystem', 'path' = 'bad', 'format' = 'csv');
+             CREATE TABLE given (id BIGINT, v BIGINT) WITH ('connector' = 'filesystem',
+               'path' = 'in.json', 'format' = 'debezium-json', 'bad-records' = '{option}');
+             SELECT id, v FROM given;"
+        )
+    };
+    let run = |option: &str| place.run(&["run", "-e", &script(option), "--output", "csv"]);
+    let failed = run("fail");
+    let error = String::from_utf8_lossy(&failed.stderr);
+    assert_eq!(failed.status.code(), Some(3), "{error}");
+    assert!(error.contains("in.json:2") && error.contains("REPLICA IDENTITY FULL"), "{error}");
+    for option in ["skip", "table:bad"] {
+        let output = run(option);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && error.contains("2 bad"), "{error}");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(shown, "op,id,v\n+I,1,5\n-U,1,5\n+U,2,7\n", "{option}");
+    }
+    let bad: Vec<String> = place.published("bad").into_keys().collect();
+    assert!(bad[0].starts_with("in.json:2,\"field `before` is NULL"), "{bad:?}");
+    assert!(bad[1].starts_with("in.json:3,\"column `v`"), "{bad:?}");
+}

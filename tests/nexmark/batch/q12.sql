@@ -1,0 +1,2 @@
+-- Over all windows, since the clock makes them.
+SELECT bidder, COUNT(*) AS n FROM bid GROUP BY bidder
