@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::{
     Accepts, Committable, Committer, Delivery, Prepared, Sink, SinkWriter, WriterContext,
 };
-use thalweg_plan::source::{Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
+use thalweg_plan::source::{Changes, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
 use thalweg_types::{Change, Epoch, Error, Result, SplitId};
 use tokio::sync::watch;
 
@@ -93,6 +92,14 @@ pub(super) struct FeedConnector(pub(super) Arc<Feed>);
 impl Connector for FeedConnector {
     fn name(&self) -> &'static str {
         "feed"
+    }
+
+    fn changes(&self, table: &TableSpec) -> Changes {
+        let mut tables = self.0.input.tables.iter();
+        match tables.any(|own| own.name == table.name && own.is_updating) {
+            true => Changes::Changelog,
+            false => Changes::Append,
+        }
     }
 
     fn options(&self) -> Vec<&'static str> {
@@ -176,8 +183,14 @@ impl SplitReader for FeedReader {
             return Err(Error::failed(format!("step {} never ended", at - feed.ahead)));
         }
         self.next = at + 1;
-        let rows: RecordBatch = feed.input.tables[*table].batch(step.rows.iter());
-        let (rows, next) = (rows.project(columns)?, Offset((at + 1).to_string()));
+        let table = &feed.input.tables[*table];
+        let rows = table.batch(step.rows.iter()).project(columns)?;
+        let weights = step.rows.iter().map(|row| row.weight).collect::<Vec<_>>();
+        let rows = match table.is_updating {
+            true => Change::weighted(rows, weights.into())?,
+            false => Change::append(rows),
+        };
+        let next = Offset((at + 1).to_string());
         Ok(Some(SourceBatch { rows, bad: Vec::new(), next, bytes: 64 }))
     }
 }

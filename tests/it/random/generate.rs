@@ -285,7 +285,7 @@ impl<'a> Generator<'a> {
                 Expr::Query(&MEMBERS[self.below(2)], vec![member], Box::new(query))
             }
             2 | 3 => {
-                let query = self.correlated(scope, depth, |_, _| Expr::Value(Kind::Int, Some(3)));
+                let query = self.correlated(scope, depth, |_, _| (Expr::Value(Kind::Int, Some(3)), false));
                 Expr::Query(&EXISTENCE[self.below(2)], Vec::new(), Box::new(query))
             }
             4 => {
@@ -299,16 +299,17 @@ impl<'a> Generator<'a> {
 
     /// Returns a query of one row as a value.
     fn scalar_query(&mut self, kind: Kind, scope: &Columns, depth: usize) -> Expr {
-        let query = self.correlated(scope, depth, |this, own| this.aggregate(kind, own));
+        let query = self.correlated(scope, depth, |this, own| (this.aggregate(kind, own), true));
         Expr::Query(SCALAR_QUERY, Vec::new(), Box::new(query))
     }
 
-    /// Returns a query of one column that may look at the row around it.
+    /// Returns a query of one column that may look at the row around it; `item` makes that column, and
+    /// says if it is an aggregate.
     fn correlated(
         &mut self,
         scope: &Columns,
         depth: usize,
-        item: impl FnOnce(&mut Self, &Columns) -> Expr,
+        item: impl FnOnce(&mut Self, &Columns) -> (Expr, bool),
     ) -> Query {
         let mut own = Columns::new();
         let from = vec![self.joined(depth - 1, &mut own)];
@@ -316,14 +317,19 @@ impl<'a> Generator<'a> {
         if !self.one_in(4) {
             filter.extend(self.met(&own, scope));
         }
+        let is_correlated = !filter.is_empty();
         if self.one_in(3) {
             filter.push(self.expr(Kind::Boolean, &own, 1));
         }
-        if self.one_in(6) {
+        if is_correlated && self.one_in(6) {
             let both: Columns = own.iter().chain(scope).cloned().collect();
             filter.push(self.expr(Kind::Boolean, &both, 1));
         }
-        let items = vec![(item(self, &own), self.name("x"))];
-        Query::Select(Select { is_distinct: false, items, from, filter, group: None })
+        let (expr, is_aggregate) = item(self, &own);
+        // One group of a stream without rows has no row; of those that belong to a row each has one.
+        let is_one_group = is_aggregate && !is_correlated;
+        let group = is_one_group.then(|| Group { keys: Vec::new(), having: None });
+        let items = vec![(expr, self.name("x"))];
+        Query::Select(Select { is_distinct: false, items, from, filter, group })
     }
 }

@@ -188,8 +188,12 @@ impl Select {
             if !group.keys.is_empty() {
                 text += &format!(" GROUP BY {}", listed(&group.keys, ", ", condition));
             }
-            if let Some(having) = &group.having {
-                text += &format!(" HAVING {}", having.sql(dialect));
+            // A stream without rows has no row in its one group, either.
+            let is_there = group.keys.is_empty() && dialect == Dialect::Batch;
+            let is_there = is_there.then(|| "COUNT(*) > 0".to_owned());
+            let having = group.having.iter().map(condition).chain(is_there).collect::<Vec<_>>();
+            if !having.is_empty() {
+                text += &format!(" HAVING {}", having.join(" AND "));
             }
         }
         text

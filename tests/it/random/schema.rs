@@ -152,7 +152,7 @@ impl Kind {
 }
 
 /// A row of a table, with its weight.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) codes: Vec<Code>,
     pub(super) weight: i64,
@@ -163,6 +163,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) columns: Vec<(String, Kind)>,
+    /// Are rows taken back, too?
+    pub(super) is_updating: bool,
 }
 
 impl Table {
@@ -175,7 +177,20 @@ impl Table {
             _ => Kind::random(dice),
         };
         let columns = (0..columns).map(|column| (format!("c{column}"), kind(column, dice)));
-        Table { name: format!("t{number}"), columns: columns.collect() }
+        let columns = columns.collect();
+        Table { name: format!("t{number}"), columns, is_updating: dice.below(3) == 0 }
+    }
+
+    /// Returns a row, or one of those that are `present` with a weight that takes it back.
+    fn row(&self, present: &mut Vec<Row>, dice: &mut Dice) -> Row {
+        if self.is_updating && !present.is_empty() && dice.below(5) < 2 {
+            let old = present.swap_remove(dice.below(present.len() as u64) as usize);
+            return Row { weight: -1, ..old };
+        }
+        let codes = self.columns.iter().map(|_| Kind::code(dice)).collect();
+        let row = Row { codes, weight: 1 };
+        present.push(row.clone());
+        row
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -219,13 +234,11 @@ impl Input {
     pub(super) fn random(dice: &mut Dice) -> Input {
         let tables: Vec<_> = (0..2 + dice.below(2)).map(|n| Table::random(n as usize, dice)).collect();
         let steps = 3 + dice.below(5);
-        let step = |dice: &mut Dice| {
+        let mut present = vec![Vec::new(); tables.len()];
+        let mut step = |dice: &mut Dice| {
             let table = dice.below(tables.len() as u64) as usize;
-            let row = |dice: &mut Dice| {
-                let codes = tables[table].columns.iter().map(|_| Kind::code(dice)).collect();
-                Row { codes, weight: 1 }
-            };
-            let rows = (0..1 + dice.below(12)).map(|_| row(dice)).collect();
+            let count = 1 + dice.below(12);
+            let rows = (0..count).map(|_| tables[table].row(&mut present[table], dice)).collect();
             Step { table, rows }
         };
         let steps = (0..steps).map(|_| step(dice)).collect();
@@ -235,6 +248,13 @@ impl Input {
     /// Returns the rows of a table that the first `steps` of its steps left.
     pub(super) fn content(&self, table: usize, steps: usize) -> RecordBatch {
         let steps = self.steps.iter().filter(|step| step.table == table).take(steps);
-        self.tables[table].batch(steps.flat_map(|step| &step.rows))
+        let mut present: Vec<&Row> = Vec::new();
+        for row in steps.flat_map(|step| &step.rows) {
+            match present.iter().position(|old| old.codes == row.codes) {
+                Some(old) if row.weight < 0 => drop(present.swap_remove(old)),
+                _ => present.push(row),
+            }
+        }
+        self.tables[table].batch(present.into_iter())
     }
 }
