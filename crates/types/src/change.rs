@@ -3,7 +3,7 @@
 //! Invariants: weights, where present, are as many as the rows and never zero by construction
 //! of the operators that make them; absent weights mean that every row is an insert.
 
-use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
 
@@ -76,7 +76,10 @@ impl Change {
     /// # Errors
     /// Whatever Arrow's `take` refuses.
     pub fn take(&self, indices: &UInt32Array) -> Result<Change> {
-        let rows = compute::take_record_batch(&self.rows, indices)?;
+        let columns = compute::take_arrays(self.rows.columns(), indices, None)?;
+        // Rows may have no columns: of those of a semi-join without a key only the number counts.
+        let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+        let rows = RecordBatch::try_new_with_options(self.schema(), columns, &options)?;
         let weights = match &self.weights {
             None => None,
             Some(weights) => {

@@ -184,7 +184,7 @@ impl SplitReader for FeedReader {
         }
         self.next = at + 1;
         let table = &feed.input.tables[*table];
-        let rows = table.batch(step.rows.iter()).project(columns)?;
+        let rows = table.batch(&step.rows.iter().collect::<Vec<_>>()).project(columns)?;
         let weights = step.rows.iter().map(|row| row.weight).collect::<Vec<_>>();
         let rows = match table.is_updating {
             true => Change::weighted(rows, weights.into())?,

@@ -199,13 +199,27 @@ impl Table {
     }
 
     /// Returns rows as a batch.
-    pub(super) fn batch<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> RecordBatch {
-        let rows: Vec<&Row> = rows.collect();
+    pub(super) fn batch(&self, rows: &[&Row]) -> RecordBatch {
         let column = |(at, (_, kind)): (usize, &(String, Kind))| {
             kind.array(&rows.iter().map(|row| row.codes[at]).collect::<Vec<_>>())
         };
         let columns = self.columns.iter().enumerate().map(column).collect();
         RecordBatch::try_new(self.schema(), columns).unwrap()
+    }
+
+    /// Returns rows as a query.
+    pub(super) fn query(&self, rows: &[&Row]) -> String {
+        let columns = self.columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+        let line = |codes: &[Code]| {
+            let cells = self.columns.iter().zip(codes).map(|((_, kind), code)| kind.value(*code));
+            format!("({})", cells.collect::<Vec<_>>().join(", "))
+        };
+        let lines = rows.iter().map(|row| line(&row.codes)).collect::<Vec<_>>();
+        let (lines, filter) = match lines.is_empty() {
+            true => (line(&vec![None; columns.len()]), " WHERE FALSE"),
+            false => (lines.join(", "), ""),
+        };
+        format!("SELECT * FROM (VALUES {lines}) AS t ({}){filter}", columns.join(", "))
     }
 
     /// Returns the columns as `CREATE TABLE` has them.
@@ -246,7 +260,7 @@ impl Input {
     }
 
     /// Returns the rows of a table that the first `steps` of its steps left.
-    pub(super) fn content(&self, table: usize, steps: usize) -> RecordBatch {
+    pub(super) fn content(&self, table: usize, steps: usize) -> Vec<&Row> {
         let steps = self.steps.iter().filter(|step| step.table == table).take(steps);
         let mut present: Vec<&Row> = Vec::new();
         for row in steps.flat_map(|step| &step.rows) {
@@ -255,6 +269,21 @@ impl Input {
                 _ => present.push(row),
             }
         }
-        self.tables[table].batch(present.into_iter())
+        present
+    }
+
+    /// Is each row that is taken back there?
+    pub(super) fn is_possible(&self) -> bool {
+        let mut present: Vec<(usize, &Vec<Code>)> = Vec::new();
+        let rows = self.steps.iter().flat_map(|step| step.rows.iter().map(|row| (step.table, row)));
+        for (table, row) in rows {
+            let known = present.iter().position(|known| *known == (table, &row.codes));
+            match (row.weight, known) {
+                (1, _) => present.push((table, &row.codes)),
+                (_, Some(at)) => drop(present.swap_remove(at)),
+                (_, None) => return false,
+            }
+        }
+        self.steps.iter().all(|step| !step.rows.is_empty())
     }
 }

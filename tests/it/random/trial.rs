@@ -75,6 +75,25 @@ impl Trial {
         script + &self.query.sql(Dialect::Stream)
     }
 
+    /// Returns a sqllogictest: the rows so far at the end, the query, and the batch answer. What shows
+    /// only between epochs, or for more workers, does not show there.
+    pub(super) fn test(&self, runtime: &Handle) -> String {
+        let mut text = String::new();
+        for (at, table) in self.input.tables.iter().enumerate() {
+            let query = table.query(&self.input.content(at, usize::MAX));
+            text += &format!("statement ok\nCREATE VIEW {} AS {query}\n\n", table.name);
+        }
+        text += &format!("query T rowsort\n{}\n----\n", self.query.sql(Dialect::Stream));
+        let all = vec![usize::MAX; self.input.tables.len()];
+        match runtime.block_on(self.batch(&all, str::to_owned)) {
+            Err(error) => text += &error,
+            Ok(rows) => rows.iter().for_each(|(row, count)| {
+                (0..*count).for_each(|_| text += &format!("{}\n", row.join(" ")));
+            }),
+        }
+        text
+    }
+
     /// Runs the query and compares.
     pub(super) fn run(&self, runtime: &Handle) -> Verdict {
         let feed = Arc::new(Feed::new(self.input.clone(), self.ahead));
@@ -104,11 +123,11 @@ impl Trial {
         let mut known = None;
         for (epoch, collected) in &epochs.0 {
             for change in collected.changes.get(RESULT).into_iter().flatten() {
-                fold(&change.rows, |row| change.weight(row), &mut found);
+                fold(&change.rows, (|row| change.weight(row), cell), &mut found);
             }
             let seen = epochs.seen(&self.input, *epoch);
             if known.as_ref() != Some(&seen) {
-                expected = match runtime.block_on(self.batch(&seen)) {
+                expected = match runtime.block_on(self.batch(&seen, cell)) {
                     Ok(rows) => rows,
                     Err(error) => return Verdict::Refused(format!("DataFusion: {error}")),
                 };
@@ -128,28 +147,32 @@ impl Trial {
     }
 
     /// Returns the answer over the first steps of each table.
-    async fn batch(&self, seen: &[usize]) -> Result<Rows, String> {
+    async fn batch(&self, seen: &[usize], shown: fn(&str) -> String) -> Result<Rows, String> {
         let config = SessionConfig::new().with_target_partitions(1);
         let context = SessionContext::new_with_config(config);
         for (at, table) in self.input.tables.iter().enumerate() {
-            let rows = self.input.content(at, seen[at]);
+            let rows = table.batch(&self.input.content(at, seen[at]));
             context.register_batch(&table.name, rows).unwrap();
         }
         let text = self.query.sql(Dialect::Batch);
         let frame = context.sql(&text).await.map_err(|error| format!("{error}"))?;
         let batches = frame.collect().await.map_err(|error| format!("{error}"))?;
         let mut rows = Rows::new();
-        batches.iter().for_each(|batch| fold(batch, |_| 1, &mut rows));
+        batches.iter().for_each(|batch| fold(batch, (|_| 1, shown), &mut rows));
         Ok(rows)
     }
 }
 
 /// Adds weighted rows to others; rows that are not there any more are forgotten.
-fn fold(batch: &RecordBatch, weight: impl Fn(usize) -> i64, to: &mut Rows) {
+fn fold(
+    batch: &RecordBatch,
+    (weight, shown): (impl Fn(usize) -> i64, fn(&str) -> String),
+    to: &mut Rows,
+) {
     for row in 0..batch.num_rows() {
         let cells = batch.columns().iter().map(|column| match column.is_null(row) {
             true => "NULL".to_owned(),
-            false => cell(&array_value_to_string(column, row).unwrap()),
+            false => shown(&array_value_to_string(column, row).unwrap()),
         });
         let cells: Vec<String> = cells.collect();
         let count = to.entry(cells.clone()).or_default();

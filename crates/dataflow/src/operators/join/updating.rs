@@ -19,7 +19,7 @@ use thalweg_plan::join::Alone;
 use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
-use super::super::batches::BATCH_ROWS;
+use super::super::batches::{BATCH_ROWS, batch};
 use super::super::group_set::GroupSet;
 use super::TABLES;
 use super::delta::Delta;
@@ -453,7 +453,7 @@ impl UpdatingJoin {
         let slots: Vec<u32> = (0..self.sides[0].rows.slots() as u32).collect();
         for slots in slots.chunks(BATCH_ROWS) {
             let columns = self.sides[0].rows.columns(slots)?;
-            let rows = RecordBatch::try_new(self.shape.inputs[0].clone(), columns)?;
+            let rows = batch(&self.shape.inputs[0], columns, slots.len())?;
             let mut groups = Vec::new();
             self.keys.intern(0, &rows, &mut self.sides, &mut groups)?;
             let mut probe = Probe::new(groups, &self.sides[1], false);
