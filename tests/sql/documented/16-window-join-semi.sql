@@ -1,8 +1,8 @@
 -- Window join: semi.
-CREATE TABLE LeftTable (row_time TIMESTAMP(3), num INT, id STRING, WATERMARK FOR row_time AS row_time - INTERVAL '1' SECOND)
-WITH ('connector' = 'datagen');
-CREATE TABLE RightTable (row_time TIMESTAMP(3), num INT, id STRING, WATERMARK FOR row_time AS row_time - INTERVAL '1' SECOND)
-WITH ('connector' = 'datagen');
+CREATE TABLE LeftTable (row_time TIMESTAMP(3), num INT, id STRING, WATERMARK FOR row_time AS row_time - INTERVAL '5' MINUTE)
+WITH ('connector' = 'filesystem', 'path' = 'data/left.csv', 'format' = 'csv');
+CREATE TABLE RightTable (row_time TIMESTAMP(3), num INT, id STRING, WATERMARK FOR row_time AS row_time - INTERVAL '5' MINUTE)
+WITH ('connector' = 'filesystem', 'path' = 'data/right.csv', 'format' = 'csv');
 
 SELECT *
        FROM (
@@ -11,4 +11,4 @@ SELECT *
          SELECT num FROM (
            SELECT * FROM TABLE(TUMBLE(TABLE RightTable, DESCRIPTOR(row_time), INTERVAL '5' MINUTES))
          ) R WHERE L.window_start = R.window_start AND L.window_end = R.window_end);
--- error: a sub-query inside an expression is not supported yet … "Relational streaming"
+-- 2020-04-15 12:03:00.000 | 3 | L3 | 2020-04-15 12:00:00.000 | 2020-04-15 12:05:00.000 | 2020-04-15 12:04:59.999
