@@ -3,8 +3,9 @@
 //!
 //! A seed makes the tables, how their rows come, the query and the number of workers. What fails is
 //! made small and printed as a test for `tests/sql`. `THALWEG_RANDOM_QUERIES=10000` tries more
-//! queries than those of every day, `THALWEG_RANDOM_SEED=7` begins at another seed, and
-//! `THALWEG_RANDOM_TABLE=1` prints how often each feature was tried.
+//! queries than those of every day, `THALWEG_RANDOM_SEED=7` begins at another seed,
+//! `THALWEG_RANDOM_WRONG=1` ends at the first failure, and `THALWEG_RANDOM_TABLE=1` prints how often each
+//! feature was tried.
 
 mod schema;
 
@@ -20,6 +21,7 @@ mod trial;
 mod shrink;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use tokio::runtime::Handle;
 
@@ -63,13 +65,11 @@ impl Tally {
     }
 }
 
-/// Failures that are made small; there are seldom as many reasons.
-const WRONG_MAX: usize = 8;
-
 /// Makes a trial that fails small; returns how it fails, and what to put into `tests/sql`.
 fn small(trial: &Trial, what: &str, runtime: &Handle) -> String {
     // A query that fails must go on to fail, and not become one with a wrong result.
-    let is_same = |other: &str| other == what || [other, what].iter().all(|w| w.starts_with("after"));
+    let is_same =
+        |other: &str| other == what || [other, what].iter().all(|w| w.starts_with("after"));
     let fails = |candidate: &Trial| match candidate.run(runtime) {
         Verdict::Wrong(other) => is_same(&other),
         _ => false,
@@ -95,6 +95,7 @@ fn small(trial: &Trial, what: &str, runtime: &Handle) -> String {
 #[test]
 fn results_are_the_batch_answer_after_every_epoch() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let wrong_max = number("THALWEG_RANDOM_WRONG", 8) as usize;
     let first = number("THALWEG_RANDOM_SEED", 1);
     let (mut tally, mut wrong) = (Tally::default(), Vec::new());
     for seed in first..first + number("THALWEG_RANDOM_QUERIES", 300) {
@@ -105,7 +106,7 @@ fn results_are_the_batch_answer_after_every_epoch() {
             println!("seed {seed}: {what}\n{}", trial.script());
             wrong.push(format!("seed {seed}: {}", small(&trial, what, runtime.handle())));
             println!("{}", wrong[wrong.len() - 1]);
-            if wrong.len() == WRONG_MAX {
+            if wrong.len() == wrong_max {
                 break;
             }
         }
@@ -114,4 +115,21 @@ fn results_are_the_batch_answer_after_every_epoch() {
         tally.print();
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Would fail if the test above could not see a bug: this one is planted, in another process, where
+/// an outer join keeps rows that matched nothing and are taken back.
+#[test]
+fn planted_bug_is_found() {
+    let name = "random::results_are_the_batch_answer_after_every_epoch";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env("THALWEG_PLANT", "kept-alone")
+        .env_remove("THALWEG_RANDOM_QUERIES")
+        .env("THALWEG_RANDOM_WRONG", "1")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "`kept-alone` was planted and nobody noticed:\n{shown}");
+    assert!(shown.contains("query T rowsort"), "it is not shown as a test:\n{shown}");
 }

@@ -153,7 +153,14 @@ pub(super) const SCALARS: &[Operator] = &[
     same("logic", "({0} AND {1})", &[FLAG, FLAG], FLAG),
     same("logic", "({0} OR {1})", &[FLAG, FLAG], FLAG),
     same("logic", "(NOT {0})", &[FLAG], FLAG),
-    same("IN of values", "({0} IN ({1}, {2}))", &[SAME, SAME, SAME], FLAG),
+    // DataFusion takes a NULL of an outer join that is listed twice for FALSE.
+    Operator {
+        name: "IN of values",
+        stream: "({0} IN ({1}, {2}))",
+        batch: "({0} = {1} OR {0} = {2})",
+        arguments: &[SAME, SAME, SAME],
+        result: FLAG,
+    },
     same("LIKE", "({0} LIKE 'a%')", &[TEXT], FLAG),
 ];
 
@@ -190,10 +197,8 @@ pub(super) const MEMBERS: &[Operator] = &[
 ];
 
 /// Conditions over any query.
-pub(super) const EXISTENCE: &[Operator] = &[
-    same("EXISTS", "EXISTS ({q})", &[], FLAG),
-    same("NOT EXISTS", "NOT EXISTS ({q})", &[], FLAG),
-];
+pub(super) const EXISTENCE: &[Operator] =
+    &[same("EXISTS", "EXISTS ({q})", &[], FLAG), same("NOT EXISTS", "NOT EXISTS ({q})", &[], FLAG)];
 
 /// A query of one row as a value.
 pub(super) const SCALAR_QUERY: &Operator = &same("scalar sub-query", "({q})", &[], SAME);

@@ -14,7 +14,9 @@ use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::{
     Accepts, Committable, Committer, Delivery, Prepared, Sink, SinkWriter, WriterContext,
 };
-use thalweg_plan::source::{Changes, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader};
+use thalweg_plan::source::{
+    Changes, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
+};
 use thalweg_types::{Change, Epoch, Error, Result, SplitId};
 use tokio::sync::watch;
 

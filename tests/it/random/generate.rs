@@ -3,9 +3,7 @@
 use super::expression::{
     AGGREGATES, EXISTENCE, Expr, MEMBERS, Operator, SCALAR_QUERY, SCALARS, Type,
 };
-use super::query::{
-    Group, JoinKind, Joined, Order, Query, Select, SetOperation, Top, Values,
-};
+use super::query::{Group, JoinKind, Joined, Order, Query, Select, SetOperation, Top, Values};
 use super::schema::{Input, Kind};
 use crate::support::Dice;
 
@@ -164,7 +162,8 @@ impl<'a> Generator<'a> {
     fn select(&mut self, depth: usize, wanted: Option<&[Kind]>) -> (Query, Columns) {
         let mut scope = Columns::new();
         let relations = [1, 1, 1, 2, 2, 2, 3][self.below(7)];
-        let from: Vec<_> = (0..relations).map(|_| self.joined(depth.saturating_sub(1), &mut scope)).collect();
+        let from: Vec<_> =
+            (0..relations).map(|_| self.joined(depth.saturating_sub(1), &mut scope)).collect();
         let filter = 0..[0, 0, 1, 1, 2][self.below(5)];
         let filter = filter.map(|_| self.condition(depth, &scope)).collect();
         let kinds: Vec<Kind> = match wanted {
@@ -231,7 +230,13 @@ impl<'a> Generator<'a> {
     }
 
     /// Returns a call of an operator whose result is of a kind.
-    fn call(&mut self, operator: &'static Operator, kind: Kind, scope: &Columns, depth: usize) -> Expr {
+    fn call(
+        &mut self,
+        operator: &'static Operator,
+        kind: Kind,
+        scope: &Columns,
+        depth: usize,
+    ) -> Expr {
         let same = match operator.result {
             Type::Same => kind,
             Type::Of(_) => self.kind_of(scope),
@@ -285,7 +290,8 @@ impl<'a> Generator<'a> {
                 Expr::Query(&MEMBERS[self.below(2)], vec![member], Box::new(query))
             }
             2 | 3 => {
-                let query = self.correlated(scope, depth, |_, _| (Expr::Value(Kind::Int, Some(3)), false));
+                let query =
+                    self.correlated(scope, depth, |_, _| (Expr::Value(Kind::Int, Some(3)), false));
                 Expr::Query(&EXISTENCE[self.below(2)], Vec::new(), Box::new(query))
             }
             4 => {

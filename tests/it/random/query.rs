@@ -14,7 +14,11 @@ pub(super) enum Query {
     Select(Select),
     Set(SetOperation, Box<[Query; 2]>),
     Top(Top),
-    With { name: String, definition: Box<Query>, body: Box<Query> },
+    With {
+        name: String,
+        definition: Box<Query>,
+        body: Box<Query>,
+    },
 }
 
 /// Rows in the text.

@@ -246,7 +246,8 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn random(dice: &mut Dice) -> Input {
-        let tables: Vec<_> = (0..2 + dice.below(2)).map(|n| Table::random(n as usize, dice)).collect();
+        let tables: Vec<_> =
+            (0..2 + dice.below(2)).map(|n| Table::random(n as usize, dice)).collect();
         let steps = 3 + dice.below(5);
         let mut present = vec![Vec::new(); tables.len()];
         let mut step = |dice: &mut Dice| {

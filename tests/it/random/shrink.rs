@@ -220,9 +220,10 @@ fn simpler(expr: &Expr) -> Vec<Expr> {
 
 /// Returns the arguments with one of them simpler.
 fn within(arguments: &[Expr]) -> Vec<Vec<Expr>> {
-    let each = arguments.iter().enumerate().flat_map(|(at, argument)| {
-        simpler(argument).into_iter().map(move |simple| (at, simple))
-    });
+    let each = arguments
+        .iter()
+        .enumerate()
+        .flat_map(|(at, argument)| simpler(argument).into_iter().map(move |simple| (at, simple)));
     let each = each.map(|(at, simple)| {
         let mut arguments = arguments.to_vec();
         arguments[at] = simple;

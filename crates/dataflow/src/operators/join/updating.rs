@@ -17,6 +17,7 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use thalweg_plan::join::Alone;
 use thalweg_state::{StateReader, StateWriter};
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
 use super::super::batches::{BATCH_ROWS, batch};
@@ -141,7 +142,7 @@ impl UpdatingJoin {
         let (mut gone, mut was_alone) = <([Vec<u32>; 2], [Vec<u32>; 2])>::default();
         for side in 0..2 {
             let slots = self.find(side, &deltas[side].gone)?;
-            if let Some(alone) = self.alone[side] {
+            if let Some(alone) = self.alone[side].filter(|_| !is_planted("kept-alone")) {
                 let rows = slots.iter().zip(&groups[side][0]).enumerate();
                 let was = rows
                     .filter(|(_, (slot, group))| alone.is_out(self.matched(side, **slot, **group)));
