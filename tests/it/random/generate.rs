@@ -210,7 +210,9 @@ impl<'a> Generator<'a> {
             let sides = vec![self.aggregate(compared, scope), self.value(compared)];
             Expr::Call(self.comparison(), sides)
         });
-        (items, Some(Group { keys, having }))
+        let sets = (0..keys.len()).all(|at| matches!(keys[at], Expr::Column(_))) && self.one_in(5);
+        let sets = sets.then(|| ["ROLLUP", "CUBE"][self.below(2)]);
+        (items, Some(Group { keys, sets, having }))
     }
 
     fn comparison(&mut self) -> &'static Operator {
@@ -334,7 +336,7 @@ impl<'a> Generator<'a> {
         let (expr, is_aggregate) = item(self, &own);
         // One group of a stream without rows has no row; of those that belong to a row each has one.
         let is_one_group = is_aggregate && !is_correlated;
-        let group = is_one_group.then(|| Group { keys: Vec::new(), having: None });
+        let group = is_one_group.then(|| Group { keys: Vec::new(), sets: None, having: None });
         let items = vec![(expr, self.name("x"))];
         Query::Select(Select { is_distinct: false, items, from, filter, group })
     }

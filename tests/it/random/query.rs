@@ -63,6 +63,8 @@ pub(super) enum JoinKind {
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) keys: Vec<Expr>,
+    /// `ROLLUP` or `CUBE` of the keys.
+    pub(super) sets: Option<&'static str>,
     pub(super) having: Option<Expr>,
 }
 
@@ -189,11 +191,16 @@ impl Select {
             text += &format!(" WHERE {}", listed(&self.filter, " AND ", condition));
         }
         if let Some(group) = &self.group {
-            if !group.keys.is_empty() {
-                text += &format!(" GROUP BY {}", listed(&group.keys, ", ", condition));
-            }
+            let sets = group.sets.filter(|_| !group.keys.is_empty());
+            let keys = listed(&group.keys, ", ", condition);
+            text += &match sets {
+                Some(sets) => format!(" GROUP BY {sets} ({keys})"),
+                None if keys.is_empty() => keys,
+                None => format!(" GROUP BY {keys}"),
+            };
             // A stream without rows has no row in its one group, either.
-            let is_there = group.keys.is_empty() && dialect == Dialect::Batch;
+            let has_one = group.keys.is_empty() || sets.is_some();
+            let is_there = has_one && dialect == Dialect::Batch;
             let is_there = is_there.then(|| "COUNT(*) > 0".to_owned());
             let having = group.having.iter().map(condition).chain(is_there).collect::<Vec<_>>();
             if !having.is_empty() {
@@ -216,7 +223,11 @@ impl Select {
             joined.query.features(found);
         }
         if let Some(group) = &self.group {
-            found.insert(if group.keys.is_empty() { "one group" } else { "GROUP BY" });
+            found.insert(match group.sets {
+                _ if group.keys.is_empty() => "one group",
+                Some(sets) => sets,
+                None => "GROUP BY",
+            });
             if let Some(having) = &group.having {
                 found.insert("HAVING");
                 having.features(found);

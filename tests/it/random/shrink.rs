@@ -161,7 +161,12 @@ fn selects(select: &Select) -> Vec<Query> {
     }
     if let Some(group) = &select.group {
         changed(&|select| select.group = None);
-        changed(&|select| select.group.iter_mut().for_each(|group| group.having = None));
+        if group.having.is_some() {
+            changed(&|select| select.group.iter_mut().for_each(|group| group.having = None));
+        }
+        if group.sets.is_some() {
+            changed(&|select| select.group.iter_mut().for_each(|group| group.sets = None));
+        }
         for at in 0..group.keys.len() {
             changed(&|select| {
                 select.group.iter_mut().for_each(|group| drop(group.keys.remove(at)));

@@ -56,6 +56,9 @@ impl Trial {
     pub(super) fn features(&self) -> BTreeSet<&'static str> {
         let mut found = BTreeSet::new();
         self.query.features(&mut found);
+        let is_updating = self.input.tables.iter().any(|table| table.is_updating);
+        found.insert(if is_updating { "changelogs" } else { "append-only input" });
+        found.insert(if self.workers > 1 { "several workers" } else { "one worker" });
         found
     }
 
@@ -105,7 +108,7 @@ impl Trial {
         let planned = catch_unwind(AssertUnwindSafe(|| planner.plan(&self.script())));
         let script = match planned {
             Err(_) => return Verdict::Wrong("the planner panics".to_owned()),
-            Ok(Err(error)) => return Verdict::Refused(error.to_string()),
+            Ok(Err(error)) => return self.refused(&error.to_string(), runtime),
             Ok(Ok(script)) => script,
         };
         let options = RunOptions { workers: self.workers, ..RunOptions::new("random") };
@@ -116,6 +119,17 @@ impl Trial {
         }
         let epochs = feed.epochs.lock().unwrap();
         self.compare(&epochs, runtime)
+    }
+
+    /// Judges a refusal: what is said not to be supported may be refused, and what DataFusion refuses.
+    fn refused(&self, why: &str, runtime: &Handle) -> Verdict {
+        if why.contains("not supported") {
+            return Verdict::Refused(why.to_owned());
+        }
+        match runtime.block_on(self.batch(&vec![0; self.input.tables.len()], cell)) {
+            Err(error) => Verdict::Refused(format!("DataFusion: {error}")),
+            Ok(_) => Verdict::Wrong(format!("the planner refuses it: {why}")),
+        }
     }
 
     fn compare(&self, epochs: &Epochs, runtime: &Handle) -> Verdict {
