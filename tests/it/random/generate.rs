@@ -1,7 +1,7 @@
 //! Makes random queries. Types are followed, so that most of them are valid.
 
 use super::expression::{
-    AGGREGATES, EXISTENCE, Expr, MEMBERS, Operator, SCALAR_QUERY, SCALARS, Type,
+    AGGREGATES, Dialect, EXISTENCE, Expr, MEMBERS, Operator, SCALAR_QUERY, SCALARS, Type,
 };
 use super::query::{Group, JoinKind, Joined, Order, Query, Select, SetOperation, Top, Values};
 use super::schema::{Input, Kind};
@@ -193,7 +193,7 @@ impl<'a> Generator<'a> {
         for kind in kinds {
             if has_keys && self.one_in(2) {
                 let key = self.expr(*kind, scope, 1);
-                if !matches!(key, Expr::Value(..)) {
+                if !matches!(key, Expr::Value(..)) && !is_among(&keys, &key) {
                     keys.push(key.clone());
                     items.push(key);
                     continue;
@@ -340,4 +340,9 @@ impl<'a> Generator<'a> {
         let items = vec![(expr, self.name("x"))];
         Query::Select(Select { is_distinct: false, items, from, filter, group })
     }
+}
+
+/// Is `expr` written as one of `exprs` is?
+fn is_among(exprs: &[Expr], expr: &Expr) -> bool {
+    exprs.iter().any(|other| other.sql(Dialect::Stream) == expr.sql(Dialect::Stream))
 }
