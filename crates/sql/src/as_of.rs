@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchemaRef, DataFusionError, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
@@ -38,10 +39,17 @@ pub(crate) fn tie(plan: LogicalPlan) -> Result<LogicalPlan> {
             let Some((_, Some(rest))) = time_of(&join.filter) else {
                 return Ok(Transformed::no(LogicalPlan::Join(join)));
             };
+            // Which of the table's times counts is known later; none may be left out before.
+            let schema = join.right.schema();
+            let times = schema.columns().into_iter().map(Expr::Column);
+            let times = times
+                .zip(schema.fields())
+                .filter(|(_, field)| matches!(field.data_type(), DataType::Timestamp(_, _)));
+            let reads = times.fold(rest, |reads, (time, _)| reads.and(time.is_not_null()));
             let parts = join.filter.iter().flat_map(split_conjunction).map(|part| match part {
                 Expr::ScalarFunction(call) if call.func.name() == AS_OF => {
                     let mut call = call.clone();
-                    call.args.push(rest.clone());
+                    call.args.push(reads.clone());
                     Expr::ScalarFunction(call)
                 }
                 part => part.clone(),

@@ -123,6 +123,8 @@ pub(crate) struct Lowering<'a> {
     kept: Kept,
     /// Tables whose end somebody waits for.
     awaited: BTreeSet<String>,
+    /// Is what is lowered such a table?
+    is_awaited: bool,
     /// What reads each table, and the watermark that it has.
     sources: BTreeMap<String, (Stream, Option<Expr>)>,
     /// Name of the statement, for errors at run time.
@@ -166,6 +168,7 @@ impl<'a> Lowering<'a> {
             needed,
             kept,
             awaited,
+            is_awaited: false,
             sources,
             statement,
             zone,
@@ -246,7 +249,10 @@ impl<'a> Lowering<'a> {
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
                 if let Some(snapshot) = node.as_any().downcast_ref::<Snapshot>() {
-                    return self.lower(&snapshot.input);
+                    let before = std::mem::replace(&mut self.is_awaited, true);
+                    let stream = self.lower(&snapshot.input);
+                    self.is_awaited = before;
+                    return stream;
                 }
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),

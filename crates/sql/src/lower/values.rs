@@ -16,7 +16,7 @@ use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Change, Epoch, ErrorKind, EventTime, Moment, Result, SplitId};
 
 use super::{Lowering, Role, Stream};
-use crate::expression::{Expression, fitted, rows_of};
+use crate::expression::{AtTheEnd, Expression, fitted, rows_of};
 
 impl Lowering<'_> {
     /// Computes the rows of `VALUES`, which name no columns.
@@ -55,13 +55,15 @@ impl Lowering<'_> {
     fn literal(&mut self, rows: RecordBatch) -> Stream {
         let schema = rows.schema();
         let roles = vec![Role::Plain; schema.fields().len()];
+        let table = format!("{}/values", self.statement);
+        let domain = self.is_awaited.then(|| self.builder.domain(table.clone()));
         let node = SourceNode {
             changes: Changes::Append,
             key: Vec::new(),
-            table: format!("{}/values", self.statement),
+            table,
             source: Arc::new(Literal { rows }),
-            domain: None,
-            watermark: None,
+            domain,
+            watermark: domain.map(|_| Arc::new(AtTheEnd) as _),
             idle_timeout: None,
             rows_per_second: None,
             bad_records: BadRecords::Fail,
