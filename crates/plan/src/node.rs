@@ -140,6 +140,8 @@ pub struct AggregateNode {
     /// Does the input take rows back? Then the last call counts the rows of a group, to tell when
     /// none is left, and is no column of the result.
     pub retracts: bool,
+    /// How long a group of a running aggregation is kept after it was written; `None` for ever.
+    pub ttl: Option<Duration>,
 }
 
 impl AggregateNode {
@@ -170,6 +172,8 @@ pub struct UpsertNode {
     pub table: String,
     /// Columns of the key.
     pub key: Vec<usize>,
+    /// How long a row is kept after it was written; `None` until it is deleted.
+    pub ttl: Option<Duration>,
 }
 
 /// Of the changes of each key in an epoch the last one: what its row is then, or that it is gone.
@@ -274,6 +278,17 @@ impl NodeKind {
             | NodeKind::TemporalJoin(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
             NodeKind::Compact(_) | NodeKind::Sink(_) => false,
+        }
+    }
+
+    /// Returns how long rows of the state are kept after they were written, those of the first and of
+    /// the second input; `None` for as long as they may be needed.
+    pub fn ttl(&self) -> [Option<Duration>; 2] {
+        match self {
+            NodeKind::Aggregate(node) => [node.ttl, None],
+            NodeKind::Upsert(node) => [node.ttl, None],
+            NodeKind::Join(node) => node.ttl,
+            _ => [None, None],
         }
     }
 

@@ -27,6 +27,7 @@ mod meaning;
 mod planned;
 mod sums;
 
+mod state_ttl;
 mod window_tvf;
 
 mod expression;

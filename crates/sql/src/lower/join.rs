@@ -73,7 +73,7 @@ impl Lowering<'_> {
             output.extend(from..from + right.width);
         }
         let condition = filter.map(|filter| pair_condition(&filter, &whole)).transpose()?;
-        let node = JoinNode {
+        let mut node = JoinNode {
             kind,
             keys: left.keys.iter().copied().zip(right.keys.iter().copied()).collect(),
             is_null_equal: join.null_equality == NullEquality::NullEqualsNull,
@@ -85,6 +85,10 @@ impl Lowering<'_> {
         let schema = nullable_windows(join.schema.as_arrow());
         let (roles, is_windowed) = roles(&node, &left, &right);
         let Some((time, _)) = time else {
+            // Where time says when rows are needed no more, that is when they go.
+            let [left_ends, right_ends] = node.ends();
+            node.ttl[0] = self.ttl_of(&left.stream).filter(|_| !left_ends);
+            node.ttl[1] = self.ttl_of(&right.stream).filter(|_| !right_ends);
             return Ok(self.joined(
                 NodeKind::Join(node),
                 (left, right),
@@ -127,6 +131,7 @@ impl Lowering<'_> {
             roles,
             window: is_windowed.then_some(Assigner::Attached),
             is_bounded: left.stream.is_bounded && right.stream.is_bounded,
+            ttl: None,
             ..left.stream
         }
     }
