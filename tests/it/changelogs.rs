@@ -2,7 +2,6 @@
 //! job that is killed on the way; what it wrote, read again, is the table behind the last change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -101,7 +100,16 @@ fn write(place: &Place, lines: &[String], dice: &mut Dice) {
     }
 }
 
-/// A job that copies some columns and rows of the table, by key.
+/// The tables that the job writes, by key.
+const WRITTEN: &str = "
+    CREATE TABLE kept (id BIGINT, w BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+    WITH ('connector' = 'filesystem', 'path' = 'kept', 'format' = 'upsert-json',
+      'sink.rolling-policy.file-size' = '1kb');
+    CREATE TABLE sums (g BIGINT, n BIGINT, s BIGINT, PRIMARY KEY (g) NOT ENFORCED)
+    WITH ('connector' = 'filesystem', 'path' = 'sums', 'format' = 'upsert-json',
+      'sink.rolling-policy.file-size' = '1kb');";
+
+/// A job that copies some columns and rows of the table, and adds others up.
 fn script(said: Said, options: &str) -> String {
     let is_twice = said == Said::Twice;
     format!(
@@ -109,10 +117,9 @@ fn script(said: Said, options: &str) -> String {
          CREATE TABLE given (id BIGINT, v BIGINT, PRIMARY KEY (id) NOT ENFORCED)
          WITH ('connector' = 'filesystem', 'path' = 'in', 'scan.range-size' = '2kb',
            'format' = '{}'{options});
-         CREATE TABLE kept (id BIGINT, w BIGINT, PRIMARY KEY (id) NOT ENFORCED)
-         WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'upsert-json',
-           'sink.rolling-policy.file-size' = '1kb');
-         INSERT INTO kept SELECT id, v + 1 FROM given WHERE v < 700;",
+         {WRITTEN}
+         INSERT INTO kept SELECT id, v + 1 FROM given WHERE v < 700;
+         INSERT INTO sums SELECT MOD(v, 7), COUNT(*), SUM(v) FROM given GROUP BY MOD(v, 7);",
         said.format()
     )
 }
@@ -125,11 +132,9 @@ fn life(place: &Place, script: &str, dice: &mut Dice) -> Child {
 }
 
 /// Returns the rows that the program reads from what was written.
-fn read(place: &Place, workers: &str) -> BTreeSet<String> {
-    let script = "CREATE TABLE kept (id BIGINT, w BIGINT, PRIMARY KEY (id) NOT ENFORCED)
-        WITH ('connector' = 'filesystem', 'path' = 'out', 'format' = 'upsert-json');
-        SELECT id, w FROM kept;";
-    let shown = place.succeed(&["run", "-e", script, "--workers", workers, "--output", "json"]);
+fn read(place: &Place, table: &str, workers: &str) -> BTreeSet<String> {
+    let script = format!("{WRITTEN} SELECT * FROM {table};");
+    let shown = place.succeed(&["run", "-e", &script, "--workers", workers, "--output", "json"]);
     let mut rows = BTreeSet::new();
     for line in shown.lines() {
         let (op, row) = line.split_at(r#"{"op":"+I","#.len());
@@ -157,14 +162,20 @@ fn check(said: Said, seed: u64) {
     let output = life(&place, &script(said, ""), &mut dice).wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said:?}, seed {seed}: {error}");
-    let mut expected = BTreeSet::new();
-    for (key, value) in table.iter().filter(|(_, value)| **value < 700) {
-        let mut row = String::new();
-        write!(row, r#""id":{key},"w":{}}}"#, value + 1).unwrap();
-        expected.insert(row);
+    let kept = table.iter().filter(|(_, value)| **value < 700);
+    let kept = kept.map(|(key, value)| format!(r#""id":{key},"w":{}}}"#, value + 1)).collect();
+    let mut groups: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for value in table.values() {
+        let (count, sum) = groups.entry(value % 7).or_default();
+        (*count, *sum) = (*count + 1, *sum + value);
     }
-    for workers in ["1", "3"] {
-        assert_eq!(read(&place, workers), expected, "{said:?}, seed {seed}, {workers} workers");
+    let sums = groups.iter().map(|(group, (n, s))| format!(r#""g":{group},"n":{n},"s":{s}}}"#));
+    let expected: [(&str, BTreeSet<String>); 2] = [("kept", kept), ("sums", sums.collect())];
+    for (table, expected) in expected {
+        for workers in ["1", "3"] {
+            let found = read(&place, table, workers);
+            assert_eq!(found, expected, "{table}, {said:?}, seed {seed}, {workers} workers");
+        }
     }
 }
 

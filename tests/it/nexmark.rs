@@ -92,6 +92,18 @@ fn life(place: &Place, script: &str, workers: usize, processes: usize) -> Child 
     command.args(["--checkpoint-interval", "50ms"]).stderr(Stdio::piped()).spawn().unwrap()
 }
 
+/// Waits until a job has taken two checkpoints, at most so long that it has ended by itself.
+fn await_checkpoints(place: &Place) {
+    let manifests = place.path("state/manifest");
+    for _ in 0..1000 {
+        // The first manifest is the fence of the attempt.
+        if std::fs::read_dir(&manifests).is_ok_and(|found| found.count() > 2) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Runs a query; returns its folded answer.
 fn run(query: &str, manner: Manner, events: &Events) -> Result<Rows, String> {
     let place = Place::new();
@@ -109,7 +121,7 @@ fn run(query: &str, manner: Manner, events: &Events) -> Result<Rows, String> {
         let limit = format!("'format' = 'json', 'scan.rows-per-second' = '{}'", events.count);
         let slow = format!("{}\n{}", tables.replace("'format' = 'json'", &limit), to_files(query));
         let mut child = life(&place, &slow, manner.workers, manner.processes);
-        std::thread::sleep(Duration::from_millis(500));
+        await_checkpoints(&place);
         // One that ended by itself shows below how.
         let _ = child.kill();
         child.wait().unwrap();

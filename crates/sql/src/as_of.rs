@@ -6,7 +6,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
-use crate::functions::AS_OF;
+use crate::rewrite::AS_OF;
 
 /// Returns the time of a join with versions, and the rest of its condition.
 pub(crate) fn time_of(filter: &Option<Expr>) -> Option<(Expr, Option<Expr>)> {

@@ -40,7 +40,7 @@ use crate::text::wrap;
 
 pub(crate) use clock::{CURRENT_WATERMARK, clock_types, is_processing_time, now};
 pub(crate) use json::json_values;
-pub(crate) use kind::{AS_OF, OVERLAPS, TYPEOF};
+pub(crate) use kind::{OVERLAPS, TYPEOF};
 pub(crate) use text::{SPLIT, overlay};
 pub(crate) use time::{date_format, to_timestamp_ltz};
 

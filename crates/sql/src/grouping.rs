@@ -10,7 +10,11 @@ use std::sync::Arc;
 use datafusion::arrow::array::{UInt64Array, new_null_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::logical_expr::{Aggregate, Expr, GroupingSet};
+use datafusion::common::Column;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder};
 use thalweg_plan::function::Transform;
 use thalweg_types::{Change, Error, Moment, Result};
 
@@ -41,7 +45,7 @@ impl Sets {
     pub(crate) fn of(aggregate: &Aggregate) -> Result<Option<Sets>> {
         let [Expr::GroupingSet(sets)] = aggregate.group_expr.as_slice() else { return Ok(None) };
         let listed = listed(sets)?;
-        let all = datafusion::logical_expr::utils::grouping_set_to_exprlist(&aggregate.group_expr);
+        let all = grouping_set_to_exprlist(&aggregate.group_expr);
         let exprs: Vec<Expr> = all.map_err(plan_error)?.into_iter().cloned().collect();
         let has = |set: &Vec<Expr>| exprs.iter().map(|expr| set.contains(expr)).collect();
         let members: Vec<Vec<bool>> = listed.iter().map(has).collect();
@@ -94,6 +98,46 @@ impl fmt::Display for Sets {
         });
         write!(f, "grouping sets {}", sets.collect::<Vec<_>>().join(", "))
     }
+}
+
+/// Returns a plan in which sets are of columns: what they compute is computed before. DataFusion would
+/// else name a set anew where it coerces a type in it.
+pub(crate) fn of_columns(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let step = |node| match node {
+        LogicalPlan::Aggregate(aggregate)
+            if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) =>
+        {
+            computed_before(aggregate).map(Transformed::yes)
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    plan.transform_up_with_subqueries(step).data()
+}
+
+fn computed_before(aggregate: Aggregate) -> Result<LogicalPlan, DataFusionError> {
+    let grouped = grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter();
+    let computed: Vec<Expr> =
+        grouped.filter(|expr| !matches!(expr, Expr::Column(_))).cloned().collect();
+    if computed.is_empty() {
+        return Ok(LogicalPlan::Aggregate(aggregate));
+    }
+    let columns = aggregate.input.schema().columns().into_iter().map(Expr::Column);
+    // With the names that they have behind the aggregation, nothing above it changes.
+    let name = |expr: &Expr| expr.schema_name().to_string();
+    let named = computed.iter().map(|expr| expr.clone().alias(name(expr)));
+    let input = LogicalPlanBuilder::from(aggregate.input).project(columns.chain(named))?.build()?;
+    let by_column = |exprs: Vec<Expr>| {
+        let exprs = exprs.into_iter().map(|expr| {
+            let replaced = expr.transform_down(|expr| match computed.contains(&expr) {
+                true => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name(&expr))))),
+                false => Ok(Transformed::no(expr)),
+            });
+            replaced.data()
+        });
+        exprs.collect::<Result<Vec<Expr>, DataFusionError>>()
+    };
+    let (groups, calls) = (by_column(aggregate.group_expr)?, by_column(aggregate.aggr_expr)?);
+    Aggregate::try_new(Arc::new(input), groups, calls).map(LogicalPlan::Aggregate)
 }
 
 /// Returns the sets as `GROUPING SETS` would list them.

@@ -9,12 +9,12 @@ mod order;
 mod rejected;
 mod statement;
 
+mod prune;
+
 mod temporal;
 mod time_bound;
 
 mod join;
-
-mod prune;
 
 mod scan;
 mod values;
@@ -316,6 +316,7 @@ impl<'a> Lowering<'a> {
 
     /// Makes true sessions of those that rows would have alone.
     fn session_rows(&mut self, mut stream: Stream) -> Result<Stream> {
+        self.check_append(&stream, "rows of a SESSION window")?;
         let schema = self.schema(&stream);
         let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(lost_window);
         let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);

@@ -26,6 +26,8 @@ use thalweg_types::{Error, Result};
 
 use crate::text;
 
+pub(crate) use as_of::AS_OF;
+
 /// Rewrites the tokens of a query or an expression: `TABLE t PARTITION BY k` as an argument
 /// becomes `(SELECT * FROM t CLUSTER BY k)`, where `window_tvf` looks for the keys,
 /// `TIMESTAMP(3) WITH LOCAL TIME ZONE` becomes `TIMESTAMP_LTZ(3)`, and `0.5`, which is no floating

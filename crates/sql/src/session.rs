@@ -39,6 +39,7 @@ use tokio::runtime::Runtime;
 use crate::as_of;
 use crate::catalog::{Planned, Table, declared_name};
 use crate::functions;
+use crate::grouping;
 use crate::local_time;
 use crate::meaning::{Meaning, meant};
 use crate::planned;
@@ -273,8 +274,10 @@ impl Session {
     /// Coerces types, takes times as they are meant in `zone`, and optimises.
     pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
         let state = self.context.state();
-        let joined =
-            scalar_subquery::join(plan.clone()).and_then(set_operation::count).and_then(as_of::tie);
+        let joined = scalar_subquery::join(plan.clone())
+            .and_then(set_operation::count)
+            .and_then(as_of::tie)
+            .and_then(grouping::of_columns);
         let coerced = joined.and_then(|plan| {
             state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
         });

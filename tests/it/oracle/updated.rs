@@ -37,6 +37,13 @@ const CASES: &[Case] = &[
         "SELECT COUNT(*) AS a, SUM(n) AS b, MAX(n) AS c, MIN(s) AS d, COUNT(DISTINCT n) AS e FROM
          (SELECT k, g, COUNT(*) AS n, SUM(v) AS s FROM t GROUP BY k, g)",
     ),
+    Case {
+        name: "second moments of aggregates",
+        stream: "SELECT k, APPROX_F2(n) AS a FROM
+         (SELECT k, v / 250 AS w, COUNT(*) AS n FROM t GROUP BY k, v / 250) GROUP BY k",
+        batch: "SELECT k, SUM(c * c) AS a FROM (SELECT k, n, COUNT(*) AS c FROM
+         (SELECT k, v / 250 AS w, COUNT(*) AS n FROM t GROUP BY k, v / 250) GROUP BY k, n) GROUP BY k",
+    },
     // A stream has no row of no rows, as Flink's.
     Case {
         name: "one group that is emptied",

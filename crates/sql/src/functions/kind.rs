@@ -4,14 +4,12 @@
 use datafusion::arrow::datatypes::DataType;
 
 use super::{Function, Kind};
+use crate::rewrite::AS_OF;
 
 /// Name of `TYPEOF`.
 pub(crate) const TYPEOF: &str = "typeof";
 /// Name of what `(a, b) OVERLAPS (c, d)` becomes.
 pub(crate) const OVERLAPS: &str = "overlaps";
-
-/// Name of what `FOR SYSTEM_TIME AS OF time` becomes: a condition that joins read and nobody computes.
-pub(crate) const AS_OF: &str = "__as_of";
 
 pub(super) fn all() -> Vec<Function> {
     let moments = &[Kind::Moment, Kind::Any, Kind::Moment, Kind::Any];

@@ -35,6 +35,18 @@ impl Lowering<'_> {
         Ok(Some(stream))
     }
 
+    /// Refuses an input whose rows can be taken back, of which no window can be complete.
+    pub(super) fn check_append(&self, stream: &Stream, what: &str) -> Result<()> {
+        match self.builder.plan().node(stream.node).is_updating {
+            true => Err(to_come(
+                RELATIONAL,
+                &format!("{what} over an updating input are"),
+                "use windows over a table that is only inserted into",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Lowers what stands between the filter and the `ROW_NUMBER()`, and that itself.
     fn numbered(&mut self, plan: &LogicalPlan, limit: usize) -> Result<Stream> {
         match plan {
@@ -55,14 +67,7 @@ impl Lowering<'_> {
         };
         let stream = self.lower(&window.input)?;
         let mut stream = self.settle(stream)?;
-        if self.builder.plan().node(stream.node).is_updating {
-            let what = "ROW_NUMBER() within windows over an updating input is";
-            return Err(to_come(
-                RELATIONAL,
-                what,
-                "number rows of a table that is only inserted into",
-            ));
-        }
+        self.check_append(&stream, "row numbers within windows")?;
         let mut partition = Vec::new();
         let mut is_by_window = false;
         for expr in &call.params.partition_by {

@@ -8,8 +8,10 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_types::{Error, Result};
 
 use super::{is_word, keyword};
-use crate::functions::AS_OF;
 use crate::text;
+
+/// Name of what `FOR SYSTEM_TIME AS OF time` becomes: a condition that joins read and nobody computes.
+pub(crate) const AS_OF: &str = "__as_of";
 
 /// The places of a clause in the tokens.
 struct Clause {

@@ -171,8 +171,8 @@ impl AppendJoin {
         let is_test =
             !has_pairs && side == 1 && self.bound.is_none() && self.shape.node.condition.is_none();
         let mut kept = Vec::new();
-        for row in 0..rows.num_rows() {
-            let is_over = !has_pairs && side == 0 && matched[row];
+        for (row, is_matched) in matched.iter().enumerate() {
+            let is_over = !has_pairs && side == 0 && *is_matched;
             if !is_over && !is_test {
                 kept.push(row as u32);
             }
