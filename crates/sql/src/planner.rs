@@ -475,6 +475,7 @@ impl Workspace {
         }
         let plan = self.lower(jobs)?;
         let weak = guarantees(&plan, &mut self.script.notices);
+        self.script.notices.extend(endless(&plan));
         let required = self.script.settings.get("require.exactly-once");
         if required.is_some_and(|value| value == "true")
             && let Some(weak) = weak
@@ -506,6 +507,15 @@ fn add_once(notices: &mut Vec<String>, notice: String) {
 
 /// Name under which the result of a bare `SELECT` goes.
 pub const RESULT: &str = "result";
+
+/// Names the operators whose state grows as long as the job runs.
+fn endless(plan: &Plan) -> Option<String> {
+    let names = explain::unbounded(plan).into_iter().map(|node| format!("`{}`", node.operator));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let remedy = "SET 'table.exec.state.ttl' = '1 d' lets rows go that long after they were written, \
+                  and EXPLAIN says what else helps";
+    (!names.is_empty()).then(|| format!("nothing bounds the state of {names}: {remedy}"))
+}
 
 /// Says what each source and sink guarantees; returns the first one that is weaker than exactly
 /// once.

@@ -74,12 +74,12 @@ fn running(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Vec<Fact> {
     if keys.is_empty() {
         return vec![("state", format!("{what}, one row in all: bounded"))];
     }
+    if let Some(ttl) = aggregate.ttl {
+        return vec![("state", format!("{what} per ({keys}), {}", lived(ttl)))];
+    }
     if plan.sources().all(|(_, source)| source.source.is_bounded()) {
         let text = format!("{what} per ({keys}) until the input ends: grows with its keys");
         return vec![("state", text)];
-    }
-    if let Some(ttl) = aggregate.ttl {
-        return vec![("state", format!("{what} per ({keys}), {}", lived(ttl)))];
     }
     let help = "aggregate per window (TUMBLE, HOP, CUMULATE, SESSION) to have state that ends";
     vec![
@@ -104,13 +104,14 @@ fn joined(plan: &Plan, node: &Node, join: &JoinNode) -> Vec<Fact> {
         }
         _ => "rows of both inputs",
     };
-    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
+    let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
+    if is_bounded && join.ttl == [None, None] {
         return vec![("state", format!("{sides} until the input ends: grows with the input"))];
     }
     let until = "until the watermark says that nothing matches";
     let ends = |side: usize| match (join.ends()[side], join.ttl[side]) {
         (true, _) => Some(until.to_owned()),
-        (false, ttl) => ttl.map(lived),
+        (false, ttl) => ttl.map(|ttl| format!("for {} after they were written", text::span(ttl))),
     };
     let help = "join on windows, or on times that are at most an interval apart".to_owned();
     let for_ever = "for ever: unbounded, grows with every row";
@@ -118,8 +119,12 @@ fn joined(plan: &Plan, node: &Node, join: &JoinNode) -> Vec<Fact> {
         (Some(left), Some(right)) if left == right && left == until => {
             vec![("state", format!("{sides} {until}: bounded"))]
         }
-        (Some(left), Some(right)) if left == right => vec![("state", format!("{sides}, {left}"))],
-        (Some(left), Some(right)) => vec![("state", by_side(&left, &right))],
+        (Some(left), Some(right)) => match join.ttl {
+            [Some(left), Some(right)] if left == right => {
+                vec![("state", format!("{sides}, {}", lived(left)))]
+            }
+            _ => vec![("state", by_side(&left, &right))],
+        },
         (None, None) => vec![("state", format!("{sides} {for_ever}")), ("help", help)],
         (left, right) => {
             let [left, right] = [left, right].map(|ends| ends.unwrap_or(for_ever.to_owned()));
