@@ -98,6 +98,8 @@ impl<'scope> Lowering<'scope> {
             | NodeKind::Upsert(_)
             | NodeKind::Compact(_)
             | NodeKind::WindowTop(_)
+            | NodeKind::Top(_)
+            | NodeKind::Over(_)
             | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)

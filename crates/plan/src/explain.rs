@@ -20,7 +20,7 @@ use crate::graph::Plan;
 use crate::node::{Node, NodeKind};
 
 pub use changes::changes;
-pub use operator::calls;
+pub use operator::{calls, functions};
 pub use state::unbounded;
 
 /// Characters of a line.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use thalweg_types::{Zone, hash};
 
-use crate::explain::calls;
+use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::join::JoinNode;
 use crate::node::{AggregateCall, Node, NodeKind, SortKey};
@@ -39,7 +39,21 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);
-            format!("top {} by {:?} order {order} of {schema}", top.limit, kinds(&top.partition))
+            let last = top.ranks.end();
+            format!("top {last} by {:?} order {order} of {schema}", kinds(&top.partition))
+        }
+        NodeKind::Top(top) => {
+            // The rank of a row is not kept, so that showing it changes no state.
+            let (first, last) = (top.ranks.start(), top.ranks.end());
+            let to_come = if top.is_final { " to come" } else { "" };
+            let which = format!("{:?} {first} to {last}{to_come}", top.ranking);
+            let (by, order) = (kinds(&top.partition), order(&top.order));
+            format!("{which} by {by:?} order {order} of {schema}")
+        }
+        NodeKind::Over(over) => {
+            let (functions, by) = (functions(plan, node, over), kinds(&over.partition));
+            let (time, basis) = (over.time, over.basis);
+            format!("over {functions} by {by:?} order {time} of {basis:?} time of {schema}")
         }
         NodeKind::SessionRows(rows) => {
             let per = per(plan, node, &rows.window);

@@ -53,7 +53,7 @@ impl Plan {
         let node = self.node(id);
         match (&node.kind, port) {
             (_, 0) => node.schema.clone(),
-            (NodeKind::Aggregate(_) | NodeKind::SessionRows(_), _) => {
+            (NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_), _) => {
                 let input = &node.inputs[0];
                 self.output_schema(input.from, input.port)
             }
@@ -131,6 +131,7 @@ impl PlanBuilder {
             NodeKind::Upsert(_) => true,
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
+            NodeKind::Top(top) => !top.is_final,
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
             }

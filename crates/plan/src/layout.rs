@@ -89,7 +89,9 @@ pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
         NodeKind::Aggregate(aggregate) if aggregate.stage != Stage::Partial => {
             of_aggregate(plan, node, aggregate)
         }
-        NodeKind::WindowTop(top) => of_top(plan, node, top),
+        NodeKind::WindowTop(top) => of_window_top(plan, node, top),
+        NodeKind::Top(top) => of_rows(plan, node, &top.partition),
+        NodeKind::Over(over) => of_rows(plan, node, &over.partition),
         _ => return None,
     };
     (!layout.key.is_empty()).then_some(layout)
@@ -123,7 +125,7 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
 }
 
 /// Behind the partition and the number of a row stand the columns of the input.
-fn of_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
+fn of_window_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
     let values_at = top.partition.len() + 1;
     let WindowSpec { start, end, .. } = top.window;
     Layout {
@@ -134,6 +136,20 @@ fn of_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
         window: Some(WindowSpec { start: values_at + start, end: values_at + end, ..top.window }),
         domains: domains(plan, node),
         values_at,
+        calls: Vec::new(),
+    }
+}
+
+/// Behind the partition and the number of a row stand the other columns of the input.
+fn of_rows(plan: &Plan, node: &Node, partition: &[usize]) -> Layout {
+    Layout {
+        version: VERSION,
+        table: "rows".to_owned(),
+        key: key_columns(plan, node, partition),
+        key_at: 0,
+        window: None,
+        domains: domains(plan, node),
+        values_at: partition.len() + 1,
         calls: Vec::new(),
     }
 }

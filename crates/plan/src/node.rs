@@ -1,5 +1,6 @@
 //! The closed set of node kinds: everything that the engine can do.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::function::{AggregateFunction, Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
-use crate::window::WindowSpec;
+use crate::window::{TimeBasis, WindowSpec};
 
 /// How rows come from one node's workers to the next node's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,10 +198,127 @@ pub struct WindowTopNode {
     pub partition: Vec<usize>,
     /// The order; ties are broken by the whole row, column by column.
     pub order: Vec<SortKey>,
-    /// How many rows of each partition.
-    pub limit: usize,
+    /// Numbers of the rows that are put out.
+    pub ranks: RangeInclusive<usize>,
     /// Is the row number a column of the result?
     pub rank: bool,
+}
+
+/// How the rows of a partition are numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranking {
+    /// Each row has a number of its own.
+    RowNumber,
+    /// Rows of equal order share a rank; behind them as many ranks are left out.
+    Rank,
+    /// Rows of equal order share a rank; none is left out.
+    DenseRank,
+}
+
+impl Ranking {
+    /// Returns the function, as SQL calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ranking::RowNumber => "ROW_NUMBER()",
+            Ranking::Rank => "RANK()",
+            Ranking::DenseRank => "DENSE_RANK()",
+        }
+    }
+}
+
+/// The first rows of each partition at any time: an updating result.
+///
+/// Shapes: out the input's columns, and if `has_rank` a BIGINT column behind them.
+#[derive(Clone, Debug)]
+pub struct TopNode {
+    /// Columns of the partition; none for one partition in all.
+    pub partition: Vec<usize>,
+    /// The order; ties are broken by the whole row, column by column.
+    pub order: Vec<SortKey>,
+    /// How rows are numbered.
+    pub ranking: Ranking,
+    /// Ranks of the rows that are put out.
+    pub ranks: RangeInclusive<usize>,
+    /// Is the rank a column of the result?
+    pub has_rank: bool,
+    /// Does the input take rows back? Then all of its rows are kept, else those that can be first.
+    pub is_retracted: bool,
+    /// Is the order that of arrival? Then what is first at the end of an epoch stays so, and the
+    /// result is append-only; for the first row of each partition alone.
+    pub is_final: bool,
+}
+
+/// Which rows up to a row its aggregates are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// The row and so many before it; `None` for all.
+    Rows(Option<usize>),
+    /// The rows of its time and of so much before it, in the unit of the time column; `None` for all.
+    Range(Option<i64>),
+}
+
+/// A function over the rows around a row.
+#[derive(Clone, Debug)]
+pub enum OverFunction {
+    /// An aggregate over the frame.
+    Aggregate(AggregateCall),
+    /// The number of the row in its partition.
+    Number(Ranking),
+    /// The value of another row.
+    Shift {
+        /// Column of the value.
+        column: usize,
+        /// How many rows behind the row that is; below 0 how many before it.
+        by: isize,
+        /// Column of what it is if there is no such row; `None` for NULL.
+        default: Option<usize>,
+    },
+}
+
+/// Functions over the rows up to each row, in order of time.
+///
+/// Shapes: out the input's columns, then one for each function.
+#[derive(Clone, Debug)]
+pub struct OverNode {
+    /// Columns of the partition; none for one partition in all.
+    pub partition: Vec<usize>,
+    /// The time by which rows are ordered; ties are broken by the whole row.
+    pub time: usize,
+    /// Event time, or the time of arrival?
+    pub basis: TimeBasis,
+    /// The frame of the aggregates.
+    pub frame: Frame,
+    /// The functions.
+    pub functions: Vec<OverFunction>,
+    /// Do late rows go to output 1 (as rows of the input)? Else they are counted only.
+    pub divert_late: bool,
+}
+
+impl OverNode {
+    /// Returns the aggregates among the functions.
+    pub fn calls(&self) -> impl Iterator<Item = &AggregateCall> {
+        self.functions.iter().filter_map(|function| match function {
+            OverFunction::Aggregate(call) => Some(call),
+            OverFunction::Number(_) | OverFunction::Shift { .. } => None,
+        })
+    }
+
+    /// Returns how many rows behind a row must be there before its functions are known.
+    pub fn rows_ahead(&self) -> usize {
+        self.shifts().map(|by| usize::try_from(by).unwrap_or(0)).max().unwrap_or(0)
+    }
+
+    /// Returns how many rows before a row its functions look back, the frame aside.
+    pub fn rows_back(&self) -> usize {
+        self.shifts().map(|by| usize::try_from(-by).unwrap_or(0)).max().unwrap_or(0)
+    }
+
+    fn shifts(&self) -> impl Iterator<Item = isize> {
+        self.functions.iter().filter_map(|function| match function {
+            OverFunction::Shift { by, .. } => Some(*by),
+            OverFunction::Aggregate(_) | OverFunction::Number(_) => None,
+        })
+    }
 }
 
 /// The rows of sessions, with the true start and end of each, put out when the session is complete.
@@ -251,6 +369,10 @@ pub enum NodeKind {
     Compact(CompactNode),
     /// Keeps the first rows of each window.
     WindowTop(WindowTopNode),
+    /// Keeps the first rows of each partition.
+    Top(TopNode),
+    /// Computes functions over the rows up to each row.
+    Over(OverNode),
     /// Keeps rows until their sessions are complete.
     SessionRows(SessionRowsNode),
     /// Joins two inputs.
@@ -272,6 +394,8 @@ impl NodeKind {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
             NodeKind::Upsert(_)
             | NodeKind::WindowTop(_)
+            | NodeKind::Top(_)
+            | NodeKind::Over(_)
             | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
@@ -305,6 +429,8 @@ impl NodeKind {
             NodeKind::Upsert(_) => "Upsert",
             NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",
+            NodeKind::Top(_) => "Top",
+            NodeKind::Over(_) => "Over",
             NodeKind::SessionRows(_) => "SessionRows",
             NodeKind::Join(_) => "Join",
             NodeKind::TemporalJoin(_) => "TemporalJoin",

@@ -5,9 +5,13 @@ use std::fmt::Write;
 
 use thalweg_types::NodeId;
 
+use crate::explain::functions;
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, Stage};
+use crate::node::{
+    AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, OverNode, SourceNode,
+    Stage, TopNode,
+};
 use crate::sink::Delivery;
 use crate::source::Replay;
 use crate::window::WindowSpec;
@@ -64,29 +68,7 @@ fn names(plan: &Plan, id: NodeId, port: usize, columns: &[usize]) -> String {
 
 fn describe(plan: &Plan, node: &Node) -> String {
     match &node.kind {
-        NodeKind::Source(source) => {
-            let guarantee = match source.source.replay() {
-                Replay::Exact => "replayable",
-                Replay::None => "cannot be replayed",
-            };
-            let bounded = if source.source.is_bounded() { "bounded" } else { "unbounded" };
-            let columns: Vec<String> =
-                node.schema.fields().iter().map(|f| f.name().clone()).collect();
-            let watermark =
-                source.watermark.as_ref().map(|w| format!(", watermark {}", w.explain()));
-            let bad = match source.bad_records {
-                BadRecords::Fail => "",
-                BadRecords::Skip => ", bad records skipped",
-                BadRecords::Divert => ", bad records diverted",
-            };
-            format!(
-                "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}",
-                source.table,
-                source.source.connector(),
-                columns.join(", "),
-                watermark.unwrap_or_default()
-            )
-        }
+        NodeKind::Source(source) => describe_source(node, source),
         NodeKind::Map(map) => {
             let steps: Vec<String> = map.transforms.iter().map(|t| t.explain()).collect();
             format!("Map {}", steps.join(" then "))
@@ -103,10 +85,13 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Compact by [{keys}]; last changes come out at the end of each epoch")
         }
         NodeKind::WindowTop(top) => format!(
-            "WindowTop {} by {}; a row comes out when the watermark passes its window",
-            top.limit,
+            "WindowTop {} to {} by {}; a row comes out when the watermark passes its window",
+            top.ranks.start(),
+            top.ranks.end(),
             names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition)
         ),
+        NodeKind::Top(top) => describe_top(plan, node, top),
+        NodeKind::Over(over) => describe_over(plan, node, over),
         NodeKind::SessionRows(rows) => format!(
             "SessionRows {} by [{}]; rows come out when the watermark passes their session",
             rows.window.assigner,
@@ -131,6 +116,49 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Sink {} ({}, {delivery})", sink.table, sink.sink.connector())
         }
     }
+}
+
+fn describe_source(node: &Node, source: &SourceNode) -> String {
+    let guarantee = match source.source.replay() {
+        Replay::Exact => "replayable",
+        Replay::None => "cannot be replayed",
+    };
+    let bounded = if source.source.is_bounded() { "bounded" } else { "unbounded" };
+    let columns: Vec<String> = node.schema.fields().iter().map(|f| f.name().clone()).collect();
+    let watermark = source.watermark.as_ref().map(|w| format!(", watermark {}", w.explain()));
+    let bad = match source.bad_records {
+        BadRecords::Fail => "",
+        BadRecords::Skip => ", bad records skipped",
+        BadRecords::Divert => ", bad records diverted",
+    };
+    format!(
+        "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}",
+        source.table,
+        source.source.connector(),
+        columns.join(", "),
+        watermark.unwrap_or_default()
+    )
+}
+
+fn describe_top(plan: &Plan, node: &Node, top: &TopNode) -> String {
+    let (first, last) = (top.ranks.start(), top.ranks.end());
+    let by = names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition);
+    let rank = if top.has_rank { " with its rank" } else { "" };
+    let kept = match (top.is_retracted, top.is_final) {
+        (true, _) => ", keeps every row",
+        (false, true) => ", the first to come",
+        (false, false) => "",
+    };
+    let when = "changes come out at the end of each epoch";
+    format!("Top {:?} {first} to {last}{rank} by {by}{kept}; {when}", top.ranking)
+}
+
+fn describe_over(plan: &Plan, node: &Node, over: &OverNode) -> String {
+    let names = |columns| names(plan, node.inputs[0].from, node.inputs[0].port, columns);
+    let (time, by) = (names(&[over.time]), names(&over.partition));
+    let functions = functions(plan, node, over);
+    let when = "a row comes out when its time has passed";
+    format!("Over {:?} time {time} by {by}: {functions}; {when}", over.basis)
 }
 
 fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {

@@ -4,11 +4,13 @@
 //! a key. A key that a table declares is taken at its word. Whoever adds a node kind says here what
 //! it keeps of the keys of its inputs; nothing is always right.
 
+use std::ops::RangeInclusive;
+
 use thalweg_types::NodeId;
 
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
-use crate::node::{AggregateNode, MapNode, Node, NodeKind, Stage, WindowTopNode};
+use crate::node::{AggregateNode, MapNode, Node, NodeKind, Ranking, Stage};
 
 /// Columns that tell rows apart; none if there is one row at most.
 pub type Key = Vec<usize>;
@@ -24,9 +26,17 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
         NodeKind::Map(map) => through(map, input_keys(plan, node)),
         NodeKind::Aggregate(aggregate) => of_aggregate(aggregate),
         NodeKind::WindowTop(top) => {
-            let ranked = of_rank(top, node.schema.fields().len());
+            let partition =
+                [top.window.start, top.window.end].into_iter().chain(top.partition.clone());
+            let ranked = of_rank(partition, &top.ranks, top.rank.then(|| last_column(node)));
             input_keys(plan, node).into_iter().chain(ranked).collect()
         }
+        NodeKind::Top(top) if top.ranking == Ranking::RowNumber => {
+            let rank = top.has_rank.then(|| last_column(node));
+            let ranked = of_rank(top.partition.iter().copied(), &top.ranks, rank);
+            input_keys(plan, node).into_iter().chain(ranked).collect()
+        }
+        NodeKind::Top(_) | NodeKind::Over(_) => input_keys(plan, node),
         NodeKind::Join(join) => of_join(plan, node, join),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             // A row meets one version at most.
@@ -71,13 +81,20 @@ fn of_aggregate(aggregate: &AggregateNode) -> Vec<Key> {
     }
 }
 
-/// Rows of one partition differ in their rank, where it is a column: the last one.
-fn of_rank(top: &WindowTopNode, columns: usize) -> Option<Key> {
-    let partition = [top.window.start, top.window.end].into_iter().chain(top.partition.clone());
-    match (top.rank, top.limit) {
-        (true, _) => Some(partition.chain([columns - 1]).collect()),
-        (false, 1) => Some(partition.collect()),
-        (false, _) => None,
+fn last_column(node: &Node) -> usize {
+    node.schema.fields().len() - 1
+}
+
+/// Rows of one partition differ in their number, where it is a column; there may be one only.
+fn of_rank(
+    partition: impl Iterator<Item = usize>,
+    ranks: &RangeInclusive<usize>,
+    column: Option<usize>,
+) -> Option<Key> {
+    match column {
+        Some(column) => Some(partition.chain([column]).collect()),
+        None if ranks.start() == ranks.end() => Some(partition.collect()),
+        None => None,
     }
 }
 

@@ -130,7 +130,7 @@ impl fmt::Display for Assigner {
 }
 
 /// Returns a span of `value` units of a time column as the largest unit that it is whole in.
-fn span(value: i64, column: &DataType) -> String {
+pub fn span(value: i64, column: &DataType) -> String {
     const UNITS: [(i64, &str); 6] = [
         (86_400_000_000_000, "d"),
         (3_600_000_000_000, "h"),

@@ -5,7 +5,7 @@
 //! one can say what is missing.
 
 mod aggregate;
-mod order;
+mod ranking;
 mod rejected;
 mod statement;
 
@@ -17,8 +17,12 @@ mod time_bound;
 mod join;
 
 mod scan;
+mod sessions;
+mod top;
 mod values;
-mod window_top;
+
+mod order;
+mod over;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,8 +37,8 @@ use datafusion::logical_expr::{
 use thalweg_plan::PlanBuilder;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
-use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind, SessionRowsNode};
-use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
+use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind};
+use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
@@ -47,7 +51,7 @@ use crate::state_ttl::StateTtl;
 use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
-use crate::windowing::{AssignWindow, ExpandWindows, Pick, Reorder};
+use crate::windowing::{AssignWindow, ExpandWindows};
 
 /// What a column means beyond its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,8 +192,9 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
-            LogicalPlan::Sort(sort) => self.sort(sort),
+            LogicalPlan::Sort(sort) => self.sort(sort, 0, sort.fetch),
             LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
@@ -265,7 +270,7 @@ impl<'a> Lowering<'a> {
     /// schema of what is left.
     fn filter(&mut self, filter: &FilterPlan, read: Vec<usize>) -> Result<(Stream, DFSchema)> {
         let (predicate, input) = (&filter.predicate, filter.input.schema());
-        if let Some(stream) = self.window_top(predicate, &filter.input)? {
+        if let Some(stream) = self.numbered_filter(predicate, &filter.input, &read)? {
             return Ok((stream, input.as_ref().clone()));
         }
         let mut stream = self.lower(&filter.input)?;
@@ -312,42 +317,6 @@ impl<'a> Lowering<'a> {
                 Ok(stream)
             }
         }
-    }
-
-    /// Makes true sessions of those that rows would have alone.
-    fn session_rows(&mut self, mut stream: Stream) -> Result<Stream> {
-        self.check_append(&stream, "rows of a SESSION window")?;
-        let schema = self.schema(&stream);
-        let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(lost_window);
-        let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
-        let roles = stream.roles.iter().enumerate();
-        let keys = roles.filter(|(_, role)| **role == Role::SessionKey).map(|(column, _)| column);
-        let keys: Vec<usize> = keys.collect();
-        let (Some(assigner), true) = (stream.window, keys.len() == stream.session_keys) else {
-            return Err(Error::invalid(
-                "a column that tells sessions apart is left out before them",
-            )
-            .remedy("keep the columns of PARTITION BY"));
-        };
-        let assigner = in_unit(assigner, unit_of(&schema, start)?)?;
-        let (basis, zone) = (stream.basis, stream.zone);
-        let divert_late = stream.late_table.is_some() && basis == TimeBasis::Event;
-        let window = WindowSpec { assigner, basis, start, end, zone };
-        let node = SessionRowsNode { window, keys: keys.clone(), divert_late };
-        let exchange = if keys.is_empty() { Exchange::Global } else { Exchange::ByKey(keys) };
-        let input = Input { from: stream.node, port: 0, exchange };
-        stream.node = self.builder.add(NodeKind::SessionRows(node), vec![input], schema.clone());
-        if let (true, Some(table)) = (divert_late, &stream.late_table) {
-            self.reject(table, forward(stream.node, 1));
-        }
-        let picks = stream.roles.iter().enumerate().map(|(column, role)| match role {
-            Role::WindowTime => Pick::LastOf(end, stream.zone),
-            _ => Pick::Column(column),
-        });
-        let picks = picks.collect();
-        self.map(&mut stream, Arc::new(Reorder { picks, schema }));
-        stream.window = Some(Assigner::Attached);
-        Ok(stream)
     }
 
     fn window_tvf(&mut self, tvf: &WindowTvf) -> Result<Stream> {
@@ -451,12 +420,6 @@ impl<'a> Lowering<'a> {
 /// Says what cannot run as a stream, or not yet.
 fn unsupported(plan: &LogicalPlan) -> Error {
     let (item, what, remedy) = match plan {
-        LogicalPlan::Window(_) => (
-            RELATIONAL,
-            "an OVER window is",
-            "ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) with a filter \
-             on its result runs",
-        ),
         LogicalPlan::RecursiveQuery(_) => (PATTERNS, "a recursive query is", ""),
         LogicalPlan::Subquery(_) => (RELATIONAL, "a sub-query outside FROM is", "put it into FROM"),
         other => return Error::invalid(format!("`{}` is not supported yet", other.display())),

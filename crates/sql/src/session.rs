@@ -42,6 +42,7 @@ use crate::functions;
 use crate::grouping;
 use crate::local_time;
 use crate::meaning::{Meaning, meant};
+use crate::numbered;
 use crate::planned;
 use crate::rewrite::{self, Unnests};
 use crate::scalar_subquery;
@@ -118,6 +119,7 @@ impl Session {
         functions::all().into_iter().for_each(|function| context.register_udf(function));
         planned::all().into_iter().for_each(|function| context.register_udaf(function));
         sums::all().into_iter().for_each(|function| context.register_udaf(function));
+        numbered::all().into_iter().for_each(|function| context.register_udwf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the planner: {error}")))?;

@@ -230,6 +230,8 @@ pub(crate) enum Pick {
     Column(usize),
     /// The last time of the window that ends in a column, and the zone in which it lies.
     LastOf(usize, Option<Zone>),
+    /// The same number in each row.
+    Number(i64),
     /// Nothing: NULL in each row.
     Null,
 }
@@ -263,6 +265,9 @@ impl Transform for Reorder {
                 Pick::Column(column) => settled(input.rows.column(*column), kind),
                 Pick::LastOf(column, zone) => {
                     last_times(&whole(input.rows.column(*column))?, *zone, kind)
+                }
+                Pick::Number(number) => {
+                    fitted(Arc::new(Int64Array::from(vec![*number; input.len()])), kind)
                 }
                 Pick::Null => Ok(new_null_array(kind, input.len())),
             }

@@ -122,6 +122,34 @@ pub(super) const CASES: &[Case] = &[
         "order of what is updated",
         "SELECT k, COUNT(*) AS n FROM t GROUP BY k ORDER BY n DESC, k",
     ),
+    same(
+        "first rows of each key",
+        "SELECT k, id, v, rn FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC NULLS LAST, id)
+         AS rn FROM t) WHERE rn <= 3",
+    ),
+    same(
+        "ranks of what is updated",
+        "SELECT g, n, rn FROM (SELECT *, RANK() OVER (ORDER BY n DESC) AS rn FROM
+         (SELECT g, k, COUNT(*) AS n FROM t GROUP BY g, k)) WHERE rn BETWEEN 2 AND 9",
+    ),
+    same(
+        "first rows of first rows",
+        "SELECT k, id FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY id) AS second FROM
+         (SELECT *, DENSE_RANK() OVER (PARTITION BY g ORDER BY k NULLS FIRST) AS first FROM t)
+         WHERE first <= 2) WHERE second <= 9",
+    ),
+    same(
+        "values over all rows so far",
+        "SELECT id, COUNT(*) OVER w AS n, SUM(v) OVER w AS s, MAX(v) OVER w AS m FROM t
+         WINDOW w AS (PARTITION BY id % 5 ORDER BY ts RANGE BETWEEN UNBOUNDED PRECEDING
+         AND CURRENT ROW)",
+    ),
+    same(
+        "values over frames of time",
+        "SELECT id, COUNT(*) OVER w AS n, SUM(d) OVER w AS s, MIN(g) OVER w AS m FROM t
+         WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '7' SECOND PRECEDING
+         AND CURRENT ROW)",
+    ),
     same("first rows", "SELECT id, x FROM t ORDER BY x NULLS LAST, id LIMIT 17"),
     case(
         "tumbling windows",

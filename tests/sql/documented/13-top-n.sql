@@ -4,7 +4,11 @@ CREATE TABLE ShopSales (
   category     STRING,
   product_name STRING,
   sales        BIGINT
-) WITH ('connector' = 'datagen');
+) WITH (
+  'connector' = 'filesystem',
+  'path' = 'data/shop_sales.csv',
+  'format' = 'csv'
+);
 
 SELECT *
 FROM (
@@ -12,4 +16,10 @@ FROM (
     ROW_NUMBER() OVER (PARTITION BY category ORDER BY sales DESC) AS row_num
   FROM ShopSales)
 WHERE row_num <= 5;
--- error: ROW_NUMBER() without windows is not supported yet … "Relational streaming"
+-- 1 | fruit | apple | 90 | 1
+-- 7 | fruit | melon | 80 | 2
+-- 3 | fruit | plum | 70 | 3
+-- 6 | fruit | fig | 60 | 4
+-- 2 | fruit | pear | 50 | 5
+-- 5 | tool | saw | 30 | 1
+-- 8 | tool | file | 20 | 2

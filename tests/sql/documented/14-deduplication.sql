@@ -5,7 +5,11 @@ CREATE TABLE Orders (
   product   STRING,
   num       BIGINT,
   proctime AS PROCTIME()
-) WITH ('connector' = 'datagen');
+) WITH (
+  'connector' = 'filesystem',
+  'path' = 'data/repeated_orders.csv',
+  'format' = 'csv'
+);
 
 SELECT order_id, `user`, product, num
 FROM (
@@ -13,4 +17,6 @@ FROM (
     ROW_NUMBER() OVER (PARTITION BY order_id ORDER BY proctime ASC) AS row_num
   FROM Orders)
 WHERE row_num = 1;
--- error: ROW_NUMBER() without windows is not supported yet … "Relational streaming"
+-- o1 | ann | apple | 3
+-- o2 | bob | pear | 1
+-- o3 | ann | plum | 2

@@ -17,6 +17,8 @@ pub mod slices;
 pub mod due;
 pub mod ordering;
 
+pub mod coded_rows;
+
 #[cfg(test)]
 mod testing;
 
@@ -25,7 +27,9 @@ pub mod pre_aggregate;
 pub mod aggregate;
 pub mod compact;
 pub mod join;
+pub mod over;
 pub mod sort;
+pub mod top;
 pub mod upsert;
 pub mod window;
 pub mod window_top;
@@ -73,6 +77,8 @@ fn make_single(
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
         }
+        NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
+        NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::SessionRows(node) => {
             Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
         }

@@ -79,7 +79,11 @@ impl Sort {
             Arc::new(Schema::new(own.into_iter().chain(fields).collect::<Vec<_>>()));
         let order = node.order.iter().map(|key| SortKey { column: key.column + OWN, ..*key });
         Ok(Sort {
-            ordering: Ordering::after(OWN, &order.collect::<Vec<_>>(), &kept)?,
+            ordering: Ordering::without(
+                &(0..OWN).collect::<Vec<_>>(),
+                &order.collect::<Vec<_>>(),
+                &kept,
+            )?,
             kept,
             node,
             input,

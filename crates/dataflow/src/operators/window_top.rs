@@ -107,7 +107,7 @@ impl WindowTop {
             let group = groups[position as usize];
             rank = if current == Some(group) { rank + 1 } else { 1 };
             current = Some(group);
-            if rank <= self.node.limit {
+            if rank <= *self.node.ranks.end() {
                 kept.push(position);
                 ranks.push(rank as i64);
             }
@@ -158,6 +158,9 @@ impl WindowTop {
         let Some(pane) = entry.map(|entry| entry.remove()) else { return Ok(None) };
         let rows = concat_batches(&self.numbered, &pane.batches)?;
         let (kept, ranks) = self.first(&rows)?;
+        let wanted = kept.into_iter().zip(ranks);
+        let wanted = wanted.filter(|(_, rank)| *rank >= *self.node.ranks.start() as i64);
+        let (kept, ranks): (Vec<u32>, Vec<i64>) = wanted.unzip();
         let rows = take_record_batch(&rows, &UInt32Array::from(kept))?;
         let mut columns = rows.columns()[..self.input.fields().len()].to_vec();
         if self.node.rank {

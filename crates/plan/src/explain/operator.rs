@@ -1,6 +1,7 @@
 //! What an operator does, how rows come to it and leave it, and what holds across a crash.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_types::NodeId;
@@ -9,12 +10,12 @@ use super::Fact;
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
-    AggregateCall, AggregateNode, BadRecords, Exchange, Input, MapNode, Node, NodeKind, SortKey,
-    SortNode, SourceNode, Stage,
+    AggregateCall, AggregateNode, BadRecords, Exchange, Frame, Input, MapNode, Node, NodeKind,
+    OverFunction, OverNode, Ranking, SortKey, SortNode, SourceNode, Stage, TopNode,
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
-use crate::window::{Assigner, TimeBasis, WindowSpec};
+use crate::window::{Assigner, TimeBasis, WindowSpec, span};
 
 /// Says what an operator does.
 pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
@@ -42,11 +43,12 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             let schema = input_schema(plan, node);
             let order = order(&schema, &top.order);
             let by = columns(&schema, &top.partition);
-            let rows =
-                if top.limit == 1 { "row".to_owned() } else { format!("{} rows", top.limit) };
+            let rows = rows(Ranking::RowNumber, &top.ranks);
             let per = if by.is_empty() { String::new() } else { format!(" and ({by})") };
-            vec![("does", format!("keeps the first {rows} of each window{per}, by {order}"))]
+            vec![("does", format!("keeps {rows} of each window{per}, by {order}"))]
         }
+        NodeKind::Top(top) => vec![("does", tops(plan, node, top))],
+        NodeKind::Over(over) => vec![("does", overs(plan, node, over))],
         NodeKind::SessionRows(rows) => {
             let (schema, by) = (input_schema(plan, node), columns(&node.schema, &rows.keys));
             let windows = windows(&rows.window, &schema);
@@ -153,6 +155,62 @@ fn call(call: &AggregateCall, schema: &SchemaRef) -> String {
     format!("{}({distinct}{arguments}){}", function.to_uppercase(), filter.unwrap_or_default())
 }
 
+fn tops(plan: &Plan, node: &Node, top: &TopNode) -> String {
+    let schema = input_schema(plan, node);
+    let (by, order) = (columns(&schema, &top.partition), order(&schema, &top.order));
+    let rows = rows(top.ranking, &top.ranks);
+    let of = if by.is_empty() { "all".to_owned() } else { format!("each ({by})") };
+    let order = if order.is_empty() { "the whole row" } else { &order };
+    let rank = if top.has_rank { ", with its rank" } else { "" };
+    format!("keeps {rows} of {of}, ordered by {order}{rank}")
+}
+
+fn overs(plan: &Plan, node: &Node, over: &OverNode) -> String {
+    let schema = input_schema(plan, node);
+    let by = columns(&schema, &over.partition);
+    let of = if by.is_empty() { String::new() } else { format!(" of each ({by})") };
+    let time = schema.field(over.time).name();
+    format!("computes {} for each row{of}, in order of {time}", functions(plan, node, over))
+}
+
+/// Returns the functions of an OVER window, in the user's words, with their frame.
+pub fn functions(plan: &Plan, node: &Node, over: &OverNode) -> String {
+    let schema = input_schema(plan, node);
+    let name = |column: usize| schema.field(column).name();
+    let function = |function: &OverFunction| match function {
+        OverFunction::Aggregate(one) => call(one, &schema),
+        OverFunction::Number(ranking) => ranking.name().to_owned(),
+        OverFunction::Shift { column, by, default } => {
+            let (function, rows) = if *by < 0 { ("LAG", -by) } else { ("LEAD", *by) };
+            let default = default.map(|default| format!(", {}", name(default)));
+            format!("{function}({}, {rows}{})", name(*column), default.unwrap_or_default())
+        }
+    };
+    let all = over.functions.iter().map(function).collect::<Vec<_>>().join(", ");
+    if over.calls().next().is_none() {
+        return all;
+    }
+    let kind = schema.field(over.time).data_type();
+    let frame = match over.frame {
+        Frame::Rows(None) => "all rows up to it".to_owned(),
+        Frame::Rows(Some(rows)) => format!("it and {rows} rows before it"),
+        Frame::Range(None) => "all rows up to its time".to_owned(),
+        Frame::Range(Some(length)) => format!("the rows of the last {}", span(length, kind)),
+    };
+    format!("{all} over {frame}")
+}
+
+/// Names the rows of some ranks.
+fn rows(ranking: Ranking, ranks: &RangeInclusive<usize>) -> String {
+    match (ranking, *ranks.start(), *ranks.end()) {
+        (Ranking::RowNumber, 1, 1) => "the first row".to_owned(),
+        (Ranking::RowNumber, 1, last) => format!("the first {last} rows"),
+        (Ranking::RowNumber, first, last) => format!("rows {first} to {last}"),
+        (Ranking::Rank, first, last) => format!("the rows of rank {first} to {last}"),
+        (Ranking::DenseRank, first, last) => format!("the rows of dense rank {first} to {last}"),
+    }
+}
+
 fn joins(plan: &Plan, node: &Node, join: &JoinNode) -> String {
     let schema = |side: usize| plan.output_schema(node.inputs[side].from, node.inputs[side].port);
     let (left, right) = (schema(0), schema(1));
@@ -203,7 +261,7 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
     let from = plan.node(input.from);
     match (input.port, &from.kind) {
         (0, _) => how,
-        (_, NodeKind::Aggregate(_) | NodeKind::SessionRows(_)) => {
+        (_, NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_)) => {
             Some(format!("late rows of {}", from.operator))
         }
         _ => Some(format!("bad records of {}", from.operator)),
@@ -250,6 +308,9 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
         },
         NodeKind::Upsert(_) | NodeKind::Compact(_) => "what changed, at the end of each epoch",
         NodeKind::WindowTop(top) => when_due(&top.window),
+        NodeKind::Top(top) if top.is_final => "first rows, at the end of their epoch",
+        NodeKind::Top(_) => "what changed, at the end of each epoch",
+        NodeKind::Over(over) => return vec![("emits", when_over(over))],
         NodeKind::SessionRows(rows) => when_due(&rows.window),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => "when the watermark passes the time of a row",
@@ -268,6 +329,18 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
         NodeKind::Sort(_) => "at the end of the input",
     };
     vec![("emits", when.to_owned())]
+}
+
+fn when_over(over: &OverNode) -> String {
+    let when = match over.basis {
+        TimeBasis::Event => "a row when the watermark reaches its time",
+        TimeBasis::Processing => "what came in, at the end of each epoch",
+    };
+    match over.rows_ahead() {
+        0 => when.to_owned(),
+        1 => format!("{when} and the next row is there"),
+        rows => format!("{when} and the next {rows} rows are there"),
+    }
 }
 
 /// Does the first input of an operator carry retractions?

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::operator::{calls, columns, input_schema, is_updated};
+use super::operator::{calls, columns, functions, input_schema, is_updated};
 use super::{Fact, text};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
-use crate::node::{AggregateNode, Node, NodeKind, SortNode, Stage};
+use crate::node::{
+    AggregateNode, Frame, Node, NodeKind, OverNode, Ranking, SortNode, Stage, TopNode,
+};
 use crate::window::{TimeBasis, WindowSpec};
 
 /// Returns the operators whose state nothing bounds: those for which there is help.
@@ -41,6 +43,8 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             let until = until_due(&top.window);
             format!("the rows of each window that can still be among the first, {until}: bounded")
         }
+        NodeKind::Top(top) => return first_rows(plan, node, top),
+        NodeKind::Over(over) => return over_rows(plan, node, over),
         NodeKind::SessionRows(rows) => {
             format!("the rows of each session {}: bounded", until_due(&rows.window))
         }
@@ -84,6 +88,64 @@ fn running(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Vec<Fact> {
     let help = "aggregate per window (TUMBLE, HOP, CUMULATE, SESSION) to have state that ends";
     vec![
         ("state", format!("{what} per ({keys}) for ever: unbounded, grows with every new key")),
+        ("help", help.to_owned()),
+    ]
+}
+
+/// The first rows of a partition are kept as long as the job runs.
+fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
+    let by = columns(&input_schema(plan, node), &top.partition);
+    let rows = match (top.ranking, *top.ranks.end()) {
+        _ if top.is_retracted => {
+            let text = "every row of the input, since any may become one of the first when others \
+                        are taken back: grows with the input";
+            return vec![("state", text.to_owned())];
+        }
+        (Ranking::RowNumber, 1) => "one row".to_owned(),
+        (Ranking::RowNumber, last) => format!("{last} rows"),
+        (Ranking::Rank | Ranking::DenseRank, last) => format!("the rows up to rank {last}"),
+    };
+    if by.is_empty() {
+        return vec![("state", format!("{rows} in all: bounded"))];
+    }
+    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
+        let text = format!("{rows} per ({by}) until the input ends: grows with its keys");
+        return vec![("state", text)];
+    }
+    let help =
+        "rank within windows (PARTITION BY window_start, window_end, …) to have state that ends";
+    vec![
+        ("state", format!("{rows} per ({by}) for ever: unbounded, grows with every new key")),
+        ("help", help.to_owned()),
+    ]
+}
+
+/// What a frame needs no more is dropped; what it says of all earlier rows is kept.
+fn over_rows(plan: &Plan, node: &Node, over: &OverNode) -> Vec<Fact> {
+    let by = columns(&input_schema(plan, node), &over.partition);
+    let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
+    let is_bounded_frame = matches!(over.frame, Frame::Rows(Some(_)) | Frame::Range(Some(_)));
+    let only_aggregates = over.calls().count() == over.functions.len();
+    let ends = only_aggregates && matches!(over.frame, Frame::Range(Some(_)));
+    let rows = match over.calls().next().is_some() && is_bounded_frame {
+        true => "the rows of each frame".to_owned(),
+        false => functions(plan, node, over),
+    };
+    let per = if by.is_empty() { String::new() } else { format!(" per ({by})") };
+    let waiting = match over.basis {
+        TimeBasis::Event => ", and rows that the watermark has not reached",
+        TimeBasis::Processing => "",
+    };
+    let text = format!("{rows}{per}{waiting}");
+    if ends || by.is_empty() {
+        return vec![("state", format!("{text}: bounded"))];
+    }
+    if is_bounded {
+        return vec![("state", format!("{text}, until the input ends: grows with its keys"))];
+    }
+    let help = "RANGE BETWEEN INTERVAL … PRECEDING AND CURRENT ROW has state that ends";
+    vec![
+        ("state", format!("{text}, for ever: unbounded, grows with every new key")),
         ("help", help.to_owned()),
     ]
 }

@@ -110,7 +110,7 @@ impl Lowering<'_> {
     }
 
     /// Returns an aggregate, the columns of its arguments and of its order, and its filter's.
-    fn call(
+    pub(super) fn call(
         &self,
         expr: &Expr,
         columns: &mut Columns,
@@ -176,6 +176,7 @@ impl Lowering<'_> {
         let fields = aggregate.schema.fields().iter().zip(&picks).map(|(wanted, pick)| {
             let is_nullable = match pick {
                 Pick::Column(column) | Pick::LastOf(column, _) => made.field(*column).is_nullable(),
+                Pick::Number(_) => false,
                 Pick::Null => true,
             };
             // Names and types are the query's.
@@ -267,7 +268,7 @@ fn is_windowed(stream: &Stream, roles: &[Role]) -> Result<bool> {
 
 /// The columns that an aggregation reads, each computed once.
 #[derive(Default)]
-struct Columns {
+pub(super) struct Columns {
     exprs: Vec<Expr>,
     expressions: Vec<Expression>,
     fields: Vec<Field>,
@@ -275,7 +276,7 @@ struct Columns {
 
 impl Columns {
     /// Adds an expression, unless it is there; returns its column.
-    fn add(&mut self, expr: &Expr, input: &DFSchema) -> Result<usize> {
+    pub(super) fn add(&mut self, expr: &Expr, input: &DFSchema) -> Result<usize> {
         if let Some(found) = self.exprs.iter().position(|known| known == expr) {
             return Ok(found);
         }
@@ -290,12 +291,17 @@ impl Columns {
     }
 
     /// Adds a column of the input.
-    fn add_column(&mut self, column: usize, input: &DFSchema) -> Result<usize> {
+    pub(super) fn add_column(&mut self, column: usize, input: &DFSchema) -> Result<usize> {
         let (qualifier, field) = input.qualified_field(column);
         self.add(&Expr::from((qualifier, field)), input)
     }
 
-    fn schema(&self) -> SchemaRef {
+    pub(super) fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.fields.clone()))
+    }
+
+    /// Returns what computes the columns.
+    pub(super) fn into_expressions(self) -> Vec<Expression> {
+        self.expressions
     }
 }

@@ -3,50 +3,73 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::common::DFSchema;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::{Expr, ExprSchemable, FetchType, Limit, SkipType, Sort as SortPlan};
-use thalweg_plan::node::{Exchange, Input, NodeKind, SortKey, SortNode};
+use thalweg_plan::node::{Exchange, Input, NodeKind, Ranking, SortNode};
 use thalweg_types::{Error, Result};
 
-use super::{Lowering, Stream, column_of};
+use super::top::{First, sort_keys};
+use super::{Lowering, Role, Stream, column_of};
 use crate::expression::{Expression, Projection};
-use crate::text::{RELATIONAL, plan_error, to_come};
+use crate::text::plan_error;
 use crate::windowing::{Pick, Reorder};
 
 impl Lowering<'_> {
-    pub(super) fn sort(&mut self, sort: &SortPlan) -> Result<Stream> {
+    /// Lowers `ORDER BY`, of which the first `skip` rows are left out and `limit` are wanted.
+    pub(super) fn sort(
+        &mut self,
+        sort: &SortPlan,
+        skip: usize,
+        limit: Option<usize>,
+    ) -> Result<Stream> {
         let input = sort.input.schema();
         let stream = self.lower(&sort.input)?;
         let mut stream = self.settle(stream)?;
-        let width = input.fields().len();
-        let mut exprs: Vec<Expr> = input.columns().into_iter().map(Expr::Column).collect();
-        let mut order = Vec::new();
-        for key in &sort.expr {
-            let column = column_of(&key.expr, input).unwrap_or_else(|| {
-                exprs.push(key.expr.clone());
-                exprs.len() - 1
-            });
-            order.push(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first });
-        }
         let schema = self.schema(&stream);
-        if exprs.len() > width {
-            let mut fields: Vec<_> = schema.fields().to_vec();
-            for (number, expr) in exprs.iter().enumerate().skip(width) {
-                let kind = expr.get_type(input).map_err(plan_error)?;
-                fields.push(Arc::new(Field::new(format!("__order_{number}"), kind, true)));
-            }
-            let exprs = exprs.iter().map(|expr| Expression::new(expr, input));
-            let exprs = exprs.collect::<Result<Vec<_>>>()?;
-            let wide = Projection::new(exprs, Arc::new(Schema::new(fields)));
-            self.map(&mut stream, Arc::new(wide));
-        }
-        let has_keys = self.schema(&stream).fields().len() > width;
-        let mut stream = self.ordered(stream, SortNode { order, skip: 0, limit: sort.fetch })?;
-        if has_keys {
-            let picks = (0..width).map(Pick::Column).collect();
+        let keys: Vec<&Expr> = sort.expr.iter().map(|key| &key.expr).collect();
+        let columns = self.columns_of(&mut stream, input, &keys)?;
+        let order = sort_keys(&sort.expr, &columns);
+        let mut stream = self.ordered(stream, SortNode { order, skip, limit })?;
+        if self.schema(&stream).fields().len() > schema.fields().len() {
+            let picks = (0..schema.fields().len()).map(Pick::Column).collect();
+            stream.roles.truncate(schema.fields().len());
             self.map(&mut stream, Arc::new(Reorder { picks, schema }));
         }
         Ok(stream)
+    }
+
+    /// Returns the columns of expressions over a stream; those that are no columns yet are computed
+    /// behind the others.
+    pub(super) fn columns_of(
+        &mut self,
+        stream: &mut Stream,
+        input: &DFSchema,
+        wanted: &[&Expr],
+    ) -> Result<Vec<usize>> {
+        let width = input.fields().len();
+        let mut exprs: Vec<Expr> = input.columns().into_iter().map(Expr::Column).collect();
+        let columns = wanted.iter().map(|expr| {
+            column_of(expr, input).unwrap_or_else(|| {
+                exprs.push((*expr).clone());
+                exprs.len() - 1
+            })
+        });
+        let columns: Vec<usize> = columns.collect();
+        if exprs.len() == width {
+            return Ok(columns);
+        }
+        let mut fields: Vec<_> = self.schema(stream).fields().to_vec();
+        for (number, expr) in exprs.iter().enumerate().skip(width) {
+            let kind = expr.get_type(input).map_err(plan_error)?;
+            fields.push(Arc::new(Field::new(format!("__computed_{number}"), kind, true)));
+        }
+        let computed = exprs.iter().map(|expr| Expression::new(expr, input));
+        let computed = computed.collect::<Result<Vec<_>>>()?;
+        let wide = Projection::new(computed, Arc::new(Schema::new(fields)));
+        self.map(stream, Arc::new(wide));
+        stream.roles.resize(exprs.len(), Role::Plain);
+        Ok(columns)
     }
 
     pub(super) fn limit(&mut self, limit: &Limit) -> Result<Stream> {
@@ -58,36 +81,44 @@ impl Lowering<'_> {
             return Err(number("LIMIT"));
         };
         if let LogicalPlan::Sort(sort) = limit.input.as_ref() {
-            let fetch = fetch.map(|fetch| fetch.saturating_add(skip));
-            let sorted = SortPlan { fetch, ..sort.clone() };
-            let stream = self.sort(&sorted)?;
-            return match skip {
-                0 => Ok(stream),
-                skip => self.ordered(stream, SortNode { order: Vec::new(), skip, limit: None }),
-            };
+            return self.sort(sort, skip, fetch);
         }
         let stream = self.lower(&limit.input)?;
         let stream = self.settle(stream)?;
         self.ordered(stream, SortNode { order: Vec::new(), skip, limit: fetch })
     }
 
+    /// Adds an order. Of an input that never ends the first rows are those so far; the first ones
+    /// without an order stay the first if none is taken back.
     fn ordered(&mut self, mut stream: Stream, node: SortNode) -> Result<Stream> {
-        if !node.order.is_empty() && !stream.is_bounded {
-            return Err(Error::invalid(
-                "ORDER BY needs an input that ends, and this one never does",
-            )
-            .remedy(
-                "order within windows by ROW_NUMBER() OVER (PARTITION BY window_start, window_end \
-                 ORDER BY …)",
-            ));
-        }
-        if self.builder.plan().node(stream.node).is_updating && !stream.is_bounded {
-            let error = "ORDER BY and LIMIT over an updating result that never ends are";
-            return Err(to_come(RELATIONAL, error, "aggregate over windows first"));
+        let is_updating = self.builder.plan().node(stream.node).is_updating;
+        if !stream.is_bounded && (is_updating || !node.order.is_empty()) {
+            let Some(limit) = node.limit else { return Err(endless(&node)) };
+            let first = First {
+                partition: Vec::new(),
+                order: node.order,
+                ranking: Ranking::RowNumber,
+                ranks: node.skip.saturating_add(1)..=node.skip.saturating_add(limit),
+                has_rank: false,
+            };
+            self.first_of_all(&mut stream, first);
+            return Ok(stream);
         }
         let schema = self.schema(&stream);
         let input = Input { from: stream.node, port: 0, exchange: Exchange::Global };
         stream.node = self.builder.add(NodeKind::Sort(node), vec![input], schema);
         Ok(stream)
     }
+}
+
+/// Says why the order of all rows of an endless input cannot be known.
+fn endless(node: &SortNode) -> Error {
+    let error = match node.order.is_empty() {
+        true => "OFFSET without LIMIT needs an input that ends or is never updated",
+        false => "ORDER BY without LIMIT needs an input that ends, and this one never does",
+    };
+    Error::invalid(error).remedy(
+        "add LIMIT, or order within windows by ROW_NUMBER() OVER (PARTITION BY window_start, \
+         window_end ORDER BY …)",
+    )
 }

@@ -38,7 +38,7 @@ fn what_streams_is_planned() {
             &*format!(
                 "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY price DESC) AS rn {window}) WHERE rn <= 3"
             ),
-            "WindowTop 3",
+            "WindowTop 1 to 3",
         ),
     ];
     for (statement, expected) in cases {

@@ -10,7 +10,7 @@ fn operator(limit: usize, rank: bool, partition: Vec<usize>) -> WindowTop {
         window: WindowSpec { assigner: Assigner::Attached, basis, start: 2, end: 3, zone: None },
         partition,
         order: vec![SortKey { column: 1, descending: true, nulls_first: false }],
-        limit,
+        ranks: 1..=limit,
         rank,
     };
     let input = row_schema();

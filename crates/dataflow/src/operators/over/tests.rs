@@ -1,0 +1,229 @@
+use arrow::datatypes::DataType::Int64;
+use thalweg_plan::aggregate::{count, max, sum};
+use thalweg_plan::node::{AggregateCall, OverFunction, Ranking};
+
+use super::*;
+use crate::operators::testing::*;
+
+#[derive(Clone, Copy, Debug)]
+struct Query {
+    frame: Frame,
+    has_partition: bool,
+    basis: TimeBasis,
+    /// How far LAG looks back, and LEAD ahead.
+    back: isize,
+    ahead: isize,
+}
+
+const EVENT: Query = Query {
+    frame: Frame::Range(None),
+    has_partition: true,
+    basis: TimeBasis::Event,
+    back: 0,
+    ahead: 0,
+};
+
+impl Query {
+    fn partition(&self) -> Vec<usize> {
+        if self.has_partition { vec![0] } else { Vec::new() }
+    }
+
+    /// SUM, COUNT and MAX of the value, the three numbers, and other rows' values.
+    fn operator(&self) -> Over {
+        let aggregates = [sum(&Int64).unwrap(), count(), max(&Int64).unwrap()];
+        let call = |function| AggregateCall {
+            function,
+            arguments: vec![1],
+            filter: None,
+            distinct: false,
+        };
+        let mut functions: Vec<OverFunction> =
+            aggregates.into_iter().map(call).map(OverFunction::Aggregate).collect();
+        let rankings = [Ranking::RowNumber, Ranking::Rank, Ranking::DenseRank];
+        functions.extend(rankings.map(OverFunction::Number));
+        let shift = |by, default| OverFunction::Shift { column: 1, by, default };
+        functions.extend((self.back > 0).then(|| shift(-self.back, Some(1))));
+        functions.extend((self.ahead > 0).then(|| shift(self.ahead, None)));
+        let node = OverNode {
+            partition: self.partition(),
+            time: 2,
+            basis: self.basis,
+            frame: self.frame,
+            functions,
+            divert_late: true,
+        };
+        let input = row_schema();
+        let values = (0..node.functions.len()).map(|n| Field::new(n.to_string(), Int64, true));
+        let fields = input.fields().iter().map(|field| field.as_ref().clone()).chain(values);
+        Over::new(&node, &input, Arc::new(Schema::new(fields.collect::<Vec<_>>()))).unwrap()
+    }
+
+    /// The functions of all rows, from all rows.
+    fn naive(&self, rows: &[Row]) -> Vec<String> {
+        let partition = |row: &Row| self.has_partition.then(|| row.key.clone());
+        let mut rows = rows.to_vec();
+        // The order of a code, in which the partition is told by its key.
+        let rest = |row: &Row| (!self.has_partition).then(|| row.key.clone());
+        rows.sort_by_key(|row| (partition(row), row.start, rest(row), row.value, row.end));
+        let mut lines = Vec::new();
+        for own in rows.chunk_by(|left, right| partition(left) == partition(right)) {
+            for (at, row) in own.iter().enumerate() {
+                let frame = own.iter().enumerate().filter(|(other, near)| match self.frame {
+                    Frame::Rows(None) => *other <= at,
+                    Frame::Rows(Some(rows)) => *other <= at && at - *other <= rows,
+                    Frame::Range(None) => near.start <= row.start,
+                    Frame::Range(Some(length)) => {
+                        (row.start - length..=row.start).contains(&near.start)
+                    }
+                });
+                let values: Vec<i64> = frame.filter_map(|(_, near)| near.value).collect();
+                let number = |value: Option<i64>| value.map_or(String::new(), |v| v.to_string());
+                let before = own.iter().filter(|other| other.start < row.start);
+                let mut earlier: Vec<i64> = before.map(|other| other.start).collect();
+                let rank = earlier.len() + 1;
+                earlier.dedup();
+                let mut line = vec![
+                    text(&change(std::slice::from_ref(row)).rows, 0),
+                    number((!values.is_empty()).then(|| values.iter().sum())),
+                    values.len().to_string(),
+                    number(values.iter().max().copied()),
+                    (at + 1).to_string(),
+                    rank.to_string(),
+                    (earlier.len() + 1).to_string(),
+                ];
+                let other = |by| at.checked_add_signed(by).and_then(|other: usize| own.get(other));
+                if self.back > 0 {
+                    line.push(number(other(-self.back).unwrap_or(row).value));
+                }
+                if self.ahead > 0 {
+                    line.push(number(other(self.ahead).and_then(|other| other.value)));
+                }
+                lines.push(format!("+1 {}", line.join("|")));
+            }
+        }
+        lines.sort();
+        lines
+    }
+}
+
+/// Random epochs, some of whose rows are late, and the rows that are not.
+fn rows_and_turns(seed: u64) -> (Vec<Row>, Vec<Turn>, u64) {
+    let mut random = Random::new(seed);
+    let (mut good, mut turns, mut late) = (Vec::new(), Vec::new(), 0);
+    let mut watermark = 0;
+    for _ in 0..20 {
+        let rows: Vec<Row> = (0..random.below(25))
+            .map(|_| {
+                let (value, end) = (random.below(9), random.below(3));
+                let (key, start) = (random.below(4), watermark - 1 + random.below(15));
+                let value = (value > 0).then_some(value);
+                Row { key: format!("key {key}"), value, start, end }
+            })
+            .collect();
+        let is_late = |row: &&Row| row.start <= watermark && watermark > 0;
+        late += rows.iter().filter(is_late).count() as u64;
+        good.extend(rows.iter().filter(|row| !is_late(row)).cloned());
+        let half = rows.len() / 2;
+        let batches = vec![change(&rows[..half]), change(&rows[half..])];
+        watermark += random.below(9);
+        turns.push(Turn::at(watermark, batches));
+    }
+    turns.push(Turn::last(Vec::new()));
+    (good, turns, late)
+}
+
+/// Would fail if a frame held another row or lacked one, a number were wrong, a row came twice or
+/// never, or workers or a crash changed anything.
+#[test]
+fn values_are_those_of_a_naive_computation() {
+    let of = |frame| Query { frame, ..EVENT };
+    let queries = [
+        EVENT,
+        of(Frame::Rows(None)),
+        of(Frame::Rows(Some(0))),
+        of(Frame::Rows(Some(2))),
+        of(Frame::Range(Some(0))),
+        of(Frame::Range(Some(5))),
+        of(Frame::Range(Some(40))),
+        Query { has_partition: false, ..of(Frame::Range(Some(7))) },
+        Query { has_partition: false, back: 3, ..of(Frame::Rows(None)) },
+        Query { back: 2, ..EVENT },
+        Query { back: 9, ..of(Frame::Range(Some(5))) },
+        Query { ahead: 1, ..of(Frame::Rows(Some(3))) },
+        Query { ahead: 2, back: 1, ..of(Frame::Range(Some(6))) },
+        Query { ahead: 3, ..EVENT },
+    ];
+    for query in queries {
+        for seed in 0..2 {
+            let (good, turns, late) = rows_and_turns(seed);
+            let make = || Box::new(query.operator()) as Box<dyn Operator>;
+            let stand = Stand { pre: None, make: &make, keys: query.partition() };
+            let sent = stand.run(&turns);
+            let mut found: Vec<String> = sent.iter().flat_map(Sent::sorted).collect();
+            found.sort();
+            assert_eq!(found, query.naive(&good), "{query:?}, seed {seed}");
+            assert_eq!(sent.iter().map(|sent| sent.late).sum::<u64>(), late);
+            let diverted = sent.iter().flat_map(|sent| &sent.diverted).map(Change::len);
+            assert_eq!(diverted.sum::<usize>() as u64, late);
+            stand.check_crashes(&turns, seed);
+        }
+    }
+}
+
+fn row(key: &str, value: i64, time: i64) -> Row {
+    Row { key: key.to_owned(), value: Some(value), start: time, end: 0 }
+}
+
+/// Would fail if rows left before the watermark reached them, late, or out of order.
+#[test]
+fn rows_leave_in_order_when_the_watermark_reaches_them() {
+    let mut operator = EVENT.operator();
+    let turns = [
+        Turn::at(4, vec![change(&[row("a", 3, 9), row("b", 1, 5), row("a", 2, 4)])]),
+        Turn::at(8, vec![change(&[row("a", 7, 6)])]),
+        Turn::at(9, Vec::new()),
+    ];
+    let sent = run_one(&mut operator, &turns);
+    let times = |sent: &Sent| -> Vec<String> {
+        let lines: Vec<String> = sent.results.iter().flat_map(texts).collect();
+        lines.iter().map(|line| line.split('|').nth(2).unwrap().to_owned()).collect()
+    };
+    assert_eq!(sent.iter().map(times).collect::<Vec<_>>(), [vec!["4"], vec!["5", "6"], vec!["9"]]);
+}
+
+/// Would fail if rows of the wall clock waited, or the frame ended before rows of earlier epochs.
+#[test]
+fn by_arrival_rows_leave_at_the_end_of_their_epoch() {
+    let query = Query { basis: TimeBasis::Processing, frame: Frame::Rows(Some(1)), ..EVENT };
+    let mut operator = query.operator();
+    let turns = [
+        Turn::at(4, vec![change(&[row("a", 3, 4), row("a", 1, 4)])]),
+        Turn::at(4, vec![change(&[row("a", 2, 4)])]),
+        Turn::at(9, vec![change(&[row("a", 5, 9), row("b", 8, 9)])]),
+    ];
+    let sent = run_one(&mut operator, &turns);
+    let sums = |sent: &Sent| -> Vec<String> {
+        let lines: Vec<String> = sent.results.iter().flat_map(texts).collect();
+        lines.iter().map(|line| line.split('|').nth(4).unwrap().to_owned()).collect()
+    };
+    let expected = [vec!["1", "4"], vec!["5"], vec!["7", "8"]];
+    assert_eq!(sent.iter().map(sums).collect::<Vec<_>>(), expected);
+}
+
+/// Would fail if rows stayed that no frame can reach back to, though none of their key comes again.
+#[test]
+fn what_no_frame_needs_is_dropped() {
+    let query = Query { frame: Frame::Range(Some(10)), ..EVENT };
+    let mut operator = query.operator();
+    for time in 0..200 {
+        let rows = [row(&format!("key {time}"), 1, time), row("again", 1, time)];
+        run_one(&mut operator, &[Turn::at(time, vec![change(&rows)])]);
+        assert!(operator.size().1 <= 44, "{} rows at {time}", operator.size().1);
+    }
+    let query = Query { frame: Frame::Rows(Some(3)), back: 5, ..EVENT };
+    let mut operator = query.operator();
+    for time in 0..20 {
+        run_one(&mut operator, &[Turn::at(time, vec![change(&[row("k", 1, time)])])]);
+        assert!(operator.size().1 <= 5);
+    }
+}

@@ -1,0 +1,258 @@
+//! The first rows of each partition, at any time.
+//!
+//! Invariants: what is sent at the close of an epoch turns the first rows before it into those
+//! after it, each change once; which rows are first does not depend on the order of arrival, since
+//! ties are broken by the whole row. Of an input that takes nothing back no row is kept that
+//! cannot be among the first any more, and most of those are seen by their sort keys alone.
+//!
+//! Rows are kept as codes (see [`super::coded_rows`]), so that to compare, to find and to tell equal
+//! rows is to compare bytes.
+
+mod kept;
+
+mod ranks;
+
+mod sending;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::SchemaRef;
+use arrow::row::Rows;
+use thalweg_plan::node::TopNode;
+use thalweg_state::{StateReader, StateWriter};
+use thalweg_types::{Change, Error, Moment, Result};
+
+use super::coded_rows::CodedRows;
+use crate::operator::{Close, Operator, Output, Step};
+
+use kept::{Entry, Kept};
+use ranks::{Changed, Net, Ranks};
+use sending::Sending;
+
+/// Keeps the first rows of each partition, or all that may become first.
+pub struct Top {
+    ranks: Ranks,
+    rows: CodedRows,
+    /// Does the input take rows back?
+    is_retracted: bool,
+    /// Do first rows stay first?
+    is_final: bool,
+    /// The rows of each partition.
+    kept: Vec<Kept>,
+    /// Rows that came in the open epoch.
+    arrived: Vec<Arrived>,
+    sending: Sending,
+}
+
+/// Rows of a batch that may change what is first.
+struct Arrived {
+    codes: Rows,
+    /// In order of their partitions and codes.
+    rows: Vec<Place>,
+}
+
+/// A row of a batch.
+struct Place {
+    group: u32,
+    row: u32,
+    weight: i64,
+}
+
+impl Top {
+    /// Returns the operator of `node`.
+    ///
+    /// # Errors
+    /// `Invalid` if a column has no order.
+    pub fn new(node: &TopNode, input: &SchemaRef, output: SchemaRef) -> Result<Top> {
+        Ok(Top {
+            ranks: Ranks::new(node),
+            rows: CodedRows::new(&node.partition, &node.order, input)?,
+            is_retracted: node.is_retracted,
+            is_final: node.is_final,
+            kept: Vec::new(),
+            arrived: Vec::new(),
+            sending: Sending::new(node, output),
+        })
+    }
+
+    /// Returns the rows of a batch that their sort keys do not rule out.
+    fn admit(&self, rows: &RecordBatch, groups: &[u32]) -> Result<Vec<u32>> {
+        let all = 0..groups.len() as u32;
+        let Some(keys) = self.rows.ordering.keys(rows)?.filter(|_| !self.is_retracted) else {
+            return Ok(all.collect());
+        };
+        let may_count = |row: &u32| {
+            let kept = &self.kept[groups[*row as usize] as usize];
+            if !self.ranks.is_full(kept.len()) {
+                return true;
+            }
+            if self.is_final {
+                return false;
+            }
+            let key = keys.row(*row as usize).data();
+            kept.last().is_none_or(|last| key <= &last.code[..key.len().min(last.code.len())])
+        };
+        Ok(all.filter(may_count).collect())
+    }
+
+    /// Puts the rows that came into the order of their partitions and codes.
+    fn arrive(&mut self, change: &Change, groups: &[u32]) -> Result<()> {
+        let admitted = self.admit(&change.rows, groups)?;
+        if admitted.is_empty() {
+            return Ok(());
+        }
+        let codes = match admitted.len() == change.len() {
+            true => self.rows.ordering.rows(&change.rows)?,
+            false => {
+                let taken = UInt32Array::from(admitted.clone());
+                self.rows.ordering.rows(&take_record_batch(&change.rows, &taken)?)?
+            }
+        };
+        let places = admitted.iter().enumerate().map(|(row, from)| Place {
+            group: groups[*from as usize],
+            row: row as u32,
+            weight: change.weight(*from as usize),
+        });
+        let mut rows: Vec<Place> = places.collect();
+        let code = |place: &Place| codes.row(place.row as usize).data();
+        rows.sort_unstable_by(|left, right| {
+            left.group.cmp(&right.group).then_with(|| code(left).cmp(code(right)))
+        });
+        if !self.is_retracted {
+            rows = self.first_of(rows, &codes)?;
+        }
+        self.arrived.push(Arrived { codes, rows });
+        Ok(())
+    }
+
+    /// Drops rows that are not among the first even of their own batch.
+    fn first_of(&self, rows: Vec<Place>, codes: &Rows) -> Result<Vec<Place>> {
+        let code = |place: &Place| codes.row(place.row as usize).data();
+        let mut first = Vec::with_capacity(rows.len());
+        let mut rows = rows.into_iter().peekable();
+        while let Some(group) = rows.peek().map(|place| place.group) {
+            let start = first.len();
+            while let Some(place) = rows.next_if(|place| place.group == group) {
+                first.push(place);
+            }
+            let reach = self.ranks.reach(first[start..].iter().map(code), &self.rows.ordering)?;
+            first.truncate(start + reach);
+        }
+        Ok(first)
+    }
+
+    /// Lets what arrived in the epoch change the partitions, and notes what is to be sent.
+    fn settle(&mut self) -> Result<()> {
+        let arrived = std::mem::take(&mut self.arrived);
+        let rows = arrived.iter().flat_map(|batch| {
+            let code = |place: &Place| batch.codes.row(place.row as usize).data();
+            batch.rows.iter().map(move |place| (place.group, code(place), place.weight))
+        });
+        let mut rows: Vec<(u32, &[u8], i64)> = rows.collect();
+        // Stable, since that makes use of what is in order already.
+        rows.sort_by(|left, right| (left.0, left.1).cmp(&(right.0, right.1)));
+        for own in rows.chunk_by(|left, right| left.0 == right.0) {
+            let equal = own.chunk_by(|left, right| left.1 == right.1);
+            let nets = equal.map(|equal| {
+                let weight = equal.iter().map(|(_, _, weight)| weight).sum();
+                Net { code: equal[0].1, weight }
+            });
+            let nets: Vec<Net<'_>> = nets.filter(|net| net.weight != 0).collect();
+            self.change(own[0].0, &nets)?;
+        }
+        Ok(())
+    }
+
+    /// Changes a partition.
+    fn change(&mut self, group: u32, nets: &[Net<'_>]) -> Result<()> {
+        if nets.is_empty() {
+            return Ok(());
+        }
+        let (kept, ordering) = (&self.kept[group as usize], &self.rows.ordering);
+        let before = self.ranks.ranked(kept.iter().map(|entry| &*entry.code), ordering)?;
+        let after = self.ranks.ranked(Changed::new(kept.iter(), nets), ordering)?;
+        let sending = &mut self.sending;
+        self.ranks.differ(&before, &after, |row, weight| sending.add(group, row, weight));
+        for net in nets {
+            for _ in 0..net.weight {
+                self.insert(group, net.code);
+            }
+            for _ in net.weight..0 {
+                let gone = self.kept[group as usize].remove(net.code);
+                let gone =
+                    gone.ok_or_else(|| Error::internal("a row was taken back that was not there"))?;
+                self.rows.forget(group, gone.numbered());
+            }
+        }
+        if !self.is_retracted {
+            self.cut(group)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, group: u32, code: &[u8]) {
+        let number = self.rows.keep(group, code);
+        self.kept[group as usize].insert(Entry { code: code.into(), number });
+    }
+
+    /// Drops the rows of a partition that cannot be among the first any more.
+    fn cut(&mut self, group: u32) -> Result<()> {
+        let kept = &self.kept[group as usize];
+        if kept.len() <= self.ranks.last() {
+            return Ok(());
+        }
+        let codes = kept.iter().map(|entry| &*entry.code);
+        let reach = self.ranks.reach(codes, &self.rows.ordering)?;
+        while self.kept[group as usize].len() > reach {
+            if let Some(gone) = self.kept[group as usize].pop() {
+                self.rows.forget(group, gone.numbered());
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, out: &mut Output) -> Result<Step> {
+        self.sending.send(&self.rows, out)
+    }
+}
+
+impl Operator for Top {
+    fn batch(&mut self, _: usize, change: Change, _: &mut Output) -> Result<Step> {
+        let groups = self.rows.intern(&change.rows)?;
+        self.kept.resize_with(self.rows.partitions.len(), Kept::default);
+        self.arrive(&change, &groups)?;
+        Ok(Step::Done)
+    }
+
+    fn close(&mut self, _: &Close, out: &mut Output) -> Result<Step> {
+        self.settle()?;
+        self.send(out)
+    }
+
+    fn resume(&mut self, out: &mut Output) -> Result<Step> {
+        self.send(out)
+    }
+
+    fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
+        let kept = &self.kept;
+        self.rows.snapshot(to, |group| kept[group as usize].iter().map(Entry::numbered))
+    }
+
+    fn restore(&mut self, from: &StateReader, _: &Moment) -> Result<()> {
+        let kept = &mut self.kept;
+        self.rows.restore(from, |row| {
+            let group = row.group as usize;
+            kept.resize_with(kept.len().max(group + 1), Kept::default);
+            kept[group].insert(Entry { code: row.code.into(), number: row.number });
+            Ok(())
+        })
+    }
+
+    fn size(&self) -> (usize, usize) {
+        let (bytes, rows) = self.rows.size();
+        (bytes + self.kept.capacity() * size_of::<Kept>(), rows)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Which rows of a partition are first, and what a change does to that.
+//!
+//! Pure: rows come in order, as codes, and codes go out.
+
+use std::cmp::Ordering;
+use std::iter::Peekable;
+use std::ops::RangeInclusive;
+
+use thalweg_plan::node::{Ranking, TopNode};
+use thalweg_types::Result;
+
+use super::kept::Entry;
+use crate::operators::ordering::Ordering as RowOrdering;
+
+/// How rows in order are numbered, and which of the numbers count.
+#[derive(Clone, Debug)]
+pub(super) struct Ranks {
+    ranking: Ranking,
+    ranks: RangeInclusive<usize>,
+    has_rank: bool,
+}
+
+/// A row and its rank.
+pub(super) type Ranked<'a> = (&'a [u8], usize);
+
+/// A row and how often more (or, below 0, less) it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Net<'a> {
+    /// The row.
+    pub(super) code: &'a [u8],
+    /// How often; not 0.
+    pub(super) weight: i64,
+}
+
+impl Ranks {
+    /// Returns the ranks of `node`.
+    pub(super) fn new(node: &TopNode) -> Ranks {
+        Ranks { ranking: node.ranking, ranks: node.ranks.clone(), has_rank: node.has_rank }
+    }
+
+    /// Returns the last rank that counts.
+    pub(super) fn last(&self) -> usize {
+        *self.ranks.end()
+    }
+
+    /// Can rows behind `rows` others that are kept still count? Where equal ranks close up, that
+    /// is not for their number to say.
+    pub(super) fn is_full(&self, rows: usize) -> bool {
+        self.ranking != Ranking::DenseRank && rows >= self.last()
+    }
+
+    /// Returns the rows that count, with their ranks.
+    ///
+    /// # Errors
+    /// `Internal` if a code cannot be read.
+    pub(super) fn ranked<'a>(
+        &self,
+        codes: impl Iterator<Item = &'a [u8]>,
+        ordering: &RowOrdering,
+    ) -> Result<Vec<Ranked<'a>>> {
+        let (mut ranked, mut rank) = (Vec::new(), 0);
+        let mut last: Option<&[u8]> = None;
+        for (before, code) in codes.enumerate() {
+            rank = match self.ranking {
+                Ranking::RowNumber => before + 1,
+                Ranking::Rank | Ranking::DenseRank => {
+                    let key = Some(ordering.key_of(code)?);
+                    let is_tie = std::mem::replace(&mut last, key) == key;
+                    match self.ranking {
+                        _ if is_tie => rank,
+                        Ranking::Rank => before + 1,
+                        _ => rank + 1,
+                    }
+                }
+            };
+            if rank > self.last() {
+                break;
+            }
+            if self.ranks.contains(&rank) {
+                ranked.push((code, rank));
+            }
+        }
+        Ok(ranked)
+    }
+
+    /// Returns how many of some rows, given in order, have no rank beyond the last.
+    ///
+    /// # Errors
+    /// `Internal` if a code cannot be read.
+    pub(super) fn reach<'a>(
+        &self,
+        codes: impl Iterator<Item = &'a [u8]>,
+        ordering: &RowOrdering,
+    ) -> Result<usize> {
+        match self.ranking {
+            Ranking::RowNumber => Ok(codes.take(self.last()).count()),
+            _ => {
+                let all = Ranks { ranks: 1..=self.last(), ..self.clone() };
+                Ok(all.ranked(codes, ordering)?.len())
+            }
+        }
+    }
+
+    /// Calls `send` with each row that is not among the first any more (weight −1) or is now (+1):
+    /// by rank if ranks are put out, and what goes before what comes.
+    pub(super) fn differ<'a>(
+        &self,
+        before: &[Ranked<'a>],
+        after: &[Ranked<'a>],
+        mut send: impl FnMut(Ranked<'a>, i64),
+    ) {
+        let mut moved: Vec<(Ranked<'a>, i64)> = Vec::new();
+        let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(old), Some(new)) => self.compare(old, new),
+            };
+            if order != Ordering::Greater {
+                moved.extend(old.next().filter(|_| order.is_lt()).map(|row| (*row, -1)));
+            }
+            if order != Ordering::Less {
+                moved.extend(new.next().filter(|_| order.is_gt()).map(|row| (*row, 1)));
+            }
+        }
+        moved.sort_by_key(|((_, rank), weight)| (if self.has_rank { *rank } else { 0 }, *weight));
+        moved.into_iter().for_each(|(row, weight)| send(row, weight));
+    }
+
+    /// Compares rows, and their ranks if these are put out.
+    fn compare(
+        &self,
+        (left, left_rank): &Ranked<'_>,
+        (right, right_rank): &Ranked<'_>,
+    ) -> Ordering {
+        // A row that stays is the same piece of memory.
+        let is_same = std::ptr::eq(left.as_ptr(), right.as_ptr());
+        let by_row = if is_same { Ordering::Equal } else { left.cmp(right) };
+        match self.has_rank {
+            true => by_row.then(left_rank.cmp(right_rank)),
+            false => by_row,
+        }
+    }
+}
+
+/// The rows of a partition as they are after some changes, in order.
+#[derive(Debug)]
+pub(super) struct Changed<'a, I: Iterator<Item = &'a Entry>> {
+    kept: Peekable<I>,
+    changes: Peekable<std::slice::Iter<'a, Net<'a>>>,
+    /// A row that comes several times still.
+    repeated: (&'a [u8], i64),
+}
+
+impl<'a, I: Iterator<Item = &'a Entry>> Changed<'a, I> {
+    /// Returns `kept` after `changes`, both in order, no row twice in `changes`.
+    pub(super) fn new(kept: I, changes: &'a [Net<'a>]) -> Changed<'a, I> {
+        Changed { kept: kept.peekable(), changes: changes.iter().peekable(), repeated: (&[], 0) }
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a Entry>> Iterator for Changed<'a, I> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            if self.repeated.1 > 0 {
+                self.repeated.1 -= 1;
+                return Some(self.repeated.0);
+            }
+            let Some(change) = self.changes.peek() else {
+                return self.kept.next().map(|entry| &*entry.code);
+            };
+            if let Some(entry) = self.kept.next_if(|entry| *entry.code < *change.code) {
+                return Some(&entry.code);
+            }
+            let (mut code, mut count) = (change.code, change.weight);
+            while let Some(entry) = self.kept.next_if(|entry| *entry.code == *change.code) {
+                (code, count) = (&entry.code, count + 1);
+            }
+            self.repeated = (code, count);
+            self.changes.next();
+        }
+    }
+}

@@ -1,0 +1,268 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use thalweg_plan::node::{Ranking, SortKey};
+
+use super::*;
+use crate::operators::testing::*;
+
+/// A query: how rows are numbered, which of them count, whether the number is shown, by what they
+/// are ordered, and whether there is a partition.
+#[derive(Clone, Copy, Debug)]
+struct Query {
+    ranking: Ranking,
+    ranks: (usize, usize),
+    has_rank: bool,
+    by: usize,
+    has_partition: bool,
+    is_retracted: bool,
+    is_final: bool,
+}
+
+const FIRST: Query = Query {
+    ranking: Ranking::RowNumber,
+    ranks: (1, 1),
+    has_rank: false,
+    by: 1,
+    has_partition: true,
+    is_retracted: false,
+    is_final: false,
+};
+
+impl Query {
+    fn partition(&self) -> Vec<usize> {
+        if self.has_partition { vec![0] } else { Vec::new() }
+    }
+
+    fn operator(&self) -> Top {
+        let node = TopNode {
+            partition: self.partition(),
+            order: vec![SortKey { column: self.by, descending: true, nulls_first: false }],
+            ranking: self.ranking,
+            ranks: self.ranks.0..=self.ranks.1,
+            has_rank: self.has_rank,
+            is_retracted: self.is_retracted,
+            is_final: self.is_final,
+        };
+        let input = row_schema();
+        let mut fields = input.fields().to_vec();
+        fields.extend(self.has_rank.then(|| Arc::new(Field::new("rank", DataType::Int64, false))));
+        Top::new(&node, &input, Arc::new(Schema::new(fields))).unwrap()
+    }
+
+    /// The first rows of all partitions, as text, each with how often it is there.
+    fn naive(&self, rows: &[Row]) -> BTreeMap<String, i64> {
+        let partition = |row: &Row| self.has_partition.then(|| row.key.clone());
+        let key = |row: &Row| match self.by {
+            0 => (Some(row.key.clone()), None),
+            _ => (None, row.value),
+        };
+        let mut rows = rows.to_vec();
+        rows.sort_by_key(|row| (partition(row), std::cmp::Reverse(key(row)), row.clone()));
+        let (mut first, mut rank, mut number) = (BTreeMap::new(), 0, 0);
+        for (at, row) in rows.iter().enumerate() {
+            let before = at.checked_sub(1).map(|before| &rows[before]);
+            let before = before.filter(|before| partition(before) == partition(row));
+            let is_tie = before.is_some_and(|before| key(before) == key(row));
+            (number, rank) = if before.is_some() { (number + 1, rank) } else { (1, 0) };
+            rank = match self.ranking {
+                Ranking::RowNumber => number,
+                Ranking::Rank => {
+                    if is_tie {
+                        rank
+                    } else {
+                        number
+                    }
+                }
+                Ranking::DenseRank => {
+                    if is_tie {
+                        rank
+                    } else {
+                        rank + 1
+                    }
+                }
+            };
+            if (self.ranks.0..=self.ranks.1).contains(&rank) {
+                let rows = change(std::slice::from_ref(row)).rows;
+                let shown = if self.has_rank { format!("|{rank}") } else { String::new() };
+                *first.entry(text(&rows, 0) + &shown).or_default() += 1;
+            }
+        }
+        first
+    }
+}
+
+/// Random epochs, and all rows there are at the end of each. Without retractions the values rise,
+/// so that first rows are displaced often.
+fn rows_and_turns(seed: u64, is_retracted: bool, keys: i64) -> (Vec<Vec<Row>>, Vec<Turn>) {
+    let mut random = Random::new(seed);
+    let mut rows: Vec<Row> = Vec::new();
+    let (mut all, mut turns) = (Vec::new(), Vec::new());
+    for epoch in 0..20 {
+        let mut batches = Vec::new();
+        for _ in 0..random.below(3) {
+            let (mut changed, mut weights) = (Vec::new(), Vec::new());
+            for _ in 0..random.below(30) {
+                let is_gone = is_retracted && !rows.is_empty() && random.below(5) < 2;
+                let row = match is_gone {
+                    true => rows.swap_remove(random.below(rows.len() as i64) as usize),
+                    false => {
+                        let value = random.below(6) + if is_retracted { 0 } else { epoch / 4 };
+                        let key = format!("key {}", random.below(keys));
+                        let value = (value > 0).then_some(value);
+                        Row { key, value, start: random.below(3), end: 7 }
+                    }
+                };
+                weights.push(if is_gone { -1 } else { 1 });
+                changed.push(row.clone());
+                rows.extend((!is_gone).then_some(row));
+            }
+            let change = change(&changed);
+            batches.push(match is_retracted {
+                true => Change::weighted(change.rows, weights.into()).unwrap(),
+                false => change,
+            });
+        }
+        turns.push(Turn::at(epoch, batches));
+        all.push(rows.clone());
+    }
+    (all, turns)
+}
+
+/// What must be sent to turn one result into another, sorted.
+fn difference(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let rows: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    for row in rows {
+        let count = |all: &BTreeMap<String, i64>| all.get(row).copied().unwrap_or(0);
+        let more = count(after) - count(before);
+        lines.extend((0..more.abs()).map(|_| format!("{:+} {row}", more.signum())));
+    }
+    lines.sort();
+    lines
+}
+
+fn check(query: Query, seed: u64) {
+    let (all, turns) = rows_and_turns(seed, query.is_retracted, 4);
+    let make = || Box::new(query.operator()) as Box<dyn Operator>;
+    let stand = Stand { pre: None, make: &make, keys: query.partition() };
+    let mut before = BTreeMap::new();
+    for (epoch, (sent, rows)) in stand.run(&turns).iter().zip(&all).enumerate() {
+        let after = query.naive(rows);
+        let expected = difference(&before, &after);
+        assert_eq!(sent.sorted(), expected, "{query:?}, seed {seed}, epoch {epoch}");
+        before = after;
+    }
+    stand.check_crashes(&turns, seed);
+}
+
+/// Would fail if a row that is or becomes first were missed, one that is not were sent, a change
+/// were sent that is none, or a crash or the number of workers changed anything.
+#[test]
+fn changes_are_those_between_naive_answers() {
+    let numbered = |ranks, has_rank| Query { ranks, has_rank, ..FIRST };
+    let queries = [
+        FIRST,
+        numbered((1, 3), false),
+        numbered((1, 3), true),
+        numbered((2, 4), true),
+        numbered((3, 3), false),
+        numbered((1, 1000), true),
+        numbered((1, 0), true),
+        Query { has_partition: false, ..numbered((1, 5), true) },
+        Query { ranking: Ranking::Rank, ..numbered((1, 2), true) },
+        Query { ranking: Ranking::Rank, ..numbered((2, 4), false) },
+        Query { ranking: Ranking::DenseRank, ..numbered((1, 2), true) },
+        Query {
+            ranking: Ranking::DenseRank,
+            by: 0,
+            has_partition: false,
+            ..numbered((2, 3), true)
+        },
+        Query { ranking: Ranking::Rank, by: 0, has_partition: false, ..numbered((1, 9), true) },
+    ];
+    for query in queries {
+        for seed in 0..3 {
+            check(query, seed);
+            check(Query { is_retracted: true, ..query }, seed);
+        }
+    }
+}
+
+/// Would fail if a rank were given to a new row before it was taken from the old one.
+#[test]
+fn a_rank_is_taken_back_before_it_is_given() {
+    let query = Query { ranks: (1, 3), has_rank: true, is_retracted: true, ..FIRST };
+    for seed in 0..10 {
+        let (_, turns) = rows_and_turns(seed, true, 3);
+        let mut operator = query.operator();
+        let mut given: BTreeMap<String, String> = BTreeMap::new();
+        for sent in run_one(&mut operator, &turns) {
+            for change in &sent.results {
+                for (row, line) in texts(change).into_iter().enumerate() {
+                    let (key, rank) = (line.split('|').next(), line.rsplit('|').next());
+                    let place = format!("{key:?} {rank:?}");
+                    match change.weight(row) {
+                        1 => assert_eq!(given.insert(place, line), None),
+                        _ => assert_eq!(given.remove(&place), Some(line)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Would fail if a row that came first gave way to a later one, or were sent as if it could.
+#[test]
+fn the_first_to_come_stays_first() {
+    let query = Query { is_final: true, by: 2, ..FIRST };
+    let row =
+        |key: &str, value, start| Row { key: key.to_owned(), value: Some(value), start, end: 1 };
+    let turns = [
+        Turn::at(1, vec![change(&[row("a", 5, 7), row("a", 4, 7)]), change(&[row("a", 3, 7)])]),
+        Turn::at(2, vec![change(&[row("b", 2, 8), row("a", 1, 8), row("a", 0, 7)])]),
+    ];
+    let sent = run_one(&mut query.operator(), &turns);
+    assert!(sent.iter().flat_map(|sent| &sent.results).all(|change| change.weights.is_none()));
+    let lines: Vec<Vec<String>> = sent.iter().map(Sent::sorted).collect();
+    assert_eq!(lines, [vec!["+1 a|3|7|1"], vec!["+1 b|2|8|1"]]);
+}
+
+fn rising(values: std::ops::Range<i64>) -> Change {
+    let row = |value| Row { key: "k".to_owned(), value: Some(value), start: 0, end: 1 };
+    change(&values.map(row).collect::<Vec<_>>())
+}
+
+/// Would fail if rows were kept that cannot be first any more, or dropped ones stayed in snapshots.
+#[test]
+fn of_an_append_only_input_only_first_rows_are_kept() {
+    let mut operator = Query { ranks: (1, 3), ..FIRST }.operator();
+    for epoch in 0..50 {
+        let values = epoch * 10..epoch * 10 + 10;
+        run_one(&mut operator, &[Turn::at(epoch, vec![rising(values)])]);
+        assert_eq!(operator.size().1, 3);
+        let groups = thalweg_types::KeyGroups { count: 8, workers: 1 };
+        let mut writer = StateWriter::new(false, groups);
+        operator.snapshot(&mut writer).unwrap();
+        // Three rows come, and three go after the first time.
+        assert_eq!(writer.rows(), if epoch == 0 { 3 } else { 6 });
+        let mut again = StateWriter::new(false, groups);
+        operator.snapshot(&mut again).unwrap();
+        assert_eq!(again.rows(), 0);
+    }
+    // Rows that their sort keys rule out are not even looked at as a whole.
+    operator.batch(0, rising(0..100), &mut Output::default()).unwrap();
+    assert!(operator.arrived.is_empty());
+}
+
+/// Would fail if a row that was never there could be taken back in silence.
+#[test]
+fn an_unknown_row_cannot_be_taken_back() {
+    let mut operator = Query { is_retracted: true, ..FIRST }.operator();
+    let rows = Change::weighted(rising(0..1).rows, vec![-1].into()).unwrap();
+    operator.batch(0, rows, &mut Output::default()).unwrap();
+    let close = Turn::at(0, Vec::new()).close(0);
+    let error = operator.close(&close, &mut Output::default()).unwrap_err();
+    assert_eq!(error.message(), "a row was taken back that was not there");
+}

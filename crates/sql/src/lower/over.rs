@@ -1,0 +1,328 @@
+//! `OVER` windows: functions over the rows up to each row, in order of a time attribute.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::functions_aggregate::first_last::{first_value_udaf, last_value_udaf};
+use datafusion::logical_expr::expr::{
+    AggregateFunction as AggregateExpr, NullTreatment, WindowFunction,
+};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, ExprSchemable, Window, WindowFrameBound, WindowFrameUnits,
+    WindowFunctionDefinition, cast,
+};
+use thalweg_plan::node::{Frame, Input, NodeKind, OverFunction, OverNode, Ranking};
+use thalweg_plan::window::TimeBasis;
+use thalweg_types::time::nanos_per;
+use thalweg_types::{Error, Result};
+
+use super::aggregate::Columns;
+use super::ranking::call_of;
+use super::top::exchange_by;
+use super::{Lowering, Role, Stream, column_of, forward, unit_of};
+use crate::aggregate;
+use crate::expression::Projection;
+use crate::text::{place_in_plan, plan_error};
+use crate::windowing::Pick;
+
+/// A function whose columns are known, but not yet their types.
+enum Called {
+    Aggregate(AggregateExpr, Vec<usize>, Option<usize>),
+    Other(OverFunction),
+}
+
+impl Lowering<'_> {
+    pub(super) fn over(&mut self, window: &Window) -> Result<Stream> {
+        let input = window.input.schema();
+        let stream = self.lower(&window.input)?;
+        let mut stream = self.settle(stream)?;
+        let calls = window.window_expr.iter().filter_map(call_of).collect::<Vec<_>>();
+        let Some(first) = calls.first() else {
+            return Err(Error::internal("an OVER window without a function"));
+        };
+        if self.builder.plan().node(stream.node).is_updating {
+            return Err(Error::invalid("an OVER window needs an input that is never updated")
+                .remedy(
+                    "rank by ROW_NUMBER() with a filter on its number, or aggregate by GROUP BY",
+                ));
+        }
+        let (time, basis) = time_of(first, &stream, input)?;
+        let mut columns = Columns::default();
+        for column in 0..input.fields().len() {
+            columns.add_column(column, input)?;
+        }
+        let partition = first.params.partition_by.iter().map(|expr| columns.add(expr, input));
+        let partition = partition.collect::<Result<Vec<_>>>()?;
+        let called = calls.iter().map(|call| self.called(call, &mut columns, input));
+        let called = called.collect::<Result<Vec<_>>>()?;
+        let schema = columns.schema();
+        if schema.fields().len() > input.fields().len() {
+            stream.roles.resize(schema.fields().len(), Role::Plain);
+            let wide = Projection::new(columns.into_expressions(), schema.clone());
+            self.map(&mut stream, Arc::new(wide));
+        }
+        let functions = called.into_iter().map(|called| made(called, &schema));
+        let functions = functions.collect::<Result<Vec<_>>>()?;
+        let frames = calls.iter().map(|call| frame_of(call, (time, basis), &schema));
+        let frames = frames.collect::<Result<Vec<_>>>()?;
+        let node = OverNode {
+            partition,
+            time,
+            basis,
+            frame: Frame::Rows(None),
+            functions,
+            divert_late: false,
+        };
+        let places = self.chain_of_frames(&mut stream, node, &frames);
+        let picks = (0..input.fields().len()).chain(places).map(Pick::Column).collect();
+        self.as_planned(&mut stream, window, picks);
+        Ok(stream)
+    }
+
+    /// Adds an operator for each frame; returns the columns of the functions. What has no frame, and
+    /// may wait for later rows, is computed last.
+    fn chain_of_frames(
+        &mut self,
+        stream: &mut Stream,
+        node: OverNode,
+        frames: &[Option<Frame>],
+    ) -> Vec<usize> {
+        let mut different: Vec<Frame> = Vec::new();
+        for frame in frames.iter().flatten() {
+            if !different.contains(frame) {
+                different.push(*frame);
+            }
+        }
+        let last = different.last().copied().unwrap_or(Frame::Rows(None));
+        if different.is_empty() {
+            different.push(last);
+        }
+        let mut places = vec![0; frames.len()];
+        for frame in different {
+            let own: Vec<usize> =
+                (0..frames.len()).filter(|at| frames[*at].unwrap_or(last) == frame).collect();
+            let width = self.schema(stream).fields().len();
+            own.iter().enumerate().for_each(|(behind, at)| places[*at] = width + behind);
+            let functions = own.iter().map(|at| node.functions[*at].clone()).collect();
+            self.add_over(stream, OverNode { frame, functions, ..node.clone() });
+        }
+        places
+    }
+
+    fn add_over(&mut self, stream: &mut Stream, mut node: OverNode) {
+        let late_table = stream.late_table.clone().filter(|_| node.basis == TimeBasis::Event);
+        node.divert_late = late_table.is_some();
+        let before = self.schema(stream);
+        let results = node.functions.iter().map(|function| match function {
+            OverFunction::Aggregate(call) => call.function.result().as_ref().clone(),
+            OverFunction::Number(_) => Field::new("number", DataType::Int64, false),
+            OverFunction::Shift { column, .. } => before.field(*column).clone().with_nullable(true),
+        });
+        let fields = before.fields().iter().map(|field| field.as_ref().clone()).chain(results);
+        let made: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let waits = node.rows_ahead() > 0;
+        stream.roles.resize(made.fields().len(), Role::Plain);
+        let edge = Input { from: stream.node, port: 0, exchange: exchange_by(&node.partition) };
+        stream.node = self.builder.add(NodeKind::Over(node), vec![edge], made);
+        if let Some(table) = late_table {
+            self.reject(&table, forward(stream.node, 1));
+        }
+        if waits {
+            // The watermark has passed rows that wait for others.
+            stream.roles.iter_mut().for_each(|role| *role = Role::Plain);
+            stream.window = None;
+        }
+    }
+
+    /// Returns a function and the columns that it reads.
+    fn called(
+        &self,
+        call: &WindowFunction,
+        columns: &mut Columns,
+        input: &DFSchema,
+    ) -> Result<Called> {
+        let aggregate = |udaf: &Arc<AggregateUDF>| {
+            let params = &call.params;
+            let (args, filter) = (params.args.clone(), params.filter.clone());
+            let nulls = params.null_treatment;
+            let order = Vec::new();
+            AggregateExpr::new_udf(udaf.clone(), args, params.distinct, filter, order, nulls)
+        };
+        let aggregate = match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(udaf) => aggregate(udaf),
+            WindowFunctionDefinition::WindowUDF(function) => match function.name() {
+                "first_value" => aggregate(&first_value_udaf()),
+                "last_value" => aggregate(&last_value_udaf()),
+                name => return other(name, call, columns, input).map(Called::Other),
+            },
+        };
+        let (call, arguments, filter) =
+            self.call(&Expr::AggregateFunction(aggregate), columns, input)?;
+        Ok(Called::Aggregate(call, arguments, filter))
+    }
+}
+
+/// Makes the aggregate of a call.
+fn made(called: Called, schema: &SchemaRef) -> Result<OverFunction> {
+    match called {
+        Called::Aggregate(call, arguments, filter) => {
+            Ok(OverFunction::Aggregate(aggregate::call(call, arguments, filter, schema)?))
+        }
+        Called::Other(function) => Ok(function),
+    }
+}
+
+/// Returns a function that is no aggregate.
+fn other(
+    name: &str,
+    call: &WindowFunction,
+    columns: &mut Columns,
+    input: &DFSchema,
+) -> Result<OverFunction> {
+    let is_back = match name {
+        "row_number" => return Ok(OverFunction::Number(Ranking::RowNumber)),
+        "rank" => return Ok(OverFunction::Number(Ranking::Rank)),
+        "dense_rank" => return Ok(OverFunction::Number(Ranking::DenseRank)),
+        "lag" => true,
+        "lead" => false,
+        other => {
+            let error = format!("{} needs all rows of its partition", other.to_uppercase());
+            return Err(Error::invalid(error)
+                .remedy("use an aggregate, ROW_NUMBER, RANK, DENSE_RANK, LAG or LEAD"));
+        }
+    };
+    let name = name.to_uppercase();
+    if call.params.null_treatment == Some(NullTreatment::IgnoreNulls) {
+        return Err(Error::invalid(format!("{name} takes no IGNORE NULLS")));
+    }
+    let [value, rest @ ..] = call.params.args.as_slice() else {
+        return Err(Error::invalid(format!("{name} needs a value")));
+    };
+    let rows = match rest.first() {
+        None => 1,
+        Some(Expr::Literal(rows, _)) => match rows.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(rows))) if rows >= 0 => isize::try_from(rows).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| Error::invalid(format!("{name} looks no whole number of rows away")))?,
+        Some(_) => {
+            return Err(Error::invalid(format!("{name} looks a constant number of rows away")));
+        }
+    };
+    let kind = value.get_type(input).map_err(plan_error)?;
+    let default = rest.get(1).map(|default| {
+        let is_same = default.get_type(input).map_err(plan_error)? == kind;
+        columns.add(&if is_same { default.clone() } else { cast(default.clone(), kind) }, input)
+    });
+    let by = if is_back { -rows } else { rows };
+    Ok(OverFunction::Shift {
+        column: columns.add(value, input)?,
+        by,
+        default: default.transpose()?,
+    })
+}
+
+/// Returns the time by which a window is ordered: its column, and which time it is.
+fn time_of(call: &WindowFunction, stream: &Stream, input: &DFSchema) -> Result<(usize, TimeBasis)> {
+    let needs_time = |error: Error| {
+        error.remedy(
+            "order by the time of the table's WATERMARK, or by a column that is PROCTIME(); to rank \
+             by other columns filter on ROW_NUMBER(), as in WHERE rn <= 10",
+        )
+    };
+    let [key] = call.params.order_by.as_slice() else {
+        let error = Error::invalid("an OVER window is ordered by one column, the time of its rows");
+        return Err(needs_time(error));
+    };
+    let placed = |error: Error| match key.expr.spans().and_then(|spans| spans.first()) {
+        Some(span) => error.at(place_in_plan(span)),
+        None => error,
+    };
+    let column = column_of(&key.expr, input);
+    let basis = column.and_then(|column| match stream.roles[column] {
+        Role::Rowtime => Some(TimeBasis::Event),
+        Role::WindowTime => Some(stream.basis),
+        Role::Proctime => Some(TimeBasis::Processing),
+        _ => None,
+    });
+    let (Some(column), Some(basis)) = (column, basis) else {
+        let error = format!("`{}` is no time by which an OVER window can be ordered", key.expr);
+        return Err(placed(needs_time(Error::invalid(error))));
+    };
+    match key.asc {
+        true => Ok((column, basis)),
+        false => Err(placed(Error::invalid("an OVER window is ordered by ascending time"))),
+    }
+}
+
+/// Returns the frame of an aggregate; `None` for a function that has none.
+fn frame_of(
+    call: &WindowFunction,
+    (time, basis): (usize, TimeBasis),
+    schema: &SchemaRef,
+) -> Result<Option<Frame>> {
+    if let WindowFunctionDefinition::WindowUDF(function) = &call.fun
+        && !["first_value", "last_value"].contains(&function.name())
+    {
+        return Ok(None);
+    }
+    let frame = &call.params.window_frame;
+    let refused = |what: &str| {
+        Error::invalid(format!("a frame of an OVER window {what}"))
+            .remedy("write ROWS or RANGE BETWEEN … PRECEDING AND CURRENT ROW")
+    };
+    if frame.end_bound != WindowFrameBound::CurrentRow {
+        return Err(refused("ends at the current row"));
+    }
+    let is_rows = match frame.units {
+        WindowFrameUnits::Rows => true,
+        WindowFrameUnits::Range => false,
+        WindowFrameUnits::Groups => return Err(refused("counts rows or time")),
+    };
+    let start = match &frame.start_bound {
+        WindowFrameBound::CurrentRow => Some(ScalarValue::Int64(Some(0))),
+        WindowFrameBound::Preceding(value) if value.is_null() => None,
+        WindowFrameBound::Preceding(value) => Some(value.clone()),
+        WindowFrameBound::Following(_) => return Err(refused("begins before the current row")),
+    };
+    Ok(Some(match (is_rows, start) {
+        // Rows of the clock come one after the other, also those of one instant.
+        (false, None) if basis == TimeBasis::Event => Frame::Range(None),
+        (_, None) => Frame::Rows(None),
+        (true, Some(rows)) => {
+            let rows = whole(&rows).and_then(|rows| usize::try_from(rows).ok());
+            Frame::Rows(Some(rows.ok_or_else(|| refused("begins a whole number of rows before"))?))
+        }
+        (false, Some(length)) => {
+            let unit = nanos_per(unit_of(schema, time)?);
+            let nanos = nanos_of(&length).filter(|nanos| *nanos >= 0);
+            let nanos =
+                nanos.ok_or_else(|| refused("begins an interval of days or less before"))?;
+            Frame::Range(Some(nanos / unit))
+        }
+    }))
+}
+
+fn whole(value: &ScalarValue) -> Option<i64> {
+    match value.cast_to(&DataType::Int64).ok()? {
+        ScalarValue::Int64(whole) => whole,
+        _ => None,
+    }
+}
+
+/// Returns the length of an interval; `None` for months, whose length differs.
+fn nanos_of(value: &ScalarValue) -> Option<i64> {
+    const DAY: i64 = 86_400_000_000_000;
+    match value {
+        ScalarValue::Int64(Some(0)) => Some(0),
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
+            i64::from(interval.days).checked_mul(DAY)?.checked_add(interval.nanoseconds)
+        }
+        ScalarValue::IntervalDayTime(Some(interval)) => {
+            let nanos = i64::from(interval.milliseconds) * 1_000_000;
+            i64::from(interval.days).checked_mul(DAY)?.checked_add(nanos)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,54 @@
+//! Rows of `SESSION` windows that are not aggregated.
+
+use std::sync::Arc;
+
+use thalweg_plan::node::{Exchange, Input, NodeKind, SessionRowsNode};
+use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
+use thalweg_types::{Error, Result};
+
+use super::{Lowering, Role, Stream, forward, lost_window, unit_of};
+use crate::text::{RELATIONAL, to_come};
+use crate::window_tvf::in_unit;
+use crate::windowing::{Pick, Reorder};
+
+impl Lowering<'_> {
+    /// Makes true sessions of those that rows would have alone.
+    pub(super) fn session_rows(&mut self, mut stream: Stream) -> Result<Stream> {
+        if self.builder.plan().node(stream.node).is_updating {
+            let what = "rows of a SESSION window over an updating input are";
+            let meanwhile = "use windows over a table that is only inserted into";
+            return Err(to_come(RELATIONAL, what, meanwhile));
+        }
+        let schema = self.schema(&stream);
+        let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(lost_window);
+        let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
+        let roles = stream.roles.iter().enumerate();
+        let keys = roles.filter(|(_, role)| **role == Role::SessionKey).map(|(column, _)| column);
+        let keys: Vec<usize> = keys.collect();
+        let (Some(assigner), true) = (stream.window, keys.len() == stream.session_keys) else {
+            return Err(Error::invalid(
+                "a column that tells sessions apart is left out before them",
+            )
+            .remedy("keep the columns of PARTITION BY"));
+        };
+        let assigner = in_unit(assigner, unit_of(&schema, start)?)?;
+        let (basis, zone) = (stream.basis, stream.zone);
+        let divert_late = stream.late_table.is_some() && basis == TimeBasis::Event;
+        let window = WindowSpec { assigner, basis, start, end, zone };
+        let node = SessionRowsNode { window, keys: keys.clone(), divert_late };
+        let exchange = if keys.is_empty() { Exchange::Global } else { Exchange::ByKey(keys) };
+        let input = Input { from: stream.node, port: 0, exchange };
+        stream.node = self.builder.add(NodeKind::SessionRows(node), vec![input], schema.clone());
+        if let (true, Some(table)) = (divert_late, &stream.late_table) {
+            self.reject(table, forward(stream.node, 1));
+        }
+        let picks = stream.roles.iter().enumerate().map(|(column, role)| match role {
+            Role::WindowTime => Pick::LastOf(end, stream.zone),
+            _ => Pick::Column(column),
+        });
+        let picks = picks.collect();
+        self.map(&mut stream, Arc::new(Reorder { picks, schema }));
+        stream.window = Some(Assigner::Attached);
+        Ok(stream)
+    }
+}
