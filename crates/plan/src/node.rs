@@ -246,6 +246,8 @@ pub struct TopNode {
     /// Is the order that of arrival? Then what is first at the end of an epoch stays so, and the
     /// result is append-only; for the first row of each partition alone.
     pub is_final: bool,
+    /// How long a partition is kept after one of its rows was written; `None` for ever.
+    pub ttl: Option<Duration>,
 }
 
 /// Which rows up to a row its aggregates are over.
@@ -411,6 +413,7 @@ impl NodeKind {
         match self {
             NodeKind::Aggregate(node) => [node.ttl, None],
             NodeKind::Upsert(node) => [node.ttl, None],
+            NodeKind::Top(node) => [node.ttl, None],
             NodeKind::Join(node) => node.ttl,
             _ => [None, None],
         }

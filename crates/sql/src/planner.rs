@@ -509,12 +509,11 @@ fn add_once(notices: &mut Vec<String>, notice: String) {
 pub const RESULT: &str = "result";
 
 /// Names the operators whose state grows as long as the job runs.
-fn endless(plan: &Plan) -> Option<String> {
-    let names = explain::unbounded(plan).into_iter().map(|node| format!("`{}`", node.operator));
-    let names = names.collect::<Vec<_>>().join(", ");
-    let remedy = "SET 'table.exec.state.ttl' = '1 d' lets rows go that long after they were written, \
-                  and EXPLAIN says what else helps";
-    (!names.is_empty()).then(|| format!("nothing bounds the state of {names}: {remedy}"))
+fn endless(plan: &Plan) -> impl Iterator<Item = String> {
+    explain::unbounded(plan).into_iter().map(|node| {
+        let name = &node.operator;
+        format!("state of `{name}` is unbounded: SET 'table.exec.state.ttl', or see EXPLAIN")
+    })
 }
 
 /// Says what each source and sink guarantees; returns the first one that is weaker than exactly

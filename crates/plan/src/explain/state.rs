@@ -98,8 +98,9 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
     let rows = match (top.ranking, *top.ranks.end()) {
         _ if top.is_retracted => {
             let text = "every row of the input, since any may become one of the first when others \
-                        are taken back: grows with the input";
-            return vec![("state", text.to_owned())];
+                        are taken back";
+            let until = top.ttl.map_or(": grows with the input".to_owned(), partition_lived);
+            return vec![("state", format!("{text}{until}"))];
         }
         (Ranking::RowNumber, 1) => "one row".to_owned(),
         (Ranking::RowNumber, last) => format!("{last} rows"),
@@ -107,6 +108,9 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
     };
     if by.is_empty() {
         return vec![("state", format!("{rows} in all: bounded"))];
+    }
+    if let Some(ttl) = top.ttl {
+        return vec![("state", format!("{rows} per ({by}){}", partition_lived(ttl)))];
     }
     if plan.sources().all(|(_, source)| source.source.is_bounded()) {
         let text = format!("{rows} per ({by}) until the input ends: grows with its keys");
@@ -118,6 +122,11 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
         ("state", format!("{rows} per ({by}) for ever: unbounded, grows with every new key")),
         ("help", help.to_owned()),
     ]
+}
+
+/// Says how long partitions are kept that have a time-to-live.
+fn partition_lived(ttl: Duration) -> String {
+    format!(", each partition for {} after it was written", text::span(ttl))
 }
 
 /// What a frame needs no more is dropped; what it says of all earlier rows is kept.
