@@ -6,8 +6,9 @@
 
 mod aggregate;
 mod ranking;
-mod rejected;
 mod statement;
+
+mod rejected;
 
 mod prune;
 
