@@ -19,6 +19,7 @@ mod object_store;
 mod oracle;
 mod partitions;
 mod processes;
+mod random;
 mod shell;
 mod sql;
 mod support;

@@ -21,12 +21,12 @@ use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::manifest::{Kind, Manifest, OperatorState, Pending};
 use thalweg_storage::checkpoint::retention::KEPT;
 use thalweg_types::epoch::Ending;
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Epoch, EpochInfo, Error, ErrorKind, KeyGroups, NodeId, Result, WorkerId};
 use tokio::runtime::Handle;
 
 use crate::attempt::Attempt;
 use crate::checkpoints::{Checkpoint, Expected, Saved, chains};
-use crate::fault::is_planted;
 use crate::memory::{LAST_CHECKPOINT_MAX, Shortage, StateSize};
 use crate::message::{Message, Stop};
 use crate::splits::{Answer, Splits};

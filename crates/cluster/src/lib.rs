@@ -6,8 +6,6 @@
 //! know SQL, connectors or timely; it is handed a plan.
 #![forbid(unsafe_code)]
 
-pub mod fault;
-
 pub mod memory;
 pub mod options;
 

@@ -12,11 +12,11 @@ use thalweg_dataflow::job::Stop;
 use thalweg_dataflow::port::{SourceItem, SourcePort};
 use thalweg_plan::node::{BadRecords, SourceNode};
 use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, bad_record_batch};
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, Error, NodeId, Place, Result, SplitId, WorkerId};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::fault::is_planted;
 use crate::message::{Message, Tell};
 use crate::splits::{Answer, Assignment};
 

@@ -19,12 +19,12 @@ use thalweg_storage::checkpoint::Manifest;
 use thalweg_storage::lock::StateDirLock;
 use thalweg_storage::{CheckpointLog, ObjectStore};
 use thalweg_types::clock::{Clock, SystemClock};
+use thalweg_types::fault::is_planted;
 use thalweg_types::{AttemptId, Epoch, Error, EventTime, JobId, KeyGroups, Result};
 use tokio::runtime::Handle;
 
 use crate::attempt::{Attempt, Begin};
 use crate::coordinator::{Coordinator, End, SourceDesk};
-use crate::fault::is_planted;
 use crate::group::Group;
 use crate::mesh::Agreement;
 use crate::message::{Message, Stop, Tell};

@@ -44,6 +44,7 @@ use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
 pub(crate) use self::statement::{Query, Target};
+use crate::as_of::Snapshot;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::local_time::is_instant;
@@ -202,6 +203,9 @@ impl<'a> Lowering<'a> {
                 if let Some(StateTtl { input, ttl }) = node.as_any().downcast_ref() {
                     return Ok(Stream { ttl: Some(*ttl), ..self.lower(input)? });
                 }
+                if let Some(snapshot) = node.as_any().downcast_ref::<Snapshot>() {
+                    return self.lower(&snapshot.input);
+                }
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),
                     None => Err(unsupported(plan)),
@@ -277,7 +281,10 @@ impl<'a> Lowering<'a> {
         let mut stream = self.lower(&filter.input)?;
         let condition = Expr::IsTrue(Box::new(predicate.clone()));
         let kept: Vec<Role> = read.iter().map(|column| stream.roles[*column]).collect();
-        if !stream.is_kept(&kept)
+        // Which rows are of one session is decided before any of them is left out.
+        let is_session = matches!(stream.window, Some(Assigner::Session { .. }));
+        if is_session
+            || !stream.is_kept(&kept)
             || touches_window(std::slice::from_ref(&condition), input, &stream)
         {
             stream = self.settle(stream)?;

@@ -3,7 +3,7 @@
 //! Invariants: weights, where present, are as many as the rows and never zero by construction
 //! of the operators that make them; absent weights mean that every row is an insert.
 
-use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::SchemaRef;
 
@@ -76,7 +76,7 @@ impl Change {
     /// # Errors
     /// Whatever Arrow's `take` refuses.
     pub fn take(&self, indices: &UInt32Array) -> Result<Change> {
-        let rows = compute::take_record_batch(&self.rows, indices)?;
+        let rows = take_rows(&self.rows, indices)?;
         let weights = match &self.weights {
             None => None,
             Some(weights) => {
@@ -104,4 +104,15 @@ impl Change {
         let weights = Int64Array::from_iter_values(weights);
         Ok(Some(Change { rows, weights: Some(weights) }))
     }
+}
+
+/// Returns the rows at `indices`, in that order, also where rows have no columns: of those of a join
+/// without keys only the number may count, and Arrow's own `take_record_batch` loses it.
+///
+/// # Errors
+/// Whatever Arrow's `take` refuses.
+pub fn take_rows(rows: &RecordBatch, indices: &UInt32Array) -> Result<RecordBatch> {
+    let columns = compute::take_arrays(rows.columns(), indices, None)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    Ok(RecordBatch::try_new_with_options(rows.schema(), columns, &options)?)
 }

@@ -23,6 +23,7 @@ pub mod hash;
 pub mod key;
 
 pub mod clock;
+pub mod fault;
 
 pub use change::Change;
 pub use epoch::{Epoch, EpochInfo, Moment};

@@ -59,9 +59,9 @@ impl Lowering<'_> {
         let (left_keys, right_keys) =
             same_types(left_keys, right_keys, (first.schema(), second.schema()))?;
         let left = self.lower(first)?;
-        let left = self.keyed(left, first.schema(), &left_keys)?;
+        let left = self.keyed(left, (first.schema(), "left"), &left_keys)?;
         let right = self.lower(second)?;
-        let right = self.keyed(right, second.schema(), &right_keys)?;
+        let right = self.keyed(right, (second.schema(), "right"), &right_keys)?;
         let whole = left.schema.join(&right.schema).map_err(plan_error)?;
         let conjuncts: Vec<Expr> = filter.iter().flat_map(split_conjunction).cloned().collect();
         let bound = match time {
@@ -141,8 +141,14 @@ impl Lowering<'_> {
         }
     }
 
-    /// Gives an input the columns of its key, behind its own where they are computed.
-    fn keyed(&mut self, stream: Stream, schema: &DFSchema, keys: &[Expr]) -> Result<Keyed> {
+    /// Gives an input the columns of its key, behind its own where they are computed. Their names tell
+    /// the sides apart.
+    fn keyed(
+        &mut self,
+        stream: Stream,
+        (schema, side): (&DFSchema, &str),
+        keys: &[Expr],
+    ) -> Result<Keyed> {
         let mut stream = self.settle(stream)?;
         let width = schema.fields().len();
         let mut exprs: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
@@ -154,7 +160,7 @@ impl Lowering<'_> {
                 Some(column) => column,
                 None => {
                     let (_, field) = key.to_field(schema).map_err(plan_error)?;
-                    let name = format!("__key_{}", exprs.len());
+                    let name = format!("__{side}_key_{}", exprs.len());
                     let field = Field::new(name, field.data_type().clone(), true);
                     fields.push((None, Arc::new(field)));
                     exprs.push(key.clone());

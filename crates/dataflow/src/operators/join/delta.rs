@@ -3,9 +3,9 @@
 //! Invariant: no row both goes and comes; a row of weight n is there n times.
 
 use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use thalweg_state::RowStore;
+use thalweg_types::change::take_rows;
 use thalweg_types::{Change, Result};
 
 /// The rows that go, and those that come.
@@ -39,8 +39,8 @@ impl Delta {
             });
             UInt32Array::from(rows.collect::<Vec<u32>>())
         };
-        let gone = take_record_batch(&change.rows, &pick(-1))?;
-        let new = take_record_batch(&change.rows, &pick(1))?;
+        let gone = take_rows(&change.rows, &pick(-1))?;
+        let new = take_rows(&change.rows, &pick(1))?;
         Ok(Delta { gone, new })
     }
 }

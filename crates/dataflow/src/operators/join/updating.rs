@@ -17,9 +17,10 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use thalweg_plan::join::Alone;
 use thalweg_state::{StateReader, StateWriter};
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
-use super::super::batches::BATCH_ROWS;
+use super::super::batches::{BATCH_ROWS, batch};
 use super::super::group_set::GroupSet;
 use super::TABLES;
 use super::delta::Delta;
@@ -142,7 +143,7 @@ impl UpdatingJoin {
         let (mut gone, mut was_alone) = <([Vec<u32>; 2], [Vec<u32>; 2])>::default();
         for side in 0..2 {
             let slots = self.find(side, &deltas[side].gone)?;
-            if let Some(alone) = self.alone[side] {
+            if let Some(alone) = self.alone[side].filter(|_| !is_planted("kept-alone")) {
                 let rows = slots.iter().zip(&groups[side][0]).enumerate();
                 let was = rows
                     .filter(|(_, (slot, group))| alone.is_out(self.matched(side, **slot, **group)));
@@ -455,7 +456,7 @@ impl UpdatingJoin {
         let slots: Vec<u32> = (0..self.sides[0].rows.slots() as u32).collect();
         for slots in slots.chunks(BATCH_ROWS) {
             let columns = self.sides[0].rows.columns(slots)?;
-            let rows = RecordBatch::try_new(self.shape.inputs[0].clone(), columns)?;
+            let rows = batch(&self.shape.inputs[0], columns, slots.len())?;
             let mut groups = Vec::new();
             self.keys.intern(0, &rows, &mut self.sides, &mut groups)?;
             let mut probe = Probe::new(groups, &self.sides[1], false);

@@ -1,4 +1,4 @@
-//! Bugs planted on purpose, to prove that the crash tests see them.
+//! Bugs planted on purpose, to prove that tests see them.
 //!
 //! Only debug builds can plant one; in a release the question is a constant.
 

@@ -1,0 +1,348 @@
+//! Makes random queries. Types are followed, so that most of them are valid.
+
+use super::expression::{
+    AGGREGATES, Dialect, EXISTENCE, Expr, MEMBERS, Operator, SCALAR_QUERY, SCALARS, Type,
+};
+use super::query::{Group, JoinKind, Joined, Order, Query, Select, SetOperation, Top, Values};
+use super::schema::{Input, Kind};
+use crate::support::Dice;
+
+/// Columns by their names.
+type Columns = Vec<(String, Kind)>;
+
+/// Makes queries over the tables of an input.
+pub(super) struct Generator<'a> {
+    dice: &'a mut Dice,
+    /// Tables, and the common table expressions in scope.
+    tables: Vec<(String, Columns)>,
+    /// Names given so far.
+    names: usize,
+}
+
+/// How deep expressions are.
+const EXPRESSION_DEPTH: usize = 2;
+
+impl<'a> Generator<'a> {
+    pub(super) fn new(input: &Input, dice: &'a mut Dice) -> Generator<'a> {
+        let tables = input.tables.iter().map(|table| (table.name.clone(), table.columns.clone()));
+        Generator { dice, tables: tables.collect(), names: 0 }
+    }
+
+    /// Returns a query, with at most so many levels of queries within.
+    pub(super) fn query(&mut self, depth: usize) -> Query {
+        self.any(depth).0
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.dice.below(count) == 0
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.dice.below(bound as u64) as usize
+    }
+
+    fn name(&mut self, prefix: &str) -> String {
+        self.names += 1;
+        format!("{prefix}{}", self.names)
+    }
+
+    fn any(&mut self, depth: usize) -> (Query, Columns) {
+        if depth == 0 {
+            return self.select(0, None);
+        }
+        match self.below(20) {
+            0..3 => self.set(depth),
+            3..5 => self.with(depth),
+            5..8 => self.top(depth),
+            _ => self.select(depth, None),
+        }
+    }
+
+    fn values(&mut self) -> (Query, Columns) {
+        let kinds: Vec<_> = (0..1 + self.below(2)).map(|_| Kind::random(self.dice)).collect();
+        let columns: Columns = kinds.iter().map(|kind| (self.name("v"), *kind)).collect();
+        let rows = 1 + self.below(3);
+        let row = |_| kinds.iter().map(|_| Kind::code(self.dice)).collect();
+        let rows = (0..rows).map(row).collect();
+        (Query::Values(Values { columns: columns.clone(), rows }), columns)
+    }
+
+    fn set(&mut self, depth: usize) -> (Query, Columns) {
+        let kinds: Vec<_> = (0..1 + self.below(3)).map(|_| Kind::random(self.dice)).collect();
+        let operation = SetOperation::ALL[self.below(SetOperation::ALL.len())];
+        let (left, columns) = self.select(depth - 1, Some(&kinds));
+        let (right, _) = self.select(depth - 1, Some(&kinds));
+        (Query::Set(operation, Box::new([left, right])), columns)
+    }
+
+    fn with(&mut self, depth: usize) -> (Query, Columns) {
+        let (definition, columns) = self.any(depth - 1);
+        let name = self.name("w");
+        self.tables.push((name.clone(), columns));
+        let (body, columns) = self.select(depth, None);
+        self.tables.pop();
+        let (definition, body) = (Box::new(definition), Box::new(body));
+        (Query::With { name, definition, body }, columns)
+    }
+
+    fn top(&mut self, depth: usize) -> (Query, Columns) {
+        let (query, mut columns) = self.select(depth - 1, None);
+        let alias = self.name("r");
+        let mut names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+        for at in (1..names.len()).rev() {
+            let other = self.below(at + 1);
+            names.swap(at, other);
+        }
+        let partition = names[..self.below(names.len().min(2) + 1)].to_vec();
+        let function = ["ROW_NUMBER", "ROW_NUMBER", "RANK"][self.below(3)];
+        // Rows of one number are the same, or all of them are meant.
+        if function == "RANK" {
+            names.truncate(1 + self.below(2));
+        }
+        let order = |column: String| Order { column, is_descending: self.one_in(2) };
+        let order = names.into_iter().map(order).collect();
+        let (limit, is_numbered) = (1 + self.dice.below(3), self.one_in(2));
+        if is_numbered {
+            columns.push((format!("{alias}_n"), Kind::BigInt));
+        }
+        let query = Box::new(query);
+        let top = Top { query, alias, function, partition, order, limit, is_numbered };
+        (Query::Top(top), columns)
+    }
+
+    /// Returns what can stand in FROM.
+    fn relation(&mut self, depth: usize) -> (Query, Columns) {
+        match self.below(10) {
+            0..4 if depth > 0 => self.any(depth - 1),
+            4 => self.values(),
+            _ => {
+                let at = self.below(self.tables.len());
+                let (name, columns) = self.tables[at].clone();
+                (Query::Table(name), columns)
+            }
+        }
+    }
+
+    fn joined(&mut self, depth: usize, scope: &mut Columns) -> Joined {
+        let (query, columns) = self.relation(depth);
+        let alias = self.name("r");
+        let own: Columns =
+            columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
+        let kind = match self.below(10) {
+            0..4 => JoinKind::Inner,
+            4..7 => JoinKind::Left,
+            7 => JoinKind::Right,
+            _ => JoinKind::Full,
+        };
+        let mut on = Vec::new();
+        if !scope.is_empty() && !self.one_in(12) {
+            for _ in 0..1 + self.below(2) {
+                on.extend(self.met(scope, &own));
+            }
+        }
+        let first = scope.is_empty();
+        scope.extend(own);
+        if !first && self.one_in(4) {
+            on.push(self.expr(Kind::Boolean, scope, 1));
+        }
+        Joined { kind, query, alias, on }
+    }
+
+    /// Returns the condition that a column of one side is that of another.
+    fn met(&mut self, left: &Columns, right: &Columns) -> Option<Expr> {
+        let pairs: Vec<_> = left
+            .iter()
+            .flat_map(|l| right.iter().filter(move |r| r.1 == l.1).map(move |r| (&l.0, &r.0)))
+            .collect();
+        let (left, right) = *pairs.get(self.below(pairs.len().max(1)))?;
+        let equal = SCALARS.iter().find(|operator| operator.stream == "({0} = {1})");
+        Some(Expr::Call(equal?, vec![Expr::Column(left.clone()), Expr::Column(right.clone())]))
+    }
+
+    fn select(&mut self, depth: usize, wanted: Option<&[Kind]>) -> (Query, Columns) {
+        let mut scope = Columns::new();
+        let relations = [1, 1, 1, 2, 2, 2, 3][self.below(7)];
+        let from: Vec<_> =
+            (0..relations).map(|_| self.joined(depth.saturating_sub(1), &mut scope)).collect();
+        let filter = 0..[0, 0, 1, 1, 2][self.below(5)];
+        let filter = filter.map(|_| self.condition(depth, &scope)).collect();
+        let kinds: Vec<Kind> = match wanted {
+            Some(kinds) => kinds.to_vec(),
+            None => (0..1 + self.below(4)).map(|_| self.kind_of(&scope)).collect(),
+        };
+        let is_grouped = self.one_in(3);
+        let (exprs, group) = match is_grouped {
+            true => self.grouped(&kinds, &scope),
+            false => (kinds.iter().map(|kind| self.item(*kind, &scope, depth)).collect(), None),
+        };
+        let items: Vec<_> = exprs.into_iter().map(|expr| (expr, self.name("x"))).collect();
+        let columns = items.iter().map(|(_, name)| name.clone()).zip(kinds).collect();
+        let is_distinct = self.one_in(8);
+        (Query::Select(Select { is_distinct, items, from, filter, group }), columns)
+    }
+
+    /// Returns the kind of some column.
+    fn kind_of(&mut self, scope: &Columns) -> Kind {
+        scope[self.below(scope.len())].1
+    }
+
+    fn grouped(&mut self, kinds: &[Kind], scope: &Columns) -> (Vec<Expr>, Option<Group>) {
+        let mut keys = Vec::new();
+        let has_keys = !self.one_in(5);
+        let mut items = Vec::new();
+        for kind in kinds {
+            if has_keys && self.one_in(2) {
+                let key = self.expr(*kind, scope, 1);
+                if !matches!(key, Expr::Value(..)) && !is_among(&keys, &key) {
+                    keys.push(key.clone());
+                    items.push(key);
+                    continue;
+                }
+            }
+            items.push(self.aggregate(*kind, scope));
+        }
+        if has_keys && keys.is_empty() {
+            let (name, _) = scope[self.below(scope.len())].clone();
+            keys.push(Expr::Column(name));
+        }
+        let having = self.one_in(4).then(|| {
+            let compared = Kind::BigInt;
+            let sides = vec![self.aggregate(compared, scope), self.value(compared)];
+            Expr::Call(self.comparison(), sides)
+        });
+        let sets = (0..keys.len()).all(|at| matches!(keys[at], Expr::Column(_))) && self.one_in(5);
+        let sets = sets.then(|| ["ROLLUP", "CUBE"][self.below(2)]);
+        (items, Some(Group { keys, sets, having }))
+    }
+
+    fn comparison(&mut self) -> &'static Operator {
+        let all: Vec<_> = SCALARS.iter().filter(|operator| operator.name == "comparison").collect();
+        let two: Vec<_> = all.into_iter().filter(|o| o.arguments.len() == 2).collect();
+        two[self.below(two.len())]
+    }
+
+    fn aggregate(&mut self, kind: Kind, scope: &Columns) -> Expr {
+        let fits = |operator: &&Operator| match operator.result {
+            Type::Of(own) => own == kind,
+            Type::Same => true,
+        };
+        let all: Vec<_> = AGGREGATES.iter().filter(fits).collect();
+        let operator = all[self.below(all.len())];
+        self.call(operator, kind, scope, 1)
+    }
+
+    /// Returns a call of an operator whose result is of a kind.
+    fn call(
+        &mut self,
+        operator: &'static Operator,
+        kind: Kind,
+        scope: &Columns,
+        depth: usize,
+    ) -> Expr {
+        let same = match operator.result {
+            Type::Same => kind,
+            Type::Of(_) => self.kind_of(scope),
+        };
+        let arguments = operator.arguments.iter().map(|argument| match argument {
+            Type::Of(kind) => self.expr(*kind, scope, depth - 1),
+            Type::Same => self.expr(same, scope, depth - 1),
+        });
+        Expr::Call(operator, arguments.collect())
+    }
+
+    fn value(&mut self, kind: Kind) -> Expr {
+        Expr::Value(kind, Kind::code(self.dice))
+    }
+
+    /// Returns an expression of a kind over columns in scope.
+    fn expr(&mut self, kind: Kind, scope: &Columns, depth: usize) -> Expr {
+        let fitting: Vec<_> = scope.iter().filter(|(_, own)| *own == kind).collect();
+        if depth > 0 && (self.one_in(3) || fitting.is_empty()) {
+            let fits = |operator: &&Operator| match operator.result {
+                Type::Of(own) => own == kind,
+                Type::Same => true,
+            };
+            let all: Vec<_> = SCALARS.iter().filter(fits).collect();
+            let operator = all[self.below(all.len())];
+            return self.call(operator, kind, scope, depth);
+        }
+        match fitting.is_empty() || self.one_in(10) {
+            true => self.value(kind),
+            false => Expr::Column(fitting[self.below(fitting.len())].0.clone()),
+        }
+    }
+
+    fn item(&mut self, kind: Kind, scope: &Columns, depth: usize) -> Expr {
+        match depth > 0 && self.one_in(25) {
+            true => self.scalar_query(kind, scope, depth),
+            false => self.expr(kind, scope, EXPRESSION_DEPTH),
+        }
+    }
+
+    /// Returns a condition of WHERE, which may be over a query.
+    fn condition(&mut self, depth: usize, scope: &Columns) -> Expr {
+        if depth == 0 {
+            return self.expr(Kind::Boolean, scope, EXPRESSION_DEPTH);
+        }
+        match self.below(12) {
+            0 | 1 => {
+                let kind = self.kind_of(scope);
+                let (query, _) = self.select(depth - 1, Some(&[kind]));
+                let member = self.expr(kind, scope, 1);
+                Expr::Query(&MEMBERS[self.below(2)], vec![member], Box::new(query))
+            }
+            2 | 3 => {
+                let query =
+                    self.correlated(scope, depth, |_, _| (Expr::Value(Kind::Int, Some(3)), false));
+                Expr::Query(&EXISTENCE[self.below(2)], Vec::new(), Box::new(query))
+            }
+            4 => {
+                let kind = self.kind_of(scope);
+                let sides = vec![self.expr(kind, scope, 1), self.scalar_query(kind, scope, depth)];
+                Expr::Call(self.comparison(), sides)
+            }
+            _ => self.expr(Kind::Boolean, scope, EXPRESSION_DEPTH),
+        }
+    }
+
+    /// Returns a query of one row as a value.
+    fn scalar_query(&mut self, kind: Kind, scope: &Columns, depth: usize) -> Expr {
+        let query = self.correlated(scope, depth, |this, own| (this.aggregate(kind, own), true));
+        Expr::Query(SCALAR_QUERY, Vec::new(), Box::new(query))
+    }
+
+    /// Returns a query of one column that may look at the row around it; `item` makes that column, and
+    /// says if it is an aggregate.
+    fn correlated(
+        &mut self,
+        scope: &Columns,
+        depth: usize,
+        item: impl FnOnce(&mut Self, &Columns) -> (Expr, bool),
+    ) -> Query {
+        let mut own = Columns::new();
+        let from = vec![self.joined(depth - 1, &mut own)];
+        let mut filter = Vec::new();
+        if !self.one_in(4) {
+            filter.extend(self.met(&own, scope));
+        }
+        let is_correlated = !filter.is_empty();
+        if self.one_in(3) {
+            filter.push(self.expr(Kind::Boolean, &own, 1));
+        }
+        if is_correlated && self.one_in(6) {
+            let both: Columns = own.iter().chain(scope).cloned().collect();
+            filter.push(self.expr(Kind::Boolean, &both, 1));
+        }
+        let (expr, is_aggregate) = item(self, &own);
+        // One group of a stream without rows has no row; of those that belong to a row each has one.
+        let is_one_group = is_aggregate && !is_correlated;
+        let group = is_one_group.then(|| Group { keys: Vec::new(), sets: None, having: None });
+        let items = vec![(expr, self.name("x"))];
+        Query::Select(Select { is_distinct: false, items, from, filter, group })
+    }
+}
+
+/// Is `expr` written as one of `exprs` is?
+fn is_among(exprs: &[Expr], expr: &Expr) -> bool {
+    exprs.iter().any(|other| other.sql(Dialect::Stream) == expr.sql(Dialect::Stream))
+}

@@ -1,0 +1,332 @@
+//! Queries as trees, written in two dialects.
+
+use std::collections::BTreeSet;
+
+use super::expression::{Dialect, Expr};
+use super::schema::{Code, Kind};
+
+/// A query; the names of its columns are told apart.
+#[derive(Clone, Debug)]
+pub(super) enum Query {
+    /// A table or a common table expression; stands in FROM only.
+    Table(String),
+    Values(Values),
+    Select(Select),
+    Set(SetOperation, Box<[Query; 2]>),
+    Top(Top),
+    With {
+        name: String,
+        definition: Box<Query>,
+        body: Box<Query>,
+    },
+}
+
+/// Rows in the text.
+#[derive(Clone, Debug)]
+pub(super) struct Values {
+    pub(super) columns: Vec<(String, Kind)>,
+    pub(super) rows: Vec<Vec<Code>>,
+}
+
+/// `SELECT … FROM … WHERE … GROUP BY …`.
+#[derive(Clone, Debug)]
+pub(super) struct Select {
+    pub(super) is_distinct: bool,
+    pub(super) items: Vec<(Expr, String)>,
+    /// What is joined, from left to right.
+    pub(super) from: Vec<Joined>,
+    /// Conditions that must all hold.
+    pub(super) filter: Vec<Expr>,
+    pub(super) group: Option<Group>,
+}
+
+/// Something that is joined to what stands before it.
+#[derive(Clone, Debug)]
+pub(super) struct Joined {
+    /// Of the first one it means nothing.
+    pub(super) kind: JoinKind,
+    pub(super) query: Query,
+    pub(super) alias: String,
+    /// Conditions that must all hold.
+    pub(super) on: Vec<Expr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JoinKind {
+    Inner,
+    Left,
+    Right,
+    Full,
+}
+
+/// `GROUP BY keys HAVING …`.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) keys: Vec<Expr>,
+    /// `ROLLUP` or `CUBE` of the keys.
+    pub(super) sets: Option<&'static str>,
+    pub(super) having: Option<Expr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetOperation {
+    Union,
+    UnionAll,
+    Intersect,
+    IntersectAll,
+    Except,
+    ExceptAll,
+}
+
+/// The first rows of each partition.
+#[derive(Clone, Debug)]
+pub(super) struct Top {
+    pub(super) query: Box<Query>,
+    pub(super) alias: String,
+    /// `ROW_NUMBER` or `RANK`.
+    pub(super) function: &'static str,
+    pub(super) partition: Vec<String>,
+    pub(super) order: Vec<Order>,
+    pub(super) limit: u64,
+    /// Is the number a column of the result?
+    pub(super) is_numbered: bool,
+}
+
+/// A column that rows are ordered by.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub(super) column: String,
+    pub(super) is_descending: bool,
+}
+
+impl Query {
+    pub(super) fn sql(&self, dialect: Dialect) -> String {
+        match self {
+            Query::Table(name) => format!("SELECT * FROM {name}"),
+            Query::Values(values) => values.sql(),
+            Query::Select(select) => select.sql(dialect),
+            Query::Set(operation, sides) => operation.sql(sides, dialect),
+            Query::Top(top) => top.sql(dialect),
+            Query::With { name, definition, body } => {
+                format!("WITH {name} AS ({}) {}", definition.sql(dialect), body.sql(dialect))
+            }
+        }
+    }
+
+    /// Returns the names of the columns, but not those of a table.
+    fn names(&self) -> Vec<String> {
+        match self {
+            Query::Table(_) => Vec::new(),
+            Query::Values(values) => values.columns.iter().map(|(name, _)| name.clone()).collect(),
+            Query::Select(select) => select.items.iter().map(|(_, name)| name.clone()).collect(),
+            Query::Set(_, sides) => sides[0].names(),
+            Query::Top(top) => {
+                let mut names = top.query.names();
+                names.extend(top.is_numbered.then(|| top.number()));
+                names
+            }
+            Query::With { body, .. } => body.names(),
+        }
+    }
+
+    pub(super) fn features(&self, found: &mut BTreeSet<&'static str>) {
+        match self {
+            Query::Table(_) => {}
+            Query::Values(_) => {
+                found.insert("VALUES");
+            }
+            Query::Select(select) => select.features(found),
+            Query::Set(operation, sides) => {
+                found.insert(operation.name());
+                sides.iter().for_each(|side| side.features(found));
+            }
+            Query::Top(top) => {
+                found.insert(top.function);
+                top.query.features(found);
+            }
+            Query::With { definition, body, .. } => {
+                found.insert("WITH");
+                definition.features(found);
+                body.features(found);
+            }
+        }
+    }
+}
+
+fn listed<T>(things: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
+    things.iter().map(text).collect::<Vec<_>>().join(separator)
+}
+
+impl Values {
+    fn sql(&self) -> String {
+        let row = |codes: &Vec<Code>| {
+            let cells = self.columns.iter().zip(codes).map(|((_, kind), code)| kind.value(*code));
+            format!("({})", cells.collect::<Vec<_>>().join(", "))
+        };
+        let names = listed(&self.columns, ", ", |(name, _)| name.clone());
+        format!("SELECT {names} FROM (VALUES {}) AS v ({names})", listed(&self.rows, ", ", row))
+    }
+}
+
+impl Select {
+    fn sql(&self, dialect: Dialect) -> String {
+        let item = |(expr, name): &(Expr, String)| format!("{} AS {name}", expr.sql(dialect));
+        let condition = |expr: &Expr| expr.sql(dialect);
+        let distinct = if self.is_distinct { "DISTINCT " } else { "" };
+        let mut text = format!("SELECT {distinct}{} FROM ", listed(&self.items, ", ", item));
+        for (place, joined) in self.from.iter().enumerate() {
+            if place > 0 {
+                text += &format!(" {} ", joined.kind.sql());
+            }
+            text += &match &joined.query {
+                Query::Table(name) => format!("{name} AS {}", joined.alias),
+                query => format!("({}) AS {}", query.sql(dialect), joined.alias),
+            };
+            if place > 0 {
+                let on = if joined.on.is_empty() { "TRUE".to_owned() } else { String::new() };
+                text += &format!(" ON {on}{}", listed(&joined.on, " AND ", condition));
+            }
+        }
+        if !self.filter.is_empty() {
+            text += &format!(" WHERE {}", listed(&self.filter, " AND ", condition));
+        }
+        if let Some(group) = &self.group {
+            let sets = group.sets.filter(|_| !group.keys.is_empty());
+            let keys = listed(&group.keys, ", ", condition);
+            text += &match sets {
+                Some(sets) => format!(" GROUP BY {sets} ({keys})"),
+                None if keys.is_empty() => keys,
+                None => format!(" GROUP BY {keys}"),
+            };
+            // A stream without rows has no row in its one group, either.
+            let has_one = group.keys.is_empty() || sets.is_some();
+            let is_there = has_one && dialect == Dialect::Batch;
+            let is_there = is_there.then(|| "COUNT(*) > 0".to_owned());
+            let having = group.having.iter().map(condition).chain(is_there).collect::<Vec<_>>();
+            if !having.is_empty() {
+                text += &format!(" HAVING {}", having.join(" AND "));
+            }
+        }
+        text
+    }
+
+    fn features(&self, found: &mut BTreeSet<&'static str>) {
+        found.extend(self.is_distinct.then_some("DISTINCT"));
+        self.items.iter().for_each(|(expr, _)| expr.features(found));
+        self.filter.iter().for_each(|expr| expr.features(found));
+        found.extend((!self.filter.is_empty()).then_some("WHERE"));
+        for (place, joined) in self.from.iter().enumerate() {
+            if place > 0 {
+                found.insert(joined.kind.name(joined.on.is_empty()));
+                joined.on.iter().for_each(|expr| expr.features(found));
+            }
+            joined.query.features(found);
+        }
+        if let Some(group) = &self.group {
+            found.insert(match group.sets {
+                _ if group.keys.is_empty() => "one group",
+                Some(sets) => sets,
+                None => "GROUP BY",
+            });
+            if let Some(having) = &group.having {
+                found.insert("HAVING");
+                having.features(found);
+            }
+        }
+    }
+}
+
+impl JoinKind {
+    fn sql(self) -> &'static str {
+        match self {
+            JoinKind::Inner => "JOIN",
+            JoinKind::Left => "LEFT JOIN",
+            JoinKind::Right => "RIGHT JOIN",
+            JoinKind::Full => "FULL JOIN",
+        }
+    }
+
+    fn name(self, is_crossed: bool) -> &'static str {
+        match self {
+            _ if is_crossed => "cross join",
+            JoinKind::Inner => "inner join",
+            JoinKind::Left => "left join",
+            JoinKind::Right => "right join",
+            JoinKind::Full => "full join",
+        }
+    }
+}
+
+impl SetOperation {
+    pub(super) const ALL: [SetOperation; 6] = [
+        SetOperation::Union,
+        SetOperation::UnionAll,
+        SetOperation::Intersect,
+        SetOperation::IntersectAll,
+        SetOperation::Except,
+        SetOperation::ExceptAll,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            SetOperation::Union => "UNION",
+            SetOperation::UnionAll => "UNION ALL",
+            SetOperation::Intersect => "INTERSECT",
+            SetOperation::IntersectAll => "INTERSECT ALL",
+            SetOperation::Except => "EXCEPT",
+            SetOperation::ExceptAll => "EXCEPT ALL",
+        }
+    }
+
+    fn sql(self, sides: &[Query; 2], dialect: Dialect) -> String {
+        let [left, right] = sides.each_ref().map(|side| side.sql(dialect));
+        let is_counted = matches!(self, SetOperation::IntersectAll | SetOperation::ExceptAll);
+        if dialect == Dialect::Stream || !is_counted {
+            return format!("({left}) {} ({right})", self.name());
+        }
+        // DataFusion makes joins of them, which do not count.
+        let [left_names, right_names] = sides.each_ref().map(|side| side.names().join(", "));
+        let counted = |side: &str, names: &str| {
+            format!(
+                "SELECT {names}, ROW_NUMBER() OVER (PARTITION BY {names}) AS copy FROM ({side})"
+            )
+        };
+        let name = if self == SetOperation::ExceptAll { "EXCEPT" } else { "INTERSECT" };
+        let (left, right) = (counted(&left, &left_names), counted(&right, &right_names));
+        format!("SELECT {left_names} FROM ({left} {name} {right})")
+    }
+}
+
+impl Top {
+    fn number(&self) -> String {
+        format!("{}_n", self.alias)
+    }
+
+    fn sql(&self, dialect: Dialect) -> String {
+        let Top { alias, function, limit, .. } = self;
+        let number = self.number();
+        let order = |order: &Order| {
+            // NULLs are low in Flink, and last in DataFusion unless they are asked for.
+            let direction = match (order.is_descending, dialect) {
+                (false, Dialect::Stream) => "",
+                (true, Dialect::Stream) => " DESC",
+                (false, Dialect::Batch) => " NULLS FIRST",
+                (true, Dialect::Batch) => " DESC NULLS LAST",
+            };
+            format!("{}{direction}", order.column)
+        };
+        let names = self.query.names();
+        let partition = match self.partition.is_empty() {
+            true => String::new(),
+            false => format!("PARTITION BY {} ", self.partition.join(", ")),
+        };
+        let shown = self.is_numbered.then_some(number.as_str());
+        let shown = names.iter().map(String::as_str).chain(shown).collect::<Vec<_>>().join(", ");
+        format!(
+            "SELECT {shown} FROM (SELECT *, {function}() OVER ({partition}ORDER BY {}) AS {number} \
+             FROM ({}) AS {alias}) AS {alias}_top WHERE {number} <= {limit}",
+            listed(&self.order, ", ", order),
+            self.query.sql(dialect),
+        )
+    }
+}

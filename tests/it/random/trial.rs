@@ -1,0 +1,216 @@
+//! One query over one input: run by the engine, and answered for every prefix by DataFusion.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use thalweg_cluster::{Control, RunOptions};
+use thalweg_plan::connector::Registry;
+use thalweg_sql::Planner;
+use tokio::runtime::Handle;
+
+use super::expression::Dialect;
+use super::feed::{Epochs, Feed, FeedConnector, FeedSink, RESULT};
+use super::generate::Generator;
+use super::query::Query;
+use super::schema::Input;
+use crate::oracle::{Rows, cell, differences};
+use crate::support::Dice;
+
+/// A query, what it is about, and how it is run.
+#[derive(Clone, Debug)]
+pub(super) struct Trial {
+    pub(super) input: Input,
+    pub(super) query: Query,
+    pub(super) workers: usize,
+    /// Steps by which sources may be ahead.
+    pub(super) ahead: usize,
+}
+
+/// How often a query over VALUES must be wrong.
+const VALUES_TRIES: usize = 4;
+
+/// What a trial showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Right,
+    /// The planner, of either side, does not take the query.
+    Refused(String),
+    Wrong(String),
+}
+
+impl Trial {
+    pub(super) fn random(seed: u64) -> Trial {
+        let mut dice = Dice(seed);
+        // Seeds that follow each other begin alike.
+        for _ in 0..3 {
+            dice.below(2);
+        }
+        let input = Input::random(&mut dice);
+        let depth = dice.below(4) as usize;
+        let query = Generator::new(&input, &mut dice).query(depth);
+        let (workers, ahead) = (1 + dice.below(3) as usize, dice.below(2) as usize);
+        Trial { input, query, workers, ahead }
+    }
+
+    pub(super) fn features(&self) -> BTreeSet<&'static str> {
+        let mut found = BTreeSet::new();
+        self.query.features(&mut found);
+        let is_updating = self.input.tables.iter().any(|table| table.is_updating);
+        found.insert(if is_updating { "changelogs" } else { "append-only input" });
+        found.insert(if self.workers > 1 { "several workers" } else { "one worker" });
+        found
+    }
+
+    /// Returns the job: the query, and a probe of each table.
+    pub(super) fn script(&self) -> String {
+        let mut script = String::new();
+        for table in &self.input.tables {
+            let (name, columns) = (&table.name, table.declared());
+            let (first, kind) = &table.columns[0];
+            let probe = format!("{first} {}", kind.sql());
+            script += &format!(
+                "CREATE TABLE {name} ({columns}) WITH ('connector' = 'feed');\n\
+                 CREATE TABLE seen_{name} ({probe}) WITH ('connector' = 'feed');\n\
+                 INSERT INTO seen_{name} SELECT {first} FROM {name};\n"
+            );
+        }
+        script + &self.query.sql(Dialect::Stream)
+    }
+
+    /// Returns a sqllogictest: the rows so far at the end, the query, and the batch answer. What shows
+    /// only between epochs, or for more workers, does not show there.
+    pub(super) fn test(&self, runtime: &Handle) -> String {
+        let mut text = String::new();
+        for (at, table) in self.input.tables.iter().enumerate() {
+            let query = table.query(&self.input.content(at, usize::MAX));
+            text += &format!("statement ok\nCREATE VIEW {} AS {query}\n\n", table.name);
+        }
+        text += &format!("query T rowsort\n{}\n----\n", self.query.sql(Dialect::Stream));
+        let all = vec![usize::MAX; self.input.tables.len()];
+        match runtime.block_on(self.batch(&all, str::to_owned)) {
+            Err(error) => text += &error,
+            Ok(rows) => rows.iter().for_each(|(row, count)| {
+                (0..*count).for_each(|_| text += &format!("{}\n", row.join(" ")));
+            }),
+        }
+        text
+    }
+
+    /// Runs the query and compares.
+    ///
+    /// VALUES are a source that no probe reads, so an epoch may end before they are read. It seldom
+    /// does, and not each time.
+    pub(super) fn run(&self, runtime: &Handle) -> Verdict {
+        let tries = if self.features().contains("VALUES") { VALUES_TRIES } else { 1 };
+        let mut verdict = self.run_once(runtime);
+        for _ in 1..tries {
+            if !matches!(verdict, Verdict::Wrong(_)) {
+                break;
+            }
+            verdict = self.run_once(runtime);
+        }
+        verdict
+    }
+
+    fn run_once(&self, runtime: &Handle) -> Verdict {
+        let feed = Arc::new(Feed::new(self.input.clone(), self.ahead));
+        let registry = Registry::new(vec![Arc::new(FeedConnector(feed.clone()))]);
+        let shown = feed.clone();
+        let result =
+            move || Arc::new(FeedSink { feed: shown.clone(), name: RESULT.to_owned() }) as _;
+        let planner = Planner::new(registry, Arc::new(result));
+        let planned = catch_unwind(AssertUnwindSafe(|| planner.plan(&self.script())));
+        let script = match planned {
+            Err(_) => return Verdict::Wrong("the planner panics".to_owned()),
+            Ok(Err(error)) => return self.refused(&error.to_string(), runtime),
+            Ok(Ok(script)) => script,
+        };
+        let options = RunOptions { workers: self.workers, ..RunOptions::new("random") };
+        let (_control, inbox) = Control::new();
+        let plan = script.plan.expect("a SELECT makes a job");
+        if let Err(error) = thalweg_cluster::run(plan, &options, inbox, runtime.clone()) {
+            return Verdict::Wrong(format!("the job fails: {error}"));
+        }
+        let epochs = feed.epochs.lock().unwrap();
+        self.compare(&epochs, runtime)
+    }
+
+    /// Judges a refusal: what is said not to be supported may be refused, and what DataFusion refuses.
+    fn refused(&self, why: &str, runtime: &Handle) -> Verdict {
+        if why.contains("not supported") {
+            return Verdict::Refused(why.to_owned());
+        }
+        match runtime.block_on(self.batch(&vec![0; self.input.tables.len()], cell)) {
+            Err(error) => Verdict::Refused(format!("DataFusion: {error}")),
+            Ok(_) => Verdict::Wrong(format!("the planner refuses it: {why}")),
+        }
+    }
+
+    fn compare(&self, epochs: &Epochs, runtime: &Handle) -> Verdict {
+        let (mut found, mut expected) = (Rows::new(), Rows::new());
+        let mut known = None;
+        for (epoch, collected) in &epochs.0 {
+            for change in collected.changes.get(RESULT).into_iter().flatten() {
+                fold(&change.rows, (|row| change.weight(row), cell), &mut found);
+            }
+            let seen = epochs.seen(&self.input, *epoch);
+            if known.as_ref() != Some(&seen) {
+                expected = match runtime.block_on(self.batch(&seen, cell)) {
+                    Ok(rows) => rows,
+                    Err(error) => return Verdict::Refused(format!("DataFusion: {error}")),
+                };
+            }
+            if found != expected {
+                let differ = differences(&found, &expected);
+                return Verdict::Wrong(format!("after steps {seen:?}: {differ}"));
+            }
+            known = Some(seen);
+        }
+        let all = |table| self.input.steps.iter().filter(|step| step.table == table).count();
+        let all: Vec<_> = (0..self.input.tables.len()).map(all).collect();
+        match known == Some(all) {
+            true => Verdict::Right,
+            false => Verdict::Wrong(format!("the job ended after steps {known:?}")),
+        }
+    }
+
+    /// Returns the answer over the first steps of each table.
+    async fn batch(&self, seen: &[usize], shown: fn(&str) -> String) -> Result<Rows, String> {
+        let config = SessionConfig::new().with_target_partitions(1);
+        let context = SessionContext::new_with_config(config);
+        for (at, table) in self.input.tables.iter().enumerate() {
+            let rows = table.batch(&self.input.content(at, seen[at]));
+            context.register_batch(&table.name, rows).unwrap();
+        }
+        let text = self.query.sql(Dialect::Batch);
+        let frame = context.sql(&text).await.map_err(|error| format!("{error}"))?;
+        let batches = frame.collect().await.map_err(|error| format!("{error}"))?;
+        let mut rows = Rows::new();
+        batches.iter().for_each(|batch| fold(batch, (|_| 1, shown), &mut rows));
+        Ok(rows)
+    }
+}
+
+/// Adds weighted rows to others; rows that are not there any more are forgotten.
+fn fold(
+    batch: &RecordBatch,
+    (weight, shown): (impl Fn(usize) -> i64, fn(&str) -> String),
+    to: &mut Rows,
+) {
+    for row in 0..batch.num_rows() {
+        let cells = batch.columns().iter().map(|column| match column.is_null(row) {
+            true => "NULL".to_owned(),
+            false => shown(&array_value_to_string(column, row).unwrap()),
+        });
+        let cells: Vec<String> = cells.collect();
+        let count = to.entry(cells.clone()).or_default();
+        *count += weight(row);
+        if *count == 0 {
+            to.remove(&cells);
+        }
+    }
+}
