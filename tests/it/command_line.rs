@@ -4,6 +4,7 @@ mod appended;
 mod changed;
 mod configured;
 mod schema;
+mod state_ttl;
 mod tables;
 
 use crate::support::Place;

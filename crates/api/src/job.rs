@@ -369,6 +369,7 @@ fn aggregate<'j, T: Record, K: Key, U: Record>(
         keys: (0..K::width()).collect(),
         calls: made,
         divert_late: false,
+        ttl: None,
     };
     let result = prepared.job.builder.borrow_mut().aggregate(prepared.node, aggregation)?.result;
     fits::<U>(&prepared.job.builder.borrow().plan().node(result).schema, name)?;

@@ -21,6 +21,7 @@ use crate::node::{Node, NodeKind};
 
 pub use changes::changes;
 pub use operator::{calls, functions};
+pub use state::unbounded;
 
 /// Characters of a line.
 pub const WIDTH: usize = 100;

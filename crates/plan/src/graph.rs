@@ -73,6 +73,8 @@ pub struct Aggregation {
     pub calls: Vec<AggregateCall>,
     /// Do late rows go to output 1 of the node that judges them?
     pub divert_late: bool,
+    /// How long a group of a running aggregation is kept after it was written; `None` for ever.
+    pub ttl: Option<Duration>,
 }
 
 /// The nodes of an aggregation.
@@ -206,7 +208,8 @@ impl PlanBuilder {
     pub fn aggregate(&mut self, from: NodeId, aggregation: Aggregation) -> Result<Aggregated> {
         let input = self.plan.node(from);
         let (schema, retracts) = (input.schema.clone(), input.is_updating);
-        let Aggregation { window, keys, mut calls, divert_late } = aggregation;
+        let Aggregation { window, keys, mut calls, divert_late, ttl } = aggregation;
+        let ttl = ttl.filter(|_| window.is_none());
         let sessions =
             matches!(window, Some(WindowSpec { assigner: Assigner::Session { .. }, .. }));
         if retracts && sessions {
@@ -221,10 +224,11 @@ impl PlanBuilder {
         if retracts {
             calls = retractable(calls)?;
         }
-        if sessions {
+        // Of partial states nobody can tell which rows of a forgotten group they take back.
+        if sessions || (retracts && ttl.is_some()) {
             let exchange = exchange_by(keys.clone());
             let stage = Stage::Whole;
-            let node = AggregateNode { window, keys, calls, stage, divert_late, retracts };
+            let node = AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl };
             let input = Input { from, port: 0, exchange };
             let id = self.add(NodeKind::Aggregate(node), vec![input], result);
             return Ok(Aggregated { result: id, late: id });
@@ -239,9 +243,10 @@ impl PlanBuilder {
             stage: Stage::Final,
             divert_late: false,
             retracts,
+            ttl,
         };
         let stage = Stage::Partial;
-        let first = AggregateNode { window, keys, calls, stage, divert_late, retracts };
+        let first = AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl: None };
         let input = Input { from, port: 0, exchange: Exchange::Forward };
         let late = self.add(NodeKind::Aggregate(first), vec![input], partial);
         let exchange = exchange_by(second.keys.clone());

@@ -146,6 +146,13 @@ pub struct PairCondition {
 }
 
 impl JoinNode {
+    /// Does time say when rows of the left input, and of the right, are needed no more?
+    pub fn ends(&self) -> [bool; 2] {
+        let bound = self.bound.filter(|_| self.is_monotone());
+        let ends = |ends: fn(TimeBound) -> Option<i64>| bound.and_then(ends).is_some();
+        [ends(|bound| bound.earlier), ends(|bound| bound.later)]
+    }
+
     /// Do two append-only inputs give an append-only result? A row that matches nothing must be known
     /// never to match before it is put out.
     pub fn is_monotone(&self) -> bool {

@@ -141,6 +141,8 @@ pub struct AggregateNode {
     /// Does the input take rows back? Then the last call counts the rows of a group, to tell when
     /// none is left, and is no column of the result.
     pub retracts: bool,
+    /// How long a group of a running aggregation is kept after it was written; `None` for ever.
+    pub ttl: Option<Duration>,
 }
 
 impl AggregateNode {
@@ -171,6 +173,8 @@ pub struct UpsertNode {
     pub table: String,
     /// Columns of the key.
     pub key: Vec<usize>,
+    /// How long a row is kept after it was written; `None` until it is deleted.
+    pub ttl: Option<Duration>,
 }
 
 /// Of the changes of each key in an epoch the last one: what its row is then, or that it is gone.
@@ -242,6 +246,8 @@ pub struct TopNode {
     /// Is the order that of arrival? Then what is first at the end of an epoch stays so, and the
     /// result is append-only; for the first row of each partition alone.
     pub is_final: bool,
+    /// How long a partition is kept after one of its rows was written; `None` for ever.
+    pub ttl: Option<Duration>,
 }
 
 /// Which rows up to a row its aggregates are over.
@@ -398,6 +404,18 @@ impl NodeKind {
             | NodeKind::TemporalJoin(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
             NodeKind::Compact(_) | NodeKind::Sink(_) => false,
+        }
+    }
+
+    /// Returns how long rows of the state are kept after they were written, those of the first and of
+    /// the second input; `None` for as long as they may be needed.
+    pub fn ttl(&self) -> [Option<Duration>; 2] {
+        match self {
+            NodeKind::Aggregate(node) => [node.ttl, None],
+            NodeKind::Upsert(node) => [node.ttl, None],
+            NodeKind::Top(node) => [node.ttl, None],
+            NodeKind::Join(node) => node.ttl,
+            _ => [None, None],
         }
     }
 

@@ -36,7 +36,11 @@ fn tree(plan: &Plan, id: NodeId, depth: usize, text: &mut String) {
         names => format!(", watermark of {}", names.join(" and ")),
     };
     let indent = "  ".repeat(depth);
-    let _ = writeln!(text, "{indent}{} [{mode}{watermark}]", describe(plan, node));
+    let ttl = match node.kind.ttl() {
+        [None, None] => String::new(),
+        ttl => format!("; kept for {ttl:?}"),
+    };
+    let _ = writeln!(text, "{indent}{}{ttl} [{mode}{watermark}]", describe(plan, node));
     for input in &node.inputs {
         let port = if input.port == 0 { "" } else { ", rejected rows" };
         match &input.exchange {

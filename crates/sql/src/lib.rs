@@ -28,6 +28,7 @@ mod numbered;
 mod planned;
 mod sums;
 
+mod state_ttl;
 mod window_tvf;
 
 mod expression;

@@ -6,6 +6,8 @@
 
 mod aggregate;
 mod ranking;
+mod statement;
+
 mod rejected;
 
 mod prune;
@@ -25,8 +27,9 @@ mod over;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{
     Distinct, Expr, Extension, Filter as FilterPlan, LogicalPlan, Projection as ProjectionPlan,
@@ -35,18 +38,18 @@ use datafusion::logical_expr::{
 use thalweg_plan::PlanBuilder;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
-use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind, SinkNode};
-use thalweg_plan::sink::Sink;
+use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind};
 use thalweg_plan::window::{Assigner, TimeBasis};
-use thalweg_plan::write;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
+pub(crate) use self::statement::{Query, Target};
 use crate::as_of::Snapshot;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
-use crate::local_time::{is_instant, to_local};
+use crate::local_time::is_instant;
 use crate::session::Session;
+use crate::state_ttl::StateTtl;
 use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
@@ -100,6 +103,8 @@ pub(crate) struct Stream {
     /// Where late rows go, if anywhere.
     pub(crate) late_table: Option<String>,
     pub(crate) is_bounded: bool,
+    /// How long what reads it keeps its rows, if a hint says so; zero for ever.
+    pub(crate) ttl: Option<Duration>,
 }
 
 impl Stream {
@@ -131,6 +136,8 @@ pub(crate) struct Lowering<'a> {
     statement: String,
     /// The session's time zone for the statement.
     zone: Zone,
+    /// How long the statement keeps rows of state after they were written; `None` for ever.
+    ttl: Option<Duration>,
     /// Late rows and bad records, by the table that they go to.
     rejected: BTreeMap<String, Vec<Input>>,
     /// Can a changelog say the same change several times?
@@ -139,25 +146,19 @@ pub(crate) struct Lowering<'a> {
     to_come: usize,
 }
 
-/// Where a statement's rows go.
-pub(crate) struct Target {
-    pub(crate) name: String,
-    pub(crate) sink: Arc<dyn Sink>,
-}
-
 impl<'a> Lowering<'a> {
-    /// Returns a lowering of `plans`, all of one script, each with its time zone.
+    /// Returns a lowering of `plans`, all of one script, each with what was set for it.
     pub(crate) fn new(
         session: &'a Session,
         registry: &'a Registry,
-        plans: &[(LogicalPlan, Zone)],
+        plans: &[Query],
     ) -> Result<Lowering<'a>> {
         let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
         let mut awaited = BTreeSet::new();
         for plan in plans {
             scan::collect_needed((session, registry), plan, &mut needed)?;
-            prune::collect(&plan.0, &mut kept)?;
-            temporal::collect_awaited(&plan.0, &mut awaited)?;
+            prune::collect(&plan.plan, &mut kept)?;
+            temporal::collect_awaited(&plan.plan, &mut awaited)?;
         }
         let (builder, sources, rejected) = (PlanBuilder::new(), BTreeMap::new(), BTreeMap::new());
         let (statement, zone, to_come) = (String::new(), Zone::utc(), plans.len());
@@ -172,66 +173,20 @@ impl<'a> Lowering<'a> {
             sources,
             statement,
             zone,
+            ttl: None,
             rejected,
             has_duplicates: false,
             to_come,
         })
     }
 
-    /// Adds a statement: its query, and the sink behind it.
-    pub(crate) fn statement(
-        &mut self,
-        name: &str,
-        (plan, zone): &(LogicalPlan, Zone),
-        target: Target,
-    ) -> Result<()> {
-        (self.statement, self.zone) = (name.to_owned(), *zone);
-        self.builder.statement(name);
-        let stream = self.lower(plan)?;
-        let mut stream = self.settle(stream)?;
-        if target.sink.is_for_people() {
-            self.show_local(&mut stream)?;
-        }
-        self.sink(stream.node, target)?;
-        self.to_come = self.to_come.saturating_sub(1);
-        if self.to_come == 0 { self.finish_rejected() } else { Ok(()) }
-    }
-
-    /// Shows instants as clocks in the session's time zone do.
-    fn show_local(&mut self, stream: &mut Stream) -> Result<()> {
-        let given = self.schema(stream);
-        let input = DFSchema::try_from(given.as_ref().clone()).map_err(plan_error)?;
-        if !given.fields().iter().any(|field| is_instant(field.data_type())) {
-            return Ok(());
-        }
-        let columns = given.fields().iter().enumerate().map(|(index, field)| {
-            let column = Expr::from(input.qualified_field(index));
-            match field.data_type() {
-                DataType::Timestamp(unit, Some(_)) => {
-                    let kind = DataType::Timestamp(*unit, None);
-                    (to_local(column, self.zone), field.as_ref().clone().with_data_type(kind))
-                }
-                _ => (column, field.as_ref().clone()),
-            }
-        });
-        let (columns, fields): (Vec<Expr>, Vec<Field>) = columns.unzip();
-        let expressions = columns.iter().map(|column| Expression::new(column, &input));
-        let expressions = expressions.collect::<Result<_>>()?;
-        let schema = Arc::new(Schema::new(fields));
-        self.map(stream, Arc::new(Projection::new(expressions, schema)));
-        Ok(())
-    }
-
-    fn sink(&mut self, from: NodeId, target: Target) -> Result<()> {
-        let node = SinkNode { table: target.name, sink: target.sink };
-        write::add(&mut self.builder, forward(from, 0), node).map(|_| ())
-    }
-
     /// Lowers a logical plan.
     pub(crate) fn lower(&mut self, plan: &LogicalPlan) -> Result<Stream> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
-            LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
+            LogicalPlan::SubqueryAlias(alias) => {
+                Ok(Stream { ttl: None, ..self.lower(&alias.input)? })
+            }
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
                 let all: Vec<usize> = (0..filter.input.schema().fields().len()).collect();
@@ -248,6 +203,9 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
+                if let Some(StateTtl { input, ttl }) = node.as_any().downcast_ref() {
+                    return Ok(Stream { ttl: Some(*ttl), ..self.lower(input)? });
+                }
                 if let Some(snapshot) = node.as_any().downcast_ref::<Snapshot>() {
                     let before = std::mem::replace(&mut self.is_awaited, true);
                     let stream = self.lower(&snapshot.input);

@@ -25,7 +25,7 @@ use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
 use crate::catalog::{CDC_DUPLICATES, ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
-use crate::lower::{Lowering, Target};
+use crate::lower::{Lowering, Query, Target};
 use crate::session::Session;
 use crate::statement::{
     self, CreateTable, CreateView, Detail, Hints, Insert, Kind, Name, Pair, Shown, Statement,
@@ -85,6 +85,8 @@ struct Job {
     is_shown: bool,
     /// The session's time zone when it was planned.
     zone: Zone,
+    /// How long its state keeps rows.
+    ttl: Option<Duration>,
     first: TokenWithSpan,
 }
 
@@ -125,6 +127,7 @@ impl Workspace {
         self.script = Script { settings, ..Script::default() };
         self.jobs.clear();
         self.dropped.clear();
+        self.session.begin();
         for statement in statement::parse(text)? {
             self.script.statements += 1;
             let first = statement.first.clone();
@@ -250,7 +253,8 @@ impl Workspace {
                 let name = declared_name(&table.text).to_owned();
                 let target = Target { name, sink };
                 let name = name_of(&target.name, others);
-                Ok(Job { name, plan, target, is_shown: false, zone: self.zone(), first })
+                let (zone, ttl) = (self.zone(), self.span(settings::STATE_TTL));
+                Ok(Job { name, plan, target, is_shown: false, zone, ttl, first })
             }
             Kind::Query(query) => {
                 if others.iter().any(|job| job.is_shown) {
@@ -262,7 +266,8 @@ impl Workspace {
                 let plan = queries::query(&self.session, &query)?;
                 let target = Target { name: RESULT.to_owned(), sink: (self.planner.result)() };
                 let name = name_of(RESULT, others);
-                Ok(Job { name, plan, target, is_shown: true, zone: self.zone(), first })
+                let (zone, ttl) = (self.zone(), self.span(settings::STATE_TTL));
+                Ok(Job { name, plan, target, is_shown: true, zone, ttl, first })
             }
             _ => Err(text::at(&first, "only a query or an INSERT can be planned")),
         }
@@ -322,6 +327,7 @@ impl Workspace {
 
     /// Makes the tables that a statement uses with other options than their own.
     fn hinted(&mut self, hints: &Hints) -> Result<()> {
+        self.session.heed(&hints.lifetimes);
         for name in &hints.ignored {
             let notice = format!("hint {name} has no meaning here and is ignored");
             add_once(&mut self.script.notices, notice);
@@ -427,7 +433,8 @@ impl Workspace {
         let mut optimized = Vec::new();
         for job in &jobs {
             let plan = self.session.optimize(&job.plan, job.zone);
-            optimized.push((plan.map_err(|e| located(e, &job.first))?, job.zone));
+            let plan = plan.map_err(|e| located(e, &job.first))?;
+            optimized.push(Query { plan, zone: job.zone, ttl: job.ttl });
         }
         let mut lowering = Lowering::new(&self.session, &self.planner.registry, &optimized)?;
         let has_duplicates = self.script.settings.get(CDC_DUPLICATES);
@@ -437,7 +444,7 @@ impl Workspace {
             lowered.map_err(|error| located(error, &job.first))?;
         }
         let mut plan = lowering.builder.finish();
-        if let Some(timeout) = self.idle_timeout() {
+        if let Some(timeout) = self.span(settings::IDLE_TIMEOUT) {
             let sources = plan.nodes.iter_mut().filter_map(|node| match &mut node.kind {
                 NodeKind::Source(source) => Some(source),
                 _ => None,
@@ -455,10 +462,10 @@ impl Workspace {
         name.and_then(|name| Zone::named(name.trim())).unwrap_or_else(Zone::utc)
     }
 
-    /// Returns how long sources may be silent, where the script says so for all of them.
-    fn idle_timeout(&self) -> Option<Duration> {
-        let text = self.script.settings.get(settings::IDLE_TIMEOUT)?;
-        parse_duration(text).filter(|timeout| !timeout.is_zero())
+    /// Returns a span of time that is set; `None` if it is not, or 0.
+    fn span(&self, key: &str) -> Option<Duration> {
+        let text = self.script.settings.get(key)?;
+        parse_duration(text.trim()).filter(|span| !span.is_zero())
     }
 
     fn finish(&mut self) -> Result<Script> {
@@ -468,6 +475,7 @@ impl Workspace {
         }
         let plan = self.lower(jobs)?;
         let weak = guarantees(&plan, &mut self.script.notices);
+        self.script.notices.extend(endless(&plan));
         let required = self.script.settings.get("require.exactly-once");
         if required.is_some_and(|value| value == "true")
             && let Some(weak) = weak
@@ -499,6 +507,14 @@ fn add_once(notices: &mut Vec<String>, notice: String) {
 
 /// Name under which the result of a bare `SELECT` goes.
 pub const RESULT: &str = "result";
+
+/// Names the operators whose state grows as long as the job runs.
+fn endless(plan: &Plan) -> impl Iterator<Item = String> {
+    explain::unbounded(plan).into_iter().map(|node| {
+        let name = &node.operator;
+        format!("state of `{name}` is unbounded: SET 'table.exec.state.ttl', or see EXPLAIN")
+    })
+}
 
 /// Says what each source and sink guarantees; returns the first one that is weaker than exactly
 /// once.

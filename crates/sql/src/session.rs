@@ -47,6 +47,7 @@ use crate::planned;
 use crate::rewrite::{self, Unnests};
 use crate::scalar_subquery;
 use crate::set_operation;
+use crate::state_ttl::Lifetimes;
 use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
@@ -57,6 +58,7 @@ use crate::window_tvf::Relations;
 pub(crate) struct Session {
     context: SessionContext,
     unnests: Unnests,
+    lifetimes: Lifetimes,
     tables: BTreeMap<String, Arc<Table>>,
     views: BTreeMap<String, View>,
     runtime: Runtime,
@@ -121,8 +123,18 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the planner: {error}")))?;
-        let (tables, views) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Session { context, unnests, tables, views, runtime })
+        let (tables, views, lifetimes) = Default::default();
+        Ok(Session { context, unnests, lifetimes, tables, views, runtime })
+    }
+
+    /// Forgets the hints of the script before.
+    pub(crate) fn begin(&mut self) {
+        self.lifetimes = Lifetimes::default();
+    }
+
+    /// Heeds the `STATE_TTL` hints of a statement.
+    pub(crate) fn heed(&mut self, lifetimes: &Lifetimes) {
+        self.lifetimes.extend(lifetimes);
     }
 
     /// Returns the table called `name`.
@@ -253,6 +265,7 @@ impl Session {
         let mut query: Box<Query> =
             parser.parse_query().map_err(|error| parse_error(&error, &tokens))?;
         finished(&parser)?;
+        self.lifetimes.mark(&mut query)?;
         self.unnests.rewrite(&mut query)?;
         let statement = DataFusionStatement::Statement(Box::new(Statement::Query(query)));
         let state = self.context.state();

@@ -1,4 +1,5 @@
-//! Relations that we plan ourselves: window table functions, and arrays unnested beside a table.
+//! Relations that we plan ourselves: window table functions, arrays unnested beside a table, and
+//! tables with a `STATE_TTL` hint.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,6 +22,7 @@ use thalweg_plan::window::Assigner;
 use thalweg_types::Error;
 
 use crate::rewrite::{UNNEST, Unnests};
+use crate::state_ttl::{StateTtl, marked};
 use crate::text::{PATTERNS, to_come, wrap};
 
 /// Names of the columns that a window table function adds.
@@ -151,6 +153,12 @@ impl RelationPlanner for Relations {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
+        if let Some((relation, ttl)) = marked(&relation) {
+            let input = context.plan(relation.clone())?;
+            let node = Extension { node: Arc::new(StateTtl { input, ttl }) };
+            let planned = PlannedRelation::new(LogicalPlan::Extension(node), None);
+            return Ok(RelationPlanning::Planned(Box::new(planned)));
+        }
         let (name, arguments, alias) = match &relation {
             TableFactor::TableFunction { expr: ast::Expr::Function(function), alias } => {
                 (&function.name, arguments(function), alias.clone())

@@ -178,11 +178,23 @@ impl Accumulators {
     /// # Errors
     /// `Data` if a value cannot be represented.
     pub fn evaluate(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
-        let values = self.values.iter().map(|value| match value {
-            Value::Own(place) => self.own[*place].accumulator.evaluate(groups),
-            Value::Distinct { set, place } => self.sets[*set].evaluate(*place, groups),
-        });
-        values.collect()
+        (0..self.values.len()).map(|call| self.evaluate_one(call, groups)).collect()
+    }
+
+    /// Returns the values of the last call for some groups.
+    ///
+    /// # Errors
+    /// As `evaluate`; `Internal` if there is no call.
+    pub fn evaluate_last(&mut self, groups: Groups<'_>) -> Result<ArrayRef> {
+        let last = self.values.len().checked_sub(1);
+        self.evaluate_one(last.ok_or_else(|| Error::internal("an aggregation of nothing"))?, groups)
+    }
+
+    fn evaluate_one(&mut self, call: usize, groups: Groups<'_>) -> Result<ArrayRef> {
+        match self.values[call] {
+            Value::Own(place) => self.own[place].accumulator.evaluate(groups),
+            Value::Distinct { set, place } => self.sets[set].evaluate(place, groups),
+        }
     }
 
     /// Notes from now on which entries change.

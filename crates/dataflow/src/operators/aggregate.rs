@@ -6,6 +6,8 @@
 //! else the result would tell whether rows that are gone were ever seen, which epochs decide. What was
 //! sent last is not kept: the values a key has before the first change of an epoch are the ones it sent.
 
+mod lifetime;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array};
@@ -16,23 +18,26 @@ use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use thalweg_plan::node::AggregateNode;
 use thalweg_state::{StateReader, StateWriter, TableSpec};
-use thalweg_types::{Change, Groups, Moment, Result};
+use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 
+use self::lifetime::Lifetime;
 use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
 use super::group_set::GroupSet;
-use super::keyed::{Blueprint, EntryTable, Keyed};
+use super::keyed::{Blueprint, EntryTable, Keyed, Saved};
 use crate::operator::{Close, Operator, Output, Step};
 
 /// Groups from which on the memory of those without rows is given back.
 const PACK_GROUPS: usize = 4096;
+/// The table of the groups.
+const GROUPS: &str = "groups";
 
 /// Keeps every key and its aggregates.
 pub struct Aggregate {
     keyed: Keyed,
     key_count: usize,
     output: SchemaRef,
-    state: SchemaRef,
-    entries: Vec<EntryTable>,
+    /// Tables of the state: of the groups, and of their entries.
+    tables: Vec<EntryTable>,
     /// Is there nothing but keys? Then a key that is known never changes.
     is_distinct: bool,
     /// Are rows taken back? Then behind the values stands how many rows are left.
@@ -51,6 +56,8 @@ pub struct Aggregate {
     /// Groups changed since the last snapshot.
     unsaved: GroupSet,
     pending: Option<Pending>,
+    /// Present if groups have a time-to-live.
+    lifetime: Option<Lifetime>,
     groups: Vec<u32>,
 }
 
@@ -76,8 +83,7 @@ impl Aggregate {
             keyed,
             key_count: blueprint.key_count(),
             output,
-            state: blueprint.saved_schema(&[]),
-            entries: blueprint.entry_tables(&[])?,
+            tables: tables(&blueprint)?,
             is_distinct: node.calls.is_empty(),
             retracts: node.retracts,
             live: 0,
@@ -88,12 +94,9 @@ impl Aggregate {
             known: 0,
             unsaved: GroupSet::default(),
             pending: None,
+            lifetime: node.ttl.map(Lifetime::new),
             groups: Vec::new(),
         })
-    }
-
-    fn spec(&self) -> TableSpec {
-        TableSpec { name: "groups", key: self.key_count, route: (0..self.key_count).collect() }
     }
 
     /// Notes which groups of the batch change, and what the known ones were before.
@@ -155,6 +158,7 @@ impl Aggregate {
             self.live = self.live + new.count() - old.count();
             out.send(pairs(&self.output, self.keyed.keys(Groups::At(groups))?, (&old, &new))?);
         }
+        self.forget(out)?;
         Ok(Step::Done)
     }
 
@@ -185,6 +189,28 @@ impl Aggregate {
         Ok(There { values, is_there })
     }
 
+    /// Forgets the groups whose time is over; what changed so far is kept until it is saved, since the
+    /// others get new numbers.
+    fn forget(&mut self, out: &mut Output) -> Result<()> {
+        let over = self.lifetime.as_mut().map(Lifetime::over).unwrap_or_default();
+        if over.is_empty() {
+            return Ok(());
+        }
+        let gone = self.current(&over)?.count();
+        self.live -= gone;
+        out.count_forgotten(gone);
+        let changed = self.changes(false)?;
+        let mut dropped = vec![self.saved(&[], &over)?];
+        let mut is_over = GroupSet::default();
+        is_over.extend(&over);
+        dropped.extend(self.keyed.drop_entries(&self.tables[1..], &is_over)?);
+        if let Some(lifetime) = &mut self.lifetime {
+            lifetime.hold([changed, dropped]);
+        }
+        let all = groups_of(0..self.keyed.len()).into_iter();
+        self.retain(&all.filter(|group| !is_over.contains(*group)).collect::<Vec<u32>>())
+    }
+
     /// Gives the memory of groups without rows back, if they are most.
     fn pack(&mut self) -> Result<()> {
         if !self.retracts || self.keyed.len() < PACK_GROUPS.max(self.live * 2) {
@@ -193,11 +219,58 @@ impl Aggregate {
         let all = groups_of(0..self.keyed.len());
         let is_there = self.current(&all)?.is_there;
         let live: Vec<u32> = all.into_iter().filter(|at| is_there[*at as usize]).collect();
-        self.keyed.retain(&live)?;
+        self.retain(&live)
+    }
+
+    /// Keeps some groups, which get new numbers.
+    fn retain(&mut self, groups: &[u32]) -> Result<()> {
+        self.keyed.retain(groups)?;
         (self.known, self.unsaved, self.changed) =
             (self.keyed.len(), GroupSet::default(), GroupSet::default());
+        if let Some(lifetime) = &mut self.lifetime {
+            lifetime.renumber(groups);
+        }
         Ok(())
     }
+
+    /// Returns what changed of each table of the state since this was asked last, or all of it.
+    fn changes(&mut self, all: bool) -> Result<Vec<Saved>> {
+        let mut groups = self.unsaved.take();
+        if all {
+            groups = groups_of(0..self.keyed.len());
+        }
+        let there = match self.retracts {
+            true => self.current(&groups)?.is_there,
+            false => vec![true; groups.len()],
+        };
+        let of = |is_there: bool| {
+            let groups = groups.iter().zip(&there).filter(|(_, there)| **there == is_there);
+            groups.map(|(group, _)| *group).collect::<Vec<u32>>()
+        };
+        let mut changes = vec![self.saved(&of(true), &of(false))?];
+        let entries = &self.tables[1..];
+        changes.extend(self.keyed.take_entries(entries, &|_| Ok(Vec::new()), all)?);
+        Ok(changes)
+    }
+
+    /// Returns the state of groups that have rows, and the keys of others.
+    fn saved(&mut self, live: &[u32], gone: &[u32]) -> Result<Saved> {
+        let state = &self.tables[0].schema;
+        let columns = self.keyed.keys_and_saved(Groups::At(live))?;
+        let keys = Arc::new(state.project(&(0..self.key_count).collect::<Vec<_>>())?);
+        Ok(Saved {
+            put: batch(state, columns, live.len())?,
+            delete: batch(&keys, self.keyed.keys(Groups::At(gone))?, gone.len())?,
+        })
+    }
+}
+
+/// Returns the tables of the state.
+fn tables(blueprint: &Blueprint) -> Result<Vec<EntryTable>> {
+    let route: Vec<usize> = (0..blueprint.key_count()).collect();
+    let spec = TableSpec { name: GROUPS.to_owned(), key: route.len(), route };
+    let groups = EntryTable { spec, schema: blueprint.saved_schema(&[]) };
+    Ok([groups].into_iter().chain(blueprint.entry_tables(&[])?).collect())
 }
 
 /// Values of some groups, and which of these have a row in the result.
@@ -263,16 +336,24 @@ fn same_rows(left: &[ArrayRef], right: &[ArrayRef], count: usize) -> Result<Bool
 }
 
 impl Operator for Aggregate {
-    fn batch(&mut self, _: usize, change: Change, _: &mut Output) -> Result<Step> {
+    fn batch(&mut self, _: usize, mut change: Change, out: &mut Output) -> Result<Step> {
+        let total = self.keyed.len();
         self.keyed.intern(&change.rows, &mut self.groups)?;
+        if let Some(lifetime) = &mut self.lifetime {
+            let keyed = (&mut self.keyed, total);
+            change = lifetime.known(keyed, change, &mut self.groups, out)?;
+        }
         self.note_changes()?;
         self.keyed.add(&change, &self.groups)?;
         Ok(Step::Done)
     }
 
-    fn close(&mut self, _: &Close, out: &mut Output) -> Result<Step> {
-        if cfg!(debug_assertions) {
-            self.keyed.check()?;
+    fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
+        match &mut self.lifetime {
+            Some(lifetime) => lifetime.close(close.moment.clock),
+            // A group that begins anew may lose values that it had before.
+            None if cfg!(debug_assertions) => self.keyed.check()?,
+            None => {}
         }
         self.pending = Some(self.collect()?);
         self.send(out)
@@ -282,46 +363,41 @@ impl Operator for Aggregate {
         self.send(out)
     }
 
+    fn wake(&self) -> Option<EventTime> {
+        self.lifetime.as_ref().and_then(Lifetime::wake)
+    }
+
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        let mut groups = self.unsaved.take();
-        if to.is_full() {
-            groups = groups_of(0..self.keyed.len());
+        if let Some(lifetime) = &mut self.lifetime {
+            lifetime.save(&self.tables, to)?;
         }
-        let there = match self.retracts {
-            true => self.current(&groups)?.is_there,
-            false => vec![true; groups.len()],
-        };
-        let of = |is_there: bool| {
-            let groups = groups.iter().zip(&there).filter(|(_, there)| **there == is_there);
-            groups.map(|(group, _)| *group).collect::<Vec<u32>>()
-        };
-        let (live, gone, spec) = (of(true), of(false), self.spec());
-        let columns = self.keyed.keys_and_saved(Groups::At(&live))?;
-        to.put(&spec, batch(&self.state, columns, live.len())?)?;
-        let keys = Arc::new(self.state.project(&(0..spec.key).collect::<Vec<_>>())?);
-        to.delete(&spec, batch(&keys, self.keyed.keys(Groups::At(&gone))?, gone.len())?)?;
-        self.keyed.save_entries(&self.entries, &|_| Ok(Vec::new()), to)?;
+        Saved::write(self.changes(to.is_full())?, &self.tables, to)?;
         self.pack()
     }
 
-    fn restore(&mut self, from: &StateReader, _: &Moment) -> Result<()> {
-        for rows in from.table("groups")? {
-            check_state(&rows, &self.state)?;
+    fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
+        let (groups, entries) = self.tables.split_at(1);
+        for rows in from.table(GROUPS)? {
+            check_state(&rows, &groups[0].schema)?;
             self.keyed.merge_saved(rows.columns(), rows.num_rows())?;
         }
-        for (place, table) in self.entries.iter().enumerate() {
+        for (place, table) in entries.iter().enumerate() {
             for rows in from.table(&table.spec.name)? {
                 check_state(&rows, &table.schema)?;
                 self.keyed.merge_entries(place, rows.columns(), rows.num_rows())?;
             }
         }
         (self.known, self.live) = (self.keyed.len(), self.keyed.len());
+        if let Some(lifetime) = &mut self.lifetime {
+            lifetime.restore(&groups_of(0..self.known), at.clock);
+        }
         Ok(())
     }
 
     fn size(&self) -> (usize, usize) {
         let sets = self.changed.bytes() + self.unsaved.bytes();
-        (self.keyed.bytes() + sets, self.keyed.len())
+        let lifetime = self.lifetime.as_ref().map_or(0, Lifetime::bytes);
+        (self.keyed.bytes() + sets + lifetime, self.keyed.len())
     }
 }
 

@@ -168,6 +168,17 @@ impl CodedRows {
         }
     }
 
+    /// Keeps some partitions, which get new numbers; nothing of the others is kept, and all is saved.
+    ///
+    /// # Errors
+    /// As [`GroupTable::intern`].
+    pub fn retain(&mut self, groups: &[u32]) -> Result<()> {
+        let keys = self.partitions.keys(Groups::At(groups))?;
+        let types: Vec<DataType> = keys.iter().map(|key| key.data_type().clone()).collect();
+        (self.partitions, self.unsaved) = (GroupTable::new(&types)?, GroupSet::default());
+        self.intern_keys(&keys, groups.len()).map(|_| ())
+    }
+
     fn table(&self) -> TableSpec {
         let partition = self.partition.len();
         TableSpec { name: "rows", key: partition + 1, route: (0..partition).collect() }

@@ -30,7 +30,8 @@ pub struct Idle {
 impl Idle {
     /// Returns a watch of things that live for `ttl`.
     pub fn new(ttl: Duration) -> Idle {
-        let tick = (ttl.as_nanos() as i64 / PARTS).max(1);
+        let nanos = i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX);
+        let tick = (nanos / PARTS).max(1);
         Idle { tick, last: Vec::new(), written: VecDeque::new(), origin: None }
     }
 

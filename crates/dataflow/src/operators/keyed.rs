@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::kernels::cmp::{gt, neq};
 use arrow::compute::{filter, filter_record_batch, not, or};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use thalweg_plan::distinct::state_fields;
 use thalweg_plan::function::Entries;
@@ -18,6 +18,7 @@ use thalweg_types::{Change, Error, Groups, Result};
 
 use super::accumulators::{Accumulators, Calls, EntryColumns, entry_columns, numbered};
 use super::batches::batch;
+use super::group_set::GroupSet;
 
 /// What all tables of one node have in common.
 pub struct Blueprint {
@@ -167,6 +168,33 @@ pub struct EntryTable {
     pub schema: SchemaRef,
 }
 
+/// What of a table of the state is put, and the keys that are deleted.
+pub struct Saved {
+    /// All columns.
+    pub put: RecordBatch,
+    /// Columns of the key.
+    pub delete: RecordBatch,
+}
+
+impl Saved {
+    /// Hands changes of some tables over.
+    ///
+    /// # Errors
+    /// `Internal` if they do not fit their tables.
+    pub fn write(all: Vec<Saved>, tables: &[EntryTable], to: &mut StateWriter) -> Result<()> {
+        for (table, Saved { put, delete }) in tables.iter().zip(all) {
+            to.put(&table.spec, put)?;
+            to.delete(&table.spec, delete)?;
+        }
+        Ok(())
+    }
+
+    /// Returns about how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.put.get_array_memory_size() + self.delete.get_array_memory_size()
+    }
+}
+
 /// A table of keys, and the running aggregates of each.
 pub struct Keyed {
     blueprint: Arc<Blueprint>,
@@ -273,6 +301,15 @@ impl Keyed {
         self.accumulators.evaluate(groups)
     }
 
+    /// Returns how many rows are left of some groups; all of them were written before.
+    ///
+    /// # Errors
+    /// `Internal` if nobody counts them.
+    pub fn rows_left(&mut self, groups: Groups<'_>) -> Result<Vec<i64>> {
+        let rows = self.accumulators.evaluate_last(groups)?;
+        Ok(rows.as_primitive::<Int64Type>().values().to_vec())
+    }
+
     /// Returns the columns `[keys…, values…]` of those of some groups that have rows, and how many
     /// groups these are.
     ///
@@ -308,30 +345,51 @@ impl Keyed {
         Ok(columns)
     }
 
-    /// Hands the entries that changed since the last time to `to`, or all if it asks for the whole
-    /// state; `window` stands before the keys.
+    /// Returns the entries that changed since the last time, or all, by table; `window` stands before
+    /// the keys.
     ///
     /// # Errors
     /// `Internal` if the state cannot be read.
-    pub fn save_entries(
+    pub fn take_entries(
         &mut self,
         tables: &[EntryTable],
         window: &dyn Fn(usize) -> Result<Vec<ArrayRef>>,
-        to: &mut StateWriter,
-    ) -> Result<()> {
-        let entries = self.accumulators.take_entries(to.is_full())?;
-        for (EntryTable { spec, schema }, entries) in tables.iter().zip(entries) {
+        all: bool,
+    ) -> Result<Vec<Saved>> {
+        let entries = self.accumulators.take_entries(all)?;
+        let entries = tables.iter().zip(entries).map(|(EntryTable { spec, schema }, entries)| {
             let rows = entries.groups.len();
             let mut columns = window(rows)?;
             columns.extend(self.table.keys(Groups::At(&entries.groups))?);
             columns.extend(entries.columns);
             let changed = batch(schema, columns, rows)?;
             let is_there = is_any(&changed.columns()[spec.key..], rows)?;
-            to.put(spec, filter_record_batch(&changed, &is_there)?)?;
             let keys = changed.project(&(0..spec.key).collect::<Vec<_>>())?;
-            to.delete(spec, filter_record_batch(&keys, &not(&is_there)?)?)?;
-        }
-        Ok(())
+            Ok(Saved {
+                put: filter_record_batch(&changed, &is_there)?,
+                delete: filter_record_batch(&keys, &not(&is_there)?)?,
+            })
+        });
+        entries.collect()
+    }
+
+    /// Returns what deletes all entries of some groups, by table.
+    ///
+    /// # Errors
+    /// `Internal` if the state cannot be read.
+    pub fn drop_entries(&mut self, tables: &[EntryTable], groups: &GroupSet) -> Result<Vec<Saved>> {
+        let entries = self.accumulators.take_entries(true)?;
+        let entries = tables.iter().zip(entries).map(|(EntryTable { spec, schema }, entries)| {
+            let is_of = entries.groups.iter().map(|group| Some(groups.contains(*group)));
+            let is_of = is_of.collect::<BooleanArray>();
+            let mut columns = self.table.keys(Groups::At(&entries.groups))?;
+            columns.extend(entries.columns);
+            let all = batch(schema, columns, entries.groups.len())?;
+            let keys = all.project(&(0..spec.key).collect::<Vec<_>>())?;
+            let put = RecordBatch::new_empty(schema.clone());
+            Ok(Saved { put, delete: filter_record_batch(&keys, &is_of)? })
+        });
+        entries.collect()
     }
 
     /// Checks that no more was taken back from a group than it had.

@@ -82,9 +82,7 @@ fn make_single(
         NodeKind::SessionRows(node) => {
             Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
         }
-        NodeKind::Upsert(upsert) => {
-            Some(Box::new(upsert::Upsert::new(upsert.key.clone(), output)?))
-        }
+        NodeKind::Upsert(upsert) => Some(Box::new(upsert::Upsert::new(upsert, output)?)),
         NodeKind::Compact(compact) => {
             Some(Box::new(compact::Compact::new(compact.key.clone(), output)?))
         }

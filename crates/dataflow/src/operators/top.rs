@@ -5,6 +5,9 @@
 //! ties are broken by the whole row. Of an input that takes nothing back no row is kept that
 //! cannot be among the first any more, and most of those are seen by their sort keys alone.
 //!
+//! With a time-to-live, a partition of which no row was kept or taken back for so long is forgotten:
+//! nothing is sent, and what takes its rows back later is left out and counted.
+//!
 //! Rows are kept as codes (see [`super::coded_rows`]), so that to compare, to find and to tell equal
 //! rows is to compare bytes.
 
@@ -20,14 +23,19 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
 use thalweg_plan::node::TopNode;
 use thalweg_state::{StateReader, StateWriter};
-use thalweg_types::{Change, Error, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
+use super::batches::groups_of;
 use super::coded_rows::CodedRows;
+use super::idle::Idle;
 use crate::operator::{Close, Operator, Output, Step};
 
 use kept::{Entry, Kept};
 use ranks::{Changed, Net, Ranks};
 use sending::Sending;
+
+/// Partitions from which on the memory of those without rows is given back.
+const PACK_PARTITIONS: usize = 4096;
 
 /// Keeps the first rows of each partition, or all that may become first.
 pub struct Top {
@@ -42,6 +50,13 @@ pub struct Top {
     /// Rows that came in the open epoch.
     arrived: Vec<Arrived>,
     sending: Sending,
+    /// When partitions were written, if they have a time-to-live; the clock at the last close.
+    idle: Option<Idle>,
+    clock: EventTime,
+    /// Partitions written in the epoch that closes.
+    written: Vec<u32>,
+    /// Rows that were taken back and had been forgotten.
+    missing: usize,
 }
 
 /// Rows of a batch that may change what is first.
@@ -72,6 +87,10 @@ impl Top {
             kept: Vec::new(),
             arrived: Vec::new(),
             sending: Sending::new(node, output),
+            idle: node.ttl.map(Idle::new),
+            clock: EventTime::MIN,
+            written: Vec::new(),
+            missing: 0,
         })
     }
 
@@ -157,10 +176,24 @@ impl Top {
                 let weight = equal.iter().map(|(_, _, weight)| weight).sum();
                 Net { code: equal[0].1, weight }
             });
-            let nets: Vec<Net<'_>> = nets.filter(|net| net.weight != 0).collect();
+            let mut nets: Vec<Net<'_>> = nets.collect();
+            if self.idle.is_some() {
+                self.leave_out(own[0].0, &mut nets);
+            }
+            nets.retain(|net| net.weight != 0);
             self.change(own[0].0, &nets)?;
         }
         Ok(())
+    }
+
+    /// Leaves out rows of a partition that are taken back and were forgotten.
+    fn leave_out(&mut self, group: u32, nets: &mut [Net<'_>]) {
+        for net in nets.iter_mut().filter(|net| net.weight < 0) {
+            let there = self.kept[group as usize].count(net.code) as i64;
+            let weight = net.weight.max(-there);
+            self.missing += (weight - net.weight) as usize;
+            net.weight = weight;
+        }
     }
 
     /// Changes a partition.
@@ -187,6 +220,7 @@ impl Top {
         if !self.is_retracted {
             self.cut(group)?;
         }
+        self.written.push(group);
         Ok(())
     }
 
@@ -212,7 +246,43 @@ impl Top {
     }
 
     fn send(&mut self, out: &mut Output) -> Result<Step> {
-        self.sending.send(&self.rows, out)
+        let step = self.sending.send(&self.rows, out)?;
+        if step == Step::Done {
+            self.forget_idle(out);
+        }
+        Ok(step)
+    }
+
+    /// Forgets the partitions whose time is over.
+    fn forget_idle(&mut self, out: &mut Output) {
+        let written = std::mem::take(&mut self.written);
+        let Some(idle) = &mut self.idle else { return };
+        idle.write(&written, self.clock);
+        let mut forgotten = std::mem::take(&mut self.missing);
+        for group in idle.take(self.clock) {
+            while let Some(gone) = self.kept[group as usize].pop() {
+                self.rows.forget(group, gone.numbered());
+                forgotten += 1;
+            }
+        }
+        out.count_forgotten(forgotten);
+    }
+
+    /// Gives the memory of partitions without rows back, if they are most; all is saved.
+    fn pack(&mut self) -> Result<()> {
+        let rows = self.rows.size().1;
+        if self.kept.len() < PACK_PARTITIONS.max(rows * 2) {
+            return Ok(());
+        }
+        let groups = 0..self.kept.len() as u32;
+        let live: Vec<u32> = groups.filter(|group| self.kept[*group as usize].len() > 0).collect();
+        self.rows.retain(&live)?;
+        let kept = live.iter().map(|group| std::mem::take(&mut self.kept[*group as usize]));
+        self.kept = kept.collect();
+        if let Some(idle) = &mut self.idle {
+            idle.renumber(&live);
+        }
+        Ok(())
     }
 }
 
@@ -224,7 +294,8 @@ impl Operator for Top {
         Ok(Step::Done)
     }
 
-    fn close(&mut self, _: &Close, out: &mut Output) -> Result<Step> {
+    fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
+        self.clock = close.moment.clock;
         self.settle()?;
         self.send(out)
     }
@@ -233,24 +304,34 @@ impl Operator for Top {
         self.send(out)
     }
 
-    fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        let kept = &self.kept;
-        self.rows.snapshot(to, |group| kept[group as usize].iter().map(Entry::numbered))
+    fn wake(&self) -> Option<EventTime> {
+        self.idle.as_ref().and_then(Idle::wake)
     }
 
-    fn restore(&mut self, from: &StateReader, _: &Moment) -> Result<()> {
+    fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
+        let kept = &self.kept;
+        self.rows.snapshot(to, |group| kept[group as usize].iter().map(Entry::numbered))?;
+        self.pack()
+    }
+
+    fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
         let kept = &mut self.kept;
         self.rows.restore(from, |row| {
             let group = row.group as usize;
             kept.resize_with(kept.len().max(group + 1), Kept::default);
             kept[group].insert(Entry { code: row.code.into(), number: row.number });
             Ok(())
-        })
+        })?;
+        if let Some(idle) = &mut self.idle {
+            idle.write(&groups_of(0..self.kept.len()), at.clock);
+        }
+        Ok(())
     }
 
     fn size(&self) -> (usize, usize) {
         let (bytes, rows) = self.rows.size();
-        (bytes + self.kept.capacity() * size_of::<Kept>(), rows)
+        let idle = self.idle.as_ref().map_or(0, Idle::bytes);
+        (bytes + self.kept.capacity() * size_of::<Kept>() + idle, rows)
     }
 }
 

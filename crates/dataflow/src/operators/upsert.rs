@@ -3,15 +3,19 @@
 //! Invariants: for each key there is one row or none, the last that came, in the order of the
 //! channel; at the close what became of a key goes out, at most one retraction and one insert, the
 //! retraction directly before the insert, and nothing if the row is what it was. A key that is gone
-//! and was not there is counted as a bad record and changes nothing.
+//! and was not there is counted as a bad record and changes nothing. With a time-to-live a key is
+//! forgotten that nothing was said of for so long: it is as if it had never been there, and nothing goes
+//! out. Deleting such a one is no bad record: it is counted as forgotten.
 
 use arrow::array::Int64Array;
 use arrow::datatypes::{DataType, SchemaRef};
+use thalweg_plan::node::UpsertNode;
 use thalweg_state::{GroupTable, RowStore, StateReader, StateWriter};
-use thalweg_types::{Change, Error, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
-use super::batches::{BATCH_ROWS, batch, next_rows};
+use super::batches::{BATCH_ROWS, batch, groups_of, next_rows};
 use super::group_set::GroupSet;
+use super::idle::Idle;
 use crate::operator::{Close, Operator, Output, Step};
 
 /// The table of the state.
@@ -43,24 +47,29 @@ pub struct Upsert {
     /// Slots to be sent, each with its weight, and the next of them.
     pending: (Vec<(u32, i64)>, usize),
     groups: Vec<u32>,
+    /// When something was said of keys, if they have a time-to-live, and the clock at the last close.
+    idle: Option<Idle>,
+    clock: EventTime,
 }
 
 impl Upsert {
-    /// Returns the operator for rows with this key.
+    /// Returns the operator of `node`.
     ///
     /// # Errors
     /// `Invalid` if a column of the key cannot be one, or a column cannot be kept.
-    pub fn new(key: Vec<usize>, output: SchemaRef) -> Result<Upsert> {
+    pub fn new(node: &UpsertNode, output: SchemaRef) -> Result<Upsert> {
         Ok(Upsert {
-            keys: table(&key, &output)?,
+            keys: table(&node.key, &output)?,
             rows: RowStore::new(output.clone())?,
-            key,
+            key: node.key.clone(),
             output,
             known: Vec::new(),
             changed: GroupSet::default(),
             before: Vec::new(),
             pending: (Vec::new(), 0),
             groups: Vec::new(),
+            idle: node.ttl.map(Idle::new),
+            clock: EventTime::MIN,
         })
     }
 
@@ -76,8 +85,11 @@ impl Upsert {
     /// before an insert of another key.
     fn collect(&mut self) {
         let (mut changes, mut inserts, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
-        let before = std::mem::take(&mut self.before);
-        for (group, before) in self.changed.take().into_iter().zip(before) {
+        let (before, changed) = (std::mem::take(&mut self.before), self.changed.take());
+        if let Some(idle) = &mut self.idle {
+            idle.write(&changed, self.clock);
+        }
+        for (group, before) in changed.into_iter().zip(before) {
             let known = &mut self.known[group as usize];
             known.is_new = false;
             match (before, known.row) {
@@ -112,8 +124,20 @@ impl Upsert {
             out.send(Change::weighted(rows, Int64Array::from(weights))?);
         }
         self.pending = (Vec::new(), 0);
+        self.forget_idle(out);
         self.give_back()?;
         Ok(Step::Done)
+    }
+
+    /// Forgets the keys whose time is over.
+    fn forget_idle(&mut self, out: &mut Output) {
+        let Some(idle) = &mut self.idle else { return };
+        for group in idle.take(self.clock) {
+            if let Some(row) = self.known[group as usize].row.take() {
+                self.rows.remove(row);
+                out.count_forgotten(1);
+            }
+        }
     }
 
     /// Takes back the memory of keys that are gone, once they are most.
@@ -121,7 +145,12 @@ impl Upsert {
         if self.known.len() < KEYS_MIN.max(2 * self.rows.len()) {
             return Ok(());
         }
-        let slots: Vec<u32> = self.known.iter().filter_map(|known| known.row).collect();
+        let known = self.known.iter().enumerate();
+        let rows = known.filter_map(|(group, known)| Some((group as u32, known.row?)));
+        let (groups, slots): (Vec<u32>, Vec<u32>) = rows.unzip();
+        if let Some(idle) = &mut self.idle {
+            idle.renumber(&groups);
+        }
         self.changed = GroupSet::default();
         self.find(&slots)
     }
@@ -169,13 +198,17 @@ impl Operator for Upsert {
                 self.known[group as usize] = Known { row: Some(slot), is_new: true };
                 next += 1;
             } else if known.is_none() {
-                out.count_bad(1);
+                match self.idle {
+                    Some(_) => out.count_forgotten(1),
+                    None => out.count_bad(1),
+                }
             }
         }
         Ok(Step::Done)
     }
 
-    fn close(&mut self, _: &Close, out: &mut Output) -> Result<Step> {
+    fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
+        self.clock = close.moment.clock;
         self.collect();
         self.send(out)
     }
@@ -184,18 +217,27 @@ impl Operator for Upsert {
         self.send(out)
     }
 
+    fn wake(&self) -> Option<EventTime> {
+        self.idle.as_ref().and_then(Idle::wake)
+    }
+
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
         self.rows.snapshot(ROWS, &self.key, to)
     }
 
-    fn restore(&mut self, from: &StateReader, _: &Moment) -> Result<()> {
+    fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
         let slots = self.rows.restore(ROWS, from)?;
-        self.find(&slots)
+        self.find(&slots)?;
+        if let Some(idle) = &mut self.idle {
+            idle.write(&groups_of(0..self.known.len()), at.clock);
+        }
+        Ok(())
     }
 
     fn size(&self) -> (usize, usize) {
         let known = self.known.capacity() * std::mem::size_of::<Known>();
-        let bytes = self.rows.bytes() + self.keys.bytes() + known + self.changed.bytes();
+        let idle = self.idle.as_ref().map_or(0, Idle::bytes);
+        let bytes = self.rows.bytes() + self.keys.bytes() + known + self.changed.bytes() + idle;
         (bytes, self.rows.len())
     }
 }

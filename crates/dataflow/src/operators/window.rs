@@ -28,7 +28,7 @@ use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
 use super::due::{Due, Gate};
 use super::group_set::GroupSet;
-use super::keyed::{Blueprint, EntryTable, Keyed};
+use super::keyed::{Blueprint, EntryTable, Keyed, Saved};
 use super::slices::{Slice, Slices, by_window, window_columns};
 use crate::operator::{Close, Operator, Output, Step};
 use stacks::Stacks;
@@ -297,7 +297,8 @@ impl Operator for SliceWindow {
             columns.extend(pane.keyed.keys_and_saved(groups)?);
             to.put(&table, batch(&self.state, columns, groups.len())?)?;
             let window = |rows: usize| window_columns(&self.state, *slice, rows);
-            pane.keyed.save_entries(&self.entries, &window, to)?;
+            let entries = pane.keyed.take_entries(&self.entries, &window, to.is_full())?;
+            Saved::write(entries, &self.entries, to)?;
         }
         Ok(())
     }

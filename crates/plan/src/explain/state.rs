@@ -1,13 +1,21 @@
 //! What an operator keeps, until when, and what bounds it.
 
-use super::Fact;
+use std::time::Duration;
+
 use super::operator::{calls, columns, functions, input_schema, is_updated};
+use super::{Fact, text};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
     AggregateNode, Frame, Node, NodeKind, OverNode, Ranking, SortNode, Stage, TopNode,
 };
 use crate::window::{TimeBasis, WindowSpec};
+
+/// Returns the operators whose state nothing bounds: those for which there is help.
+pub fn unbounded(plan: &Plan) -> Vec<&Node> {
+    let has_help = |node: &&Node| kept(plan, node).iter().any(|(label, _)| *label == "help");
+    plan.nodes.iter().filter(has_help).collect()
+}
 
 /// Says what state an operator keeps, and what helps where nothing bounds it.
 pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
@@ -21,7 +29,14 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
         },
         NodeKind::Upsert(upsert) => {
             let keys = columns(&node.schema, &upsert.key);
-            format!("the row of each ({keys}) until it is deleted: as large as the table")
+            match upsert.ttl {
+                Some(ttl) => {
+                    format!("the row of each ({keys}) until it is deleted, {}", lived(ttl))
+                }
+                None => {
+                    format!("the row of each ({keys}) until it is deleted: as large as the table")
+                }
+            }
         }
         NodeKind::Compact(_) => "none beyond the epoch".to_owned(),
         NodeKind::WindowTop(top) => {
@@ -37,9 +52,11 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => {
                 "rows until the watermark passes them, and of each key the versions from then on: \
-                 grows with the table's keys"
+                 grows with the table's keys, whatever 'table.exec.state.ttl' is"
             }
-            Versions::Current { .. } => "the table: grows with its rows",
+            Versions::Current { .. } => {
+                "the table: grows with its rows, whatever 'table.exec.state.ttl' is"
+            }
         }
         .to_owned(),
         NodeKind::Sort(sort) => sorted(sort, is_updated(plan, node)),
@@ -61,6 +78,9 @@ fn running(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Vec<Fact> {
     if keys.is_empty() {
         return vec![("state", format!("{what}, one row in all: bounded"))];
     }
+    if let Some(ttl) = aggregate.ttl {
+        return vec![("state", format!("{what} per ({keys}), {}", lived(ttl)))];
+    }
     if plan.sources().all(|(_, source)| source.source.is_bounded()) {
         let text = format!("{what} per ({keys}) until the input ends: grows with its keys");
         return vec![("state", text)];
@@ -78,8 +98,9 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
     let rows = match (top.ranking, *top.ranks.end()) {
         _ if top.is_retracted => {
             let text = "every row of the input, since any may become one of the first when others \
-                        are taken back: grows with the input";
-            return vec![("state", text.to_owned())];
+                        are taken back";
+            let until = top.ttl.map_or(": grows with the input".to_owned(), partition_lived);
+            return vec![("state", format!("{text}{until}"))];
         }
         (Ranking::RowNumber, 1) => "one row".to_owned(),
         (Ranking::RowNumber, last) => format!("{last} rows"),
@@ -87,6 +108,9 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
     };
     if by.is_empty() {
         return vec![("state", format!("{rows} in all: bounded"))];
+    }
+    if let Some(ttl) = top.ttl {
+        return vec![("state", format!("{rows} per ({by}){}", partition_lived(ttl)))];
     }
     if plan.sources().all(|(_, source)| source.source.is_bounded()) {
         let text = format!("{rows} per ({by}) until the input ends: grows with its keys");
@@ -98,6 +122,11 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
         ("state", format!("{rows} per ({by}) for ever: unbounded, grows with every new key")),
         ("help", help.to_owned()),
     ]
+}
+
+/// Says how long partitions are kept that have a time-to-live.
+fn partition_lived(ttl: Duration) -> String {
+    format!(", each partition for {} after it was written", text::span(ttl))
 }
 
 /// What a frame needs no more is dropped; what it says of all earlier rows is kept.
@@ -146,20 +175,43 @@ fn joined(plan: &Plan, node: &Node, join: &JoinNode) -> Vec<Fact> {
         }
         _ => "rows of both inputs",
     };
-    if plan.sources().all(|(_, source)| source.source.is_bounded()) {
+    let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
+    if is_bounded && join.ttl == [None, None] {
         return vec![("state", format!("{sides} until the input ends: grows with the input"))];
     }
-    let bound = join.bound.filter(|_| !node.is_updating);
-    match bound.map(|bound| (bound.earlier.is_some(), bound.later.is_some())) {
-        Some((true, true)) => {
-            let text = format!("{sides} until the watermark says that nothing matches: bounded");
-            vec![("state", text)]
+    let until = "until the watermark says that nothing matches";
+    let ends = |side: usize| match (join.ends()[side], join.ttl[side]) {
+        (true, _) => Some(until.to_owned()),
+        (false, ttl) => ttl.map(|ttl| format!("for {} after they were written", text::span(ttl))),
+    };
+    let help = "join on windows, or on times that are at most an interval apart".to_owned();
+    let for_ever = "for ever: unbounded, grows with every row";
+    match (ends(0), ends(1)) {
+        (Some(left), Some(right)) if left == right && left == until => {
+            vec![("state", format!("{sides} {until}: bounded"))]
         }
-        _ => vec![
-            ("state", format!("{sides} for ever: unbounded, grows with every row")),
-            ("help", "join on windows, or on times that are at most an interval apart".to_owned()),
-        ],
+        (Some(left), Some(right)) => match join.ttl {
+            [Some(left), Some(right)] if left == right => {
+                vec![("state", format!("{sides}, {}", lived(left)))]
+            }
+            _ => vec![("state", by_side(&left, &right))],
+        },
+        (None, None) => vec![("state", format!("{sides} {for_ever}")), ("help", help)],
+        (left, right) => {
+            let [left, right] = [left, right].map(|ends| ends.unwrap_or(for_ever.to_owned()));
+            vec![("state", by_side(&left, &right)), ("help", help)]
+        }
     }
+}
+
+/// Says how long rows of each side of a join are kept.
+fn by_side(left: &str, right: &str) -> String {
+    format!("rows of the left input {left}; rows of the right {right}")
+}
+
+/// Says how long rows of a state are kept that have a time-to-live.
+fn lived(ttl: Duration) -> String {
+    format!("each row for {} after it was written", text::span(ttl))
 }
 
 fn until_due(spec: &WindowSpec) -> &'static str {

@@ -1,4 +1,6 @@
-//! Words in lines.
+//! Words in lines, and spans of time in words.
+
+use std::time::Duration;
 
 /// Cuts `text` at spaces into lines of at most `width` characters; a longer word is a line.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -15,4 +17,22 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Says how long a span is, in the greatest unit that fits it.
+pub(super) fn span(span: Duration) -> String {
+    const UNITS: [(u128, &str); 6] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "min"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+    ];
+    let nanos = span.as_nanos();
+    let unit = UNITS.into_iter().find(|(unit, _)| nanos >= *unit && nanos.is_multiple_of(*unit));
+    match unit {
+        Some((unit, name)) => format!("{} {name}", nanos / unit),
+        None => format!("{nanos} ns"),
+    }
 }

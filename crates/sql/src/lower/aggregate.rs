@@ -82,12 +82,13 @@ impl Lowering<'_> {
             _ => None,
         };
         let divert_late = late_table.is_some();
-        let aggregation = Aggregation { window, keys, calls, divert_late };
+        let ttl = self.ttl_of(&stream);
+        let aggregation = Aggregation { window, keys, calls, divert_late, ttl };
         let made = self.builder.aggregate(stream.node, aggregation)?;
         if let Some(name) = late_table {
             self.reject(&name, forward(made.late, 1));
         }
-        stream.node = made.result;
+        (stream.node, stream.ttl) = (made.result, None);
         self.reorder(&mut stream, aggregate, (&roles, is_windowed))
     }
 

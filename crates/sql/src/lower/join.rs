@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
@@ -73,7 +74,7 @@ impl Lowering<'_> {
             output.extend(from..from + right.width);
         }
         let condition = filter.map(|filter| pair_condition(&filter, &whole)).transpose()?;
-        let node = JoinNode {
+        let mut node = JoinNode {
             kind,
             keys: left.keys.iter().copied().zip(right.keys.iter().copied()).collect(),
             is_null_equal: join.null_equality == NullEquality::NullEqualsNull,
@@ -85,6 +86,7 @@ impl Lowering<'_> {
         let schema = nullable_windows(join.schema.as_arrow());
         let (roles, is_windowed) = roles(&node, &left, &right);
         let Some((time, _)) = time else {
+            node.ttl = self.ttl_of_sides(node.ends(), [&left, &right]);
             return Ok(self.joined(
                 NodeKind::Join(node),
                 (left, right),
@@ -102,6 +104,13 @@ impl Lowering<'_> {
 
     fn is_updating(&self, side: &Keyed) -> bool {
         self.builder.plan().node(side.stream.node).is_updating
+    }
+
+    /// Returns how long rows of the sides are kept; where time says when they are needed no more, that
+    /// is when they go.
+    fn ttl_of_sides(&self, ends: [bool; 2], sides: [&Keyed; 2]) -> [Option<Duration>; 2] {
+        let ttl = |side: usize| self.ttl_of(&sides[side].stream).filter(|_| !ends[side]);
+        [ttl(0), ttl(1)]
     }
 
     /// Adds the node, and says what its columns mean.
@@ -127,6 +136,7 @@ impl Lowering<'_> {
             roles,
             window: is_windowed.then_some(Assigner::Attached),
             is_bounded: left.stream.is_bounded && right.stream.is_bounded,
+            ttl: None,
             ..left.stream
         }
     }

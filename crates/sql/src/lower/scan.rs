@@ -14,7 +14,7 @@ use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
-use super::{Lowering, Role, Stream, forward, role_of};
+use super::{Lowering, Query, Role, Stream, forward, role_of};
 use crate::catalog::{CDC_DUPLICATES, Column, Table, declared_name};
 use crate::expression::{AtTheEnd, Expression, GreatestWatermark, Projection};
 use crate::local_time;
@@ -24,14 +24,14 @@ use crate::text::plan_error;
 /// Adds the columns of sources that the scans of `plan` need to `needed`.
 pub(super) fn collect_needed(
     (session, registry): (&Session, &Registry),
-    (plan, zone): &(LogicalPlan, Zone),
+    query: &Query,
     needed: &mut BTreeMap<String, BTreeSet<usize>>,
 ) -> Result<()> {
     let mut outcome = Ok(());
-    let walked = plan.apply(|node| {
+    let walked = query.plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let columns = table(scan).and_then(|table| {
-                let shape = Shape::of(session, &table, *zone)?;
+                let shape = Shape::of(session, &table, query.zone)?;
                 let scanned = scanned_columns(scan, &table);
                 let mut needed = shape.needed(scanned.iter().copied());
                 if changes(registry, &table)? != Changes::Append {
@@ -226,7 +226,7 @@ impl Lowering<'_> {
             Changes::Changelog if !self.has_duplicates => node,
             Changes::Changelog | Changes::Upsert => {
                 let schema = Arc::new(table.spec.readable().project(&columns)?);
-                self.upsert(node, UpsertNode { table: name, key }, schema)?
+                self.upsert(node, UpsertNode { table: name, key, ttl: self.ttl }, schema)?
             }
         };
         Ok(Stream {
@@ -240,6 +240,7 @@ impl Lowering<'_> {
             bad_table: table.engine.bad_table.clone(),
             late_table: table.engine.late_table.clone(),
             is_bounded,
+            ttl: None,
         })
     }
 }

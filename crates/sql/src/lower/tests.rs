@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::util::display::array_value_to_string;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::outline::outline;
-use thalweg_plan::sink::{Accepts, Committer, Delivery, SinkWriter, WriterContext};
+use thalweg_plan::sink::{Accepts, Committer, Delivery, Sink, SinkWriter, WriterContext};
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
 use thalweg_plan::{NodeKind, Plan};
 use thalweg_types::{Change, Epoch, ErrorKind, EventTime, Moment};
@@ -148,7 +148,7 @@ fn lowered(queries: &[&str]) -> Result<Plan> {
     let zone = Zone::utc();
     let plans = queries.iter().map(|query| {
         let plan = session.query(&tokenize(query)?)?;
-        Ok((session.optimize(&plan, zone)?, zone))
+        Ok(Query { plan: session.optimize(&plan, zone)?, zone, ttl: None })
     });
     let plans = plans.collect::<Result<Vec<_>>>()?;
     let mut lowering = Lowering::new(&session, &registry, &plans)?;

@@ -100,7 +100,9 @@ impl Lowering<'_> {
         let is_final = !is_retracted && is_first_to_come(stream, &first);
         let First { partition, order, ranking, ranks, has_rank } = first;
         let exchange = exchange_by(&partition);
-        let node = TopNode { partition, order, ranking, ranks, has_rank, is_retracted, is_final };
+        let ttl = self.ttl;
+        let node =
+            TopNode { partition, order, ranking, ranks, has_rank, is_retracted, is_final, ttl };
         let made = self.with_rank(stream, has_rank);
         let edge = Input { from: stream.node, port: 0, exchange };
         stream.node = self.builder.add(NodeKind::Top(node), vec![edge], made);

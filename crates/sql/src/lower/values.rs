@@ -79,6 +79,7 @@ impl Lowering<'_> {
             bad_table: None,
             late_table: None,
             is_bounded: true,
+            ttl: None,
         }
     }
 }

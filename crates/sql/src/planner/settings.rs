@@ -34,12 +34,13 @@ enum Values {
 }
 
 /// Settings that the engine obeys.
-const OBEYED: [(&str, Values); 7] = [
+const OBEYED: [(&str, Values); 8] = [
     ("execution.checkpointing.interval", Values::Span),
     ("parallelism.default", Values::Workers),
     ("pipeline.name", Values::Text),
     ("require.exactly-once", Values::Flag),
     (CDC_DUPLICATES, Values::Flag),
+    (STATE_TTL, Values::SpanOrNone),
     (IDLE_TIMEOUT, Values::SpanOrNone),
     (TIME_ZONE, Values::Zone),
 ];
@@ -51,6 +52,10 @@ pub(super) const TIME_ZONE: &str = "table.local-time-zone";
 /// How long a source may be silent before watermarks no longer wait for it, for tables that do not
 /// say so themselves.
 pub(super) const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
+
+/// How long the statements behind it keep rows of state that nothing else bounds, after they were
+/// written.
+pub(super) const STATE_TTL: &str = "table.exec.state.ttl";
 
 /// Settings of Flink's that change how it works, not what comes out.
 const WITHOUT_MEANING: [&str; 62] = [

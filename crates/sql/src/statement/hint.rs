@@ -8,10 +8,12 @@ use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_TABLE_ALIAS};
 use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Whitespace, Word,
 };
+use thalweg_plan::connector::parse_duration;
 use thalweg_types::Result;
 
 use super::{Name, Pair, options};
 use crate::catalog::hinted_name;
+use crate::state_ttl::{Lifetime, Lifetimes};
 use crate::text::{self, suggest};
 use crate::tokens::{Tokens, tokenize};
 use crate::write::literal;
@@ -32,6 +34,7 @@ pub(crate) struct Hints {
     pub(crate) tables: Vec<Hint>,
     /// Hints that change how Flink works and nothing here.
     pub(crate) ignored: Vec<String>,
+    pub(crate) lifetimes: Lifetimes,
 }
 
 /// Flink's hints for its optimizer.
@@ -45,7 +48,9 @@ const IGNORED: [&str; 7] = [
     "UPSERT_MATERIALIZE",
 ];
 /// Flink's hints that change what comes out or what is kept, and that are not obeyed yet.
-const TO_COME: [&str; 2] = ["LOOKUP", "STATE_TTL"];
+const TO_COME: [&str; 1] = ["LOOKUP"];
+/// How long the rows of tables are kept.
+const STATE_TTL: &str = "STATE_TTL";
 
 /// Takes the hints out of a statement: its tokens without them, and what they ask for.
 ///
@@ -59,7 +64,8 @@ pub(super) fn take(tokens: &[TokenWithSpan]) -> Result<(Vec<TokenWithSpan>, Hint
             continue;
         };
         let inner = inside(comment, token)?;
-        let found = options_of(&mut Tokens::new(&inner), &mut hints.ignored)?;
+        let select = out.last().filter(|before| is_select(before)).map(|word| word.span.start);
+        let found = options_of(&mut Tokens::new(&inner), select, &mut hints)?;
         if !found.is_empty() {
             let hint = rename(&mut out, token, found)?;
             out.extend(alias(&out, tokens.get(at + 1), &hint));
@@ -88,28 +94,53 @@ fn inside(comment: &str, at: &TokenWithSpan) -> Result<Vec<TokenWithSpan>> {
     Ok(tokens)
 }
 
-/// Reads `NAME(…), …`; returns the options that are asked for.
-fn options_of(tokens: &mut Tokens<'_>, ignored: &mut Vec<String>) -> Result<Vec<Pair>> {
+fn is_select(token: &TokenWithSpan) -> bool {
+    matches!(&token.token, Token::Word(word) if word.keyword == Keyword::SELECT)
+}
+
+/// Reads `NAME(…), …` behind a `SELECT` in this place, if it is one; returns the options that are
+/// asked for.
+fn options_of(
+    tokens: &mut Tokens<'_>,
+    select: Option<Location>,
+    hints: &mut Hints,
+) -> Result<Vec<Pair>> {
     let mut found = Vec::new();
     while !tokens.is_at_end() {
         let at = tokens.peek().clone();
         let name = tokens.word()?.to_ascii_uppercase();
         if name == "OPTIONS" {
             found.extend(options(tokens)?);
+        } else if name == STATE_TTL {
+            let select = select.ok_or_else(|| {
+                text::at(&at, "a STATE_TTL hint must stand behind SELECT")
+                    .remedy("write SELECT /*+ STATE_TTL('table' = '1d') */ …")
+            })?;
+            let lifetimes = options(tokens)?.into_iter().map(lifetime);
+            hints.lifetimes.add(select, lifetimes.collect::<Result<_>>()?);
         } else if IGNORED.contains(&name.as_str()) {
             skip_arguments(tokens)?;
-            ignored.push(name);
+            hints.ignored.push(name);
         } else if TO_COME.contains(&name.as_str()) {
             let error = text::to_come(text::RELATIONAL, &format!("hint {name} is"), "");
             return Err(text::located(error, &at));
         } else {
-            let known: Vec<&str> = ["OPTIONS"].into_iter().chain(IGNORED).collect();
+            let known: Vec<&str> = ["OPTIONS", STATE_TTL].into_iter().chain(IGNORED).collect();
             let error = text::at(&at, format!("there is no hint {name}"));
             return Err(suggest(error, &name, &known));
         }
         tokens.take_symbol(",");
     }
     Ok(found)
+}
+
+/// Reads how long the rows of a table are kept.
+fn lifetime(Pair { key, value }: Pair) -> Result<Lifetime> {
+    let ttl = parse_duration(value.text.trim()).ok_or_else(|| {
+        let message = format!("STATE_TTL of `{}` is no time span: '{}'", key.text, value.text);
+        text::at(&value.at, message).remedy("write '12 h', '3 d', or 0 for ever")
+    })?;
+    Ok(Lifetime { table: key.text, at: key.at, ttl })
 }
 
 fn skip_arguments(tokens: &mut Tokens<'_>) -> Result<()> {

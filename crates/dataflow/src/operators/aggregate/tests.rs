@@ -1,3 +1,4 @@
+mod lifetime;
 mod taken_back;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,15 @@ fn node(stage: Stage, is_distinct: bool) -> AggregateNode {
     if stage == Stage::Final {
         calls.iter_mut().for_each(|call| call.arguments.clear());
     }
-    AggregateNode { window: None, keys: vec![0], calls, stage, divert_late: false, retracts: false }
+    AggregateNode {
+        window: None,
+        keys: vec![0],
+        calls,
+        stage,
+        divert_late: false,
+        retracts: false,
+        ttl: None,
+    }
 }
 
 fn output(is_distinct: bool) -> SchemaRef {

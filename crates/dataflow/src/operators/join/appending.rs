@@ -295,7 +295,7 @@ impl Operator for AppendJoin {
         for (side, table) in TABLES.into_iter().enumerate() {
             let slots = self.sides[side].rows.restore(table, from)?;
             self.keys.link(side, &slots, &mut self.sides)?;
-            self.lifetimes.write(side, &slots);
+            self.lifetimes.restore(side, &slots, at.clock);
             let Some((_, expiry)) = &mut self.bound else { continue };
             let expiry = &mut expiry[side];
             for slots in slots.chunks(BATCH_ROWS) {

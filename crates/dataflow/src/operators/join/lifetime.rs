@@ -30,6 +30,13 @@ impl Lifetimes {
         }
     }
 
+    /// Notes that rows of a side were restored.
+    pub(super) fn restore(&mut self, side: usize, slots: &[u32], clock: EventTime) {
+        if let Some(idle) = &mut self.idle[side] {
+            idle.write(slots, clock);
+        }
+    }
+
     /// Forgets the rows whose time is over; returns how many.
     pub(super) fn close(&mut self, sides: &mut [Side; 2], clock: EventTime) -> usize {
         let mut forgotten = 0;

@@ -115,9 +115,10 @@ impl UpdatingJoin {
         self.alone[side].is_some() && self.shape.node.condition.is_some()
     }
 
-    /// Returns how many rows the row in `slot` of `side`, of this group, matches now.
+    /// Returns how many rows the row in `slot` of `side`, of this group, matches now; of one that was
+    /// forgotten, how many it may match.
     fn matched(&self, side: usize, slot: u32, group: u32) -> u32 {
-        match self.counts_rows(side) {
+        match self.counts_rows(side) && slot != NONE {
             true => self.matches[side].by_row[slot as usize],
             false => self.sides[1 - side].count(group),
         }
@@ -376,7 +377,8 @@ impl Matches {
             }
             match sign {
                 1 => *matches += 1,
-                _ => *matches -= 1,
+                // What was forgotten may not have been counted.
+                _ => *matches = matches.saturating_sub(1),
             }
         }
     }
@@ -430,7 +432,7 @@ impl Operator for UpdatingJoin {
         for (side, table) in TABLES.into_iter().enumerate() {
             let slots = self.sides[side].rows.restore(table, from)?;
             self.keys.link(side, &slots, &mut self.sides)?;
-            self.lifetimes.write(side, &slots);
+            self.lifetimes.restore(side, &slots, at.clock);
         }
         if self.counts_rows(0) || self.counts_rows(1) {
             self.count_all()?;

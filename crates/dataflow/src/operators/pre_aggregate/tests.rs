@@ -19,6 +19,7 @@ fn node(assigner: Option<Assigner>) -> AggregateNode {
         stage: Stage::Partial,
         divert_late: true,
         retracts: false,
+        ttl: None,
     }
 }
 

@@ -96,6 +96,17 @@ impl Kept {
         }
     }
 
+    /// Returns how many rows have this code.
+    pub(super) fn count(&self, code: &[u8]) -> usize {
+        match self {
+            Kept::Tree(tree) => {
+                let first = Entry { code: code.into(), number: 0 };
+                tree.range(first..).take_while(|known| *known.code == *code).count()
+            }
+            few => few.iter().filter(|known| *known.code == *code).count(),
+        }
+    }
+
     /// Takes out the last of the rows with this code, if there is one.
     pub(super) fn remove(&mut self, code: &[u8]) -> Option<Entry> {
         match self {

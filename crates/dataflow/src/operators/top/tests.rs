@@ -36,6 +36,10 @@ impl Query {
     }
 
     fn operator(&self) -> Top {
+        self.operator_with(None)
+    }
+
+    fn operator_with(&self, ttl: Option<std::time::Duration>) -> Top {
         let node = TopNode {
             partition: self.partition(),
             order: vec![SortKey { column: self.by, descending: true, nulls_first: false }],
@@ -44,6 +48,7 @@ impl Query {
             has_rank: self.has_rank,
             is_retracted: self.is_retracted,
             is_final: self.is_final,
+            ttl,
         };
         let input = row_schema();
         let mut fields = input.fields().to_vec();
@@ -265,4 +270,65 @@ fn an_unknown_row_cannot_be_taken_back() {
     let close = Turn::at(0, Vec::new()).close(0);
     let error = operator.close(&close, &mut Output::default()).unwrap_err();
     assert_eq!(error.message(), "a row was taken back that was not there");
+}
+
+/// Would fail if a partition were kept to which no row comes, retracted, or not begun anew; or if what
+/// takes back forgotten rows were an error.
+#[test]
+fn partitions_with_a_time_to_live_are_forgotten_unsaid() {
+    for is_retracted in [false, true] {
+        let query = Query { is_retracted, ..FIRST };
+        let mut operator = query.operator_with(Some(std::time::Duration::from_millis(16)));
+        let row = |key: i64, value: i64| Row {
+            key: key.to_string(),
+            value: Some(value),
+            start: 0,
+            end: 0,
+        };
+        let turn = |time, rows: &[Row]| Turn::at(time, vec![change(rows)]);
+        let turns = [
+            turn(0, &[row(1, 5), row(2, 5)]),
+            turn(10, &[row(2, 7)]),
+            turn(20, &[]),
+            turn(21, &[row(1, 3), row(2, 6)]),
+            turn(30, &[]),
+        ];
+        let sent: Vec<_> = run_one(&mut operator, &turns).iter().map(Sent::sorted).collect();
+        assert_eq!(sent[1], ["+1 2|7|0|0", "-1 2|5|0|0"]);
+        assert_eq!([&sent[2], &sent[4]], [&Vec::<String>::new(); 2]);
+        assert_eq!(sent[3], ["+1 1|3|0|0"], "the first row of a new partition");
+        run_one(&mut operator, &[turn(50, &[])]);
+        assert_eq!(operator.size().1, 0);
+        if is_retracted {
+            let mut out = Output::default();
+            let gone = Change::weighted(change(&[row(1, 3)]).rows, vec![-1].into()).unwrap();
+            operator.batch(0, gone, &mut out).unwrap();
+            operator.close(&Turn::at(51, vec![]).close(0), &mut out).unwrap();
+            assert_eq!((out.forgotten(), out.take().len()), (1, 0));
+        }
+    }
+}
+
+/// Would fail if state grew with an endless stream of new partitions, or came back with a restore.
+#[test]
+fn new_partitions_without_end_take_bounded_state() {
+    let make = || FIRST.operator_with(Some(std::time::Duration::from_millis(16)));
+    let (mut operator, mut files) = (make(), Vec::new());
+    let groups = thalweg_types::KeyGroups { count: 8, workers: 1 };
+    for time in 0..120 {
+        let row = |key: i64| Row { key: key.to_string(), value: Some(1), start: 0, end: 0 };
+        let rows: Vec<Row> = (time * 200..(time + 1) * 200).map(row).collect();
+        let turn = Turn::at(time, vec![change(&rows)]);
+        run_one(&mut operator, std::slice::from_ref(&turn));
+        assert!(operator.size().1 <= 3600, "{} rows at {time}", operator.size().1);
+        let mut writer = StateWriter::new(files.is_empty(), groups);
+        operator.snapshot(&mut writer).unwrap();
+        files.extend(writer.finish().unwrap());
+    }
+    assert!(operator.kept.len() < 3 * PACK_PARTITIONS, "{} partitions", operator.kept.len());
+    let owned = groups.owned_by(thalweg_types::WorkerId(0));
+    let state = StateReader::open(files, owned).unwrap();
+    let mut other = make();
+    other.restore(&state, &Turn::at(119, vec![]).close(0).moment).unwrap();
+    assert_eq!(other.size().1, operator.size().1);
 }

@@ -1,10 +1,16 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 use crate::operators::testing::*;
 
+fn upsert(ttl: Option<Duration>) -> Upsert {
+    let node = UpsertNode { table: "t".to_owned(), key: vec![0], ttl };
+    Upsert::new(&node, row_schema()).unwrap()
+}
+
 fn operator() -> Box<dyn Operator> {
-    Box::new(Upsert::new(vec![0], row_schema()).unwrap())
+    Box::new(upsert(None))
 }
 
 /// What is said of a key: its value now, or that it is gone.
@@ -104,7 +110,7 @@ fn a_deletion_of_an_unknown_key_is_counted() {
 /// Would fail if keys that are gone took memory for ever, or if giving it back lost a row.
 #[test]
 fn keys_that_are_gone_give_their_memory_back() {
-    let mut operator = Upsert::new(vec![0], row_schema()).unwrap();
+    let mut operator = upsert(None);
     let mut epochs = vec![vec![vec![(-1, Some(1))]]];
     for epoch in 0..20i64 {
         let keys = epoch * 1000..(epoch + 1) * 1000;
@@ -117,4 +123,55 @@ fn keys_that_are_gone_give_their_memory_back() {
     assert_eq!(found, naive(&epochs));
     assert!(operator.known.len() < 2 * KEYS_MIN, "{} keys are known", operator.known.len());
     assert_eq!(operator.size().1, 2);
+}
+
+/// Would fail if a key that nothing is said of were kept, retracted, or still deleted later.
+#[test]
+fn keys_with_a_time_to_live_are_forgotten_unsaid() {
+    let mut operator = upsert(Some(Duration::from_millis(16)));
+    let turn = |time, rows: &[Said]| Turn::at(time, vec![said(rows)]);
+    let turns = [
+        turn(0, &[(1, Some(1)), (2, Some(2))]),
+        turn(10, &[(2, Some(2))]),
+        turn(20, &[]),
+        turn(21, &[(1, Some(5)), (2, Some(3))]),
+    ];
+    let sent: Vec<_> = run_one(&mut operator, &turns).iter().map(Sent::sorted).collect();
+    let first = vec!["+1 1|1|0|0", "+1 2|2|0|0"];
+    let last = vec!["+1 1|5|0|0", "+1 2|3|0|0", "-1 2|2|0|0"];
+    assert_eq!(sent, [first, vec![], vec![], last]);
+    run_one(&mut operator, &[turn(50, &[])]);
+    assert_eq!(operator.size().1, 0);
+    let mut out = Output::default();
+    operator.batch(0, said(&[(1, None)]), &mut out).unwrap();
+    operator.close(&Turn::at(51, vec![]).close(0), &mut out).unwrap();
+    assert_eq!((out.counted(), out.forgotten(), out.take().len()), ((0, 0), 1, 0));
+}
+
+/// Would fail if what is forgotten came back with a restore, or if memory were not given back.
+#[test]
+fn an_endless_stream_of_new_keys_takes_bounded_memory() {
+    let make = || upsert(Some(Duration::from_millis(16)));
+    let (mut operator, mut saved) = (make(), Vec::new());
+    let groups = thalweg_types::KeyGroups { count: 8, workers: 1 };
+    for time in 0..200 {
+        let keys: Vec<Said> = (0..100).map(|key| (time * 100 + key, Some(1))).collect();
+        let turn = Turn::at(time, vec![said(&keys)]);
+        run_one(&mut operator, std::slice::from_ref(&turn));
+        // Behind a restore, what was there counts as written then.
+        let bound = if (101..=117).contains(&time) { 3600 } else { 1800 };
+        assert!(operator.size().1 <= bound, "{} rows at {time}", operator.size().1);
+        let mut writer = StateWriter::new(saved.is_empty(), groups);
+        operator.snapshot(&mut writer).unwrap();
+        saved.extend(writer.finish().unwrap());
+        if time == 100 {
+            let before = operator.size().1;
+            let owned = groups.owned_by(thalweg_types::WorkerId(0));
+            let state = StateReader::open(std::mem::take(&mut saved), owned).unwrap();
+            operator = make();
+            operator.restore(&state, &turn.close(0).moment).unwrap();
+            assert_eq!(operator.size().1, before);
+        }
+    }
+    assert!(operator.known.len() < 2 * KEYS_MIN, "{} keys are known", operator.known.len());
 }

@@ -27,7 +27,15 @@ fn node(assigner: Assigner, basis: TimeBasis, stage: Stage) -> AggregateNode {
     let (start, end) = if stage == Stage::Final { (0, 1) } else { (2, 3) };
     let keys = if stage == Stage::Final { vec![2] } else { vec![0] };
     let window = Some(WindowSpec { assigner, basis, start, end, zone: None });
-    AggregateNode { window, keys, calls: calls().0, stage, divert_late: false, retracts: false }
+    AggregateNode {
+        window,
+        keys,
+        calls: calls().0,
+        stage,
+        divert_late: false,
+        retracts: false,
+        ttl: None,
+    }
 }
 
 fn operator(assigner: Assigner, basis: TimeBasis, stage: Stage) -> Box<dyn Operator> {

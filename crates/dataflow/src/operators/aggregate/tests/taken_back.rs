@@ -12,15 +12,15 @@ use thalweg_plan::node::AggregateCall;
 use super::*;
 
 /// A row: its key, its value, and whether filters let it through.
-type Live = (i64, Option<i64>, bool);
+pub(super) type Live = (i64, Option<i64>, bool);
 
-fn input() -> SchemaRef {
+pub(super) fn input() -> SchemaRef {
     let (text, number) = (DataType::Utf8View, DataType::Int64);
     schema(&[("key", text), ("value", number), ("flag", DataType::Boolean)])
 }
 
 /// COUNT, SUM, MIN, MAX, COUNT(DISTINCT) with and without a filter, SUM(DISTINCT), and the rows.
-fn calls() -> Vec<AggregateCall> {
+pub(super) fn calls() -> Vec<AggregateCall> {
     let kind = DataType::Int64;
     let call = |function: Arc<dyn AggregateFunction>, filter, distinct| {
         let function = function.retractable().unwrap_or(function);
@@ -39,7 +39,7 @@ fn calls() -> Vec<AggregateCall> {
     ]
 }
 
-fn output(has_key: bool) -> SchemaRef {
+pub(super) fn output(has_key: bool) -> SchemaRef {
     let names = ["count", "sum", "min", "max", "distinct", "filtered", "total"];
     let values = names.map(|name| (name, DataType::Int64));
     let key = has_key.then_some(("key", DataType::Utf8View));
@@ -54,7 +54,8 @@ fn operator(stage: Stage, has_key: bool) -> Box<dyn Operator> {
     let states = keys.iter().map(|key| input().field(*key).clone());
     let states: Vec<_> = states.chain(state_fields(&calls, &input())).collect();
     let partial: SchemaRef = Arc::new(Schema::new(states));
-    let node = AggregateNode { window: None, keys, calls, stage, divert_late: false, retracts };
+    let node =
+        AggregateNode { window: None, keys, calls, stage, divert_late: false, retracts, ttl: None };
     match stage {
         Stage::Partial => Box::new(PreAggregate::new(&node, &input(), partial).unwrap()),
         Stage::Final => Box::new(Aggregate::new(&node, &partial, output(has_key)).unwrap()),
@@ -62,7 +63,7 @@ fn operator(stage: Stage, has_key: bool) -> Box<dyn Operator> {
     }
 }
 
-fn changes(rows: &[(Live, i64)]) -> Change {
+pub(super) fn changes(rows: &[(Live, i64)]) -> Change {
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringViewArray::from_iter_values(rows.iter().map(|r| format!("key {}", r.0.0)))),
         Arc::new(rows.iter().map(|row| row.0.1).collect::<Int64Array>()),
@@ -74,7 +75,7 @@ fn changes(rows: &[(Live, i64)]) -> Change {
 }
 
 /// The value of a group: a line of the result.
-fn line(rows: &[&Live]) -> String {
+pub(super) fn line(rows: &[&Live]) -> String {
     let all = || rows.iter().filter_map(|(_, value, _)| *value);
     let kept = || rows.iter().filter(|row| row.2).filter_map(|(_, value, _)| *value);
     let (distinct, filtered): (BTreeSet<i64>, BTreeSet<i64>) = (all().collect(), kept().collect());

@@ -22,6 +22,7 @@ fn operator(basis: TimeBasis) -> SessionWindow {
         stage: Stage::Whole,
         divert_late: true,
         retracts: false,
+        ttl: None,
     };
     SessionWindow::new(&node, spec, &row_schema(), result_schema(true)).unwrap()
 }

@@ -1,0 +1,195 @@
+//! `STATE_TTL` hints: for how long the joins and aggregations of a SELECT keep the rows of its tables.
+//!
+//! `SELECT /*+ STATE_TTL('o' = '3d') */ … FROM orders AS o JOIN …` puts a node over `o` that says so;
+//! what reads the relation in the same SELECT finds it there. Where a join reads another one, that one
+//! has no name and so no hint, as in Flink.
+//!
+//! Invariants: a hint counts for its own SELECT alone; a name that is no table of it is an error.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use datafusion::common::{DFSchemaRef, Result as Planned};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::sql::sqlparser::ast::{
+    Ident, ObjectNamePart, Query, Select, TableAlias, TableFactor, TableWithJoins, VisitMut,
+    VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::{Location, TokenWithSpan};
+use thalweg_types::{Error, Result};
+
+use crate::text::{self, suggest};
+
+/// How long the rows of a table are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Lifetime {
+    /// The table, by the name that it has in FROM.
+    pub(crate) table: String,
+    /// Where the hint names it.
+    pub(crate) at: TokenWithSpan,
+    /// Zero for ever.
+    pub(crate) ttl: Duration,
+}
+
+/// The hints of a script, by the place of the SELECT behind which they stand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lifetimes(BTreeMap<Location, Vec<Lifetime>>);
+
+impl Lifetimes {
+    /// Adds hints of the SELECT at `place`; of two for one table the first one counts, as in Flink.
+    pub(crate) fn add(&mut self, place: Location, hints: Vec<Lifetime>) {
+        let known = self.0.entry(place).or_default();
+        for hint in hints {
+            if known.iter().all(|known| known.table != hint.table) {
+                known.push(hint);
+            }
+        }
+    }
+
+    /// Adds all of `others`.
+    pub(crate) fn extend(&mut self, others: &Lifetimes) {
+        self.0.extend(others.0.clone());
+    }
+
+    /// Marks the tables of a query that have hints.
+    ///
+    /// # Errors
+    /// `Invalid`, at a name that is no table of its SELECT.
+    pub(crate) fn mark(&self, query: &mut Query) -> Result<()> {
+        match query.visit(&mut Marker(self)) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+}
+
+struct Marker<'a>(&'a Lifetimes);
+
+impl VisitorMut for Marker<'_> {
+    type Break = Error;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        let place = select.select_token.0.span.start;
+        for hint in self.0.0.get(&place).into_iter().flatten() {
+            let mut names = Vec::new();
+            let found = relations(&mut select.from).into_iter().find(|relation| {
+                let name = name_of(relation);
+                let is_meant = name.as_deref() == Some(hint.table.as_str());
+                names.extend(name);
+                is_meant
+            });
+            let Some(relation) = found else {
+                let message =
+                    format!("STATE_TTL names `{}`, which is no table of its SELECT", hint.table);
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                return ControlFlow::Break(suggest(
+                    text::at(&hint.at, message),
+                    &hint.table,
+                    &names,
+                ));
+            };
+            mark(relation, hint.ttl);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Returns all relations of a FROM, those in parentheses too.
+fn relations(from: &mut [TableWithJoins]) -> Vec<&mut TableFactor> {
+    let mut all = Vec::new();
+    for item in from {
+        let joined = item.joins.iter_mut().map(|join| &mut join.relation);
+        for relation in [&mut item.relation].into_iter().chain(joined) {
+            match relation {
+                TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                    all.extend(relations(std::slice::from_mut(table_with_joins)));
+                }
+                relation => all.push(relation),
+            }
+        }
+    }
+    all
+}
+
+/// Returns the name that a relation has in its query.
+fn name_of(relation: &TableFactor) -> Option<String> {
+    let (alias, name) = match relation {
+        TableFactor::Table { name, alias, .. } => (alias, name.0.last()),
+        TableFactor::Derived { alias, .. }
+        | TableFactor::TableFunction { alias, .. }
+        | TableFactor::Function { alias, .. } => (alias, None),
+        TableFactor::NestedJoin { table_with_joins, alias: Some(_) } => {
+            return name_of(&table_with_joins.relation);
+        }
+        _ => return None,
+    };
+    let name = name.and_then(ObjectNamePart::as_ident);
+    alias.as_ref().map(|alias| &alias.name).or(name).map(|name| name.value.clone())
+}
+
+/// What the alias of a marked relation begins with; the nanoseconds stand behind it.
+const MARK: &str = "__thalweg_state_ttl ";
+
+/// Puts a relation into parentheses, whose alias says how long its rows are kept.
+fn mark(relation: &mut TableFactor, ttl: Duration) {
+    let name = Ident::with_quote('`', format!("{MARK}{}", ttl.as_nanos()));
+    let alias = TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+    let inner = TableWithJoins { relation: relation.clone(), joins: Vec::new() };
+    *relation = TableFactor::NestedJoin { table_with_joins: Box::new(inner), alias: Some(alias) };
+}
+
+/// Returns the relation that `relation` marks, and how long its rows are kept.
+pub(crate) fn marked(relation: &TableFactor) -> Option<(&TableFactor, Duration)> {
+    let TableFactor::NestedJoin { table_with_joins, alias: Some(alias) } = relation else {
+        return None;
+    };
+    let nanos = alias.name.value.strip_prefix(MARK)?.parse().ok()?;
+    Some((&table_with_joins.relation, Duration::from_nanos(nanos)))
+}
+
+/// Passes its input on, and says how long what reads it keeps its rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct StateTtl {
+    pub(crate) input: LogicalPlan,
+    /// Zero for ever.
+    pub(crate) ttl: Duration,
+}
+
+impl UserDefinedLogicalNodeCore for StateTtl {
+    fn name(&self) -> &str {
+        "StateTtl"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        HashSet::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "StateTtl: {:?}", self.ttl)
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Planned<Self> {
+        let input = inputs.into_iter().next();
+        let lost = || DataFusionError::Internal("a STATE_TTL hint lost its table".to_owned());
+        Ok(StateTtl { input: input.ok_or_else(lost)?, ttl: self.ttl })
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        Some(vec![output_columns.to_vec()])
+    }
+}
