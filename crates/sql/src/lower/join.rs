@@ -38,30 +38,25 @@ impl Lowering<'_> {
             return self.lower(&marked(join).map_err(plan_error)?);
         }
         let (kind, is_swapped) = kind_of(join.join_type)?;
-        let (mut on, mut filter) = (join.on.clone(), join.filter.clone());
-        let time = time_of(&filter);
-        if let Some((_, rest)) = &time {
-            filter = rest.clone();
-        }
-        if join.null_aware && is_nullable(join)? {
-            // `x NOT IN (…)` is true only if x differs from every value for sure.
-            let equal = on.iter().map(|(left, right)| left.clone().eq(right.clone()));
-            let may_be = conjunction(equal).map(|equal| Expr::IsNotFalse(Box::new(equal)));
-            filter = conjunction(may_be.into_iter().chain(filter));
-            on = Vec::new();
-        }
+        let Conditions { mut on, mut filter, time } = Conditions::of(join)?;
         let (mut first, mut second) = (&join.left, &join.right);
         if is_swapped {
             std::mem::swap(&mut first, &mut second);
             on.iter_mut().for_each(|(left, right)| std::mem::swap(left, right));
         }
+        // A version is chosen before anything is asked of it.
+        let (table, asked) = match &time {
+            Some(_) => temporal::peel(second),
+            None => (second.as_ref(), Vec::new()),
+        };
+        filter = conjunction(asked.into_iter().chain(filter));
         let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = on.iter().cloned().unzip();
         let (left_keys, right_keys) =
-            same_types(left_keys, right_keys, (first.schema(), second.schema()))?;
+            same_types(left_keys, right_keys, (first.schema(), table.schema()))?;
         let left = self.lower(first)?;
         let left = self.keyed(left, (first.schema(), "left"), &left_keys)?;
-        let right = self.lower(second)?;
-        let right = self.keyed(right, (second.schema(), "right"), &right_keys)?;
+        let right = self.lower(table)?;
+        let right = self.keyed(right, (table.schema(), "right"), &right_keys)?;
         let whole = left.schema.join(&right.schema).map_err(plan_error)?;
         let conjuncts: Vec<Expr> = filter.iter().flat_map(split_conjunction).cloned().collect();
         let bound = match time {
@@ -71,7 +66,10 @@ impl Lowering<'_> {
         let mut output: Vec<usize> = (0..left.width).collect();
         if kind.has_pairs() {
             let from = left.schema.fields().len();
-            output.extend(from..from + right.width);
+            for column in second.schema().columns() {
+                let place = table.schema().index_of_column(&column).map_err(plan_error)?;
+                output.push(from + place);
+            }
         }
         let condition = filter.map(|filter| pair_condition(&filter, &whole)).transpose()?;
         let mut node = JoinNode {
@@ -85,7 +83,7 @@ impl Lowering<'_> {
         };
         let schema = nullable_windows(join.schema.as_arrow());
         let (roles, is_windowed) = roles(&node, &left, &right);
-        let Some((time, _)) = time else {
+        let Some(time) = time else {
             node.ttl = self.ttl_of_sides(node.ends(), [&left, &right]);
             return Ok(self.joined(
                 NodeKind::Join(node),
@@ -97,7 +95,10 @@ impl Lowering<'_> {
         let is_updating = [&left, &right].map(|side| self.is_updating(side));
         let versions =
             temporal::versions(&time, (&left.schema, &left.stream), &right.stream, is_updating)?;
-        let roles = (temporal_roles(&left, &right), left.stream.window.is_some());
+        // A row comes out once, in its own time; what it meets has none.
+        let from = node.output.iter().map(|column| left.stream.roles[..left.width].get(*column));
+        let roles = from.map(|role| role.copied().unwrap_or_default()).collect();
+        let roles = (roles, left.stream.window.is_some());
         let node = NodeKind::TemporalJoin(temporal::checked(node, versions)?);
         Ok(self.joined(node, (left, right), roles, schema))
     }
@@ -208,6 +209,34 @@ impl Lowering<'_> {
     }
 }
 
+/// What a join asks of its pairs.
+struct Conditions {
+    /// Expressions of the two sides that must be equal.
+    on: Vec<(Expr, Expr)>,
+    /// What else must be true.
+    filter: Option<Expr>,
+    /// The time whose version of the right side counts.
+    time: Option<Expr>,
+}
+
+impl Conditions {
+    fn of(join: &Join) -> Result<Conditions> {
+        let (mut on, mut filter) = (join.on.clone(), join.filter.clone());
+        let time = time_of(&filter).map(|(time, rest)| {
+            filter = rest;
+            time
+        });
+        if join.null_aware && is_nullable(join)? {
+            // `x NOT IN (…)` is true only if x differs from every value for sure.
+            let equal = on.iter().map(|(left, right)| left.clone().eq(right.clone()));
+            let may_be = conjunction(equal).map(|equal| Expr::IsNotFalse(Box::new(equal)));
+            filter = conjunction(may_be.into_iter().chain(filter));
+            on = Vec::new();
+        }
+        Ok(Conditions { on, filter, time })
+    }
+}
+
 /// Returns which rows a join puts out, and whether its inputs change places for it.
 fn kind_of(join: JoinType) -> Result<(JoinKind, bool)> {
     Ok(match join {
@@ -293,12 +322,6 @@ fn pair_condition(filter: &Expr, whole: &DFSchema) -> Result<PairCondition> {
     let read = DFSchema::new_with_metadata(fields.collect(), whole.metadata().clone());
     let condition = Test::new(Expression::new(filter, &read.map_err(plan_error)?)?)?;
     Ok(PairCondition { condition: Arc::new(condition), columns })
-}
-
-/// A row of a temporal join comes out once, in its own time; what it meets has none.
-fn temporal_roles(left: &Keyed, right: &Keyed) -> Vec<Role> {
-    let own = left.stream.roles[..left.width].iter().copied();
-    own.chain(std::iter::repeat_n(Role::Plain, right.width)).collect()
 }
 
 /// Returns what the columns of a join mean, and whether its rows carry windows.

@@ -12,6 +12,23 @@ use super::{Role, Stream, column_of};
 use crate::as_of::time_of;
 use crate::text::plan_error;
 
+/// Returns the table below conditions that were moved to it, and those conditions.
+pub(super) fn peel(plan: &LogicalPlan) -> (&LogicalPlan, Vec<Expr>) {
+    match plan {
+        LogicalPlan::Filter(filter) => {
+            let (table, mut asked) = peel(&filter.input);
+            asked.push(filter.predicate.clone());
+            (table, asked)
+        }
+        LogicalPlan::Projection(projection)
+            if projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) =>
+        {
+            peel(&projection.input)
+        }
+        _ => (plan, Vec::new()),
+    }
+}
+
 /// Adds the bounded tables without a watermark that such joins read: their end must be known.
 ///
 /// # Errors
