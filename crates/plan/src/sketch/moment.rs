@@ -3,7 +3,7 @@
 //!
 //! An item adds ±1 to one counter of each row; where and which is decided by a polynomial over its
 //! stored hash, four-wise independent as the theorem asks. The sum of the squares of a row is right on
-//! average, with a relative variance of at most 2 / [`WIDTH`]; the answer is the median of the rows.
+//! average, with a relative variance of at most 2 / `WIDTH`; the answer is the median of the rows.
 //!
 //! Invariants: the sketch is linear, so a retraction undoes an insertion without a trace, and the answer
 //! depends neither on the order of rows nor on how they were shared out. What is stored are the counters
