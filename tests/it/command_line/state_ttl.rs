@@ -10,7 +10,8 @@ const ENDLESS: &str = "CREATE TABLE g (id BIGINT) WITH ('connector'='datagen');
 
 /// Returns a counter of an operator as it was written last.
 fn counter(stats: &str, operator: &str, name: &str) -> u64 {
-    let mut lines = stats.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut lines =
+        stats.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let last = lines.rfind(|line| line["operator"] == operator).unwrap();
     last[name].as_u64().unwrap()
 }
