@@ -86,6 +86,7 @@ impl Layout {
 /// Returns the layout of the state of `node`; `None` if it has none that has a key.
 pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
     let layout = match &node.kind {
+        NodeKind::Aggregate(AggregateNode { panes: Some(_), .. }) => return None,
         NodeKind::Aggregate(aggregate) if aggregate.stage != Stage::Partial => {
             of_aggregate(plan, node, aggregate)
         }

@@ -411,9 +411,8 @@ impl Machine {
                 // While one of them waits for its end, rows may wait with it.
                 let has_passed = is_over && states.iter().all(|state| state.is_finished(*passed));
                 merged.set_finished(*passed, has_passed);
-                let active = if has_passed { late } else { early };
-                if let Some(active) = active {
-                    self.merge_part(merged, *active, from);
+                for part in early.iter().chain(late) {
+                    self.merge_part(merged, *part, from);
                 }
                 has_passed && late.is_none()
             }
