@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::trigger::Trigger;
 
 /// How a pane of a window relates to the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Accumulation {
     /// A pane has the rows that came since the last one.
     Discarding,
@@ -52,7 +52,7 @@ impl Timing {
 }
 
 /// What a pane may say of itself, in a column of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PaneColumn {
     /// Its [`Timing`], as STRING.
     Timing,

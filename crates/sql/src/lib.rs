@@ -25,10 +25,13 @@ mod functions;
 mod local_time;
 mod meaning;
 mod numbered;
+mod pane_functions;
 mod planned;
 mod sums;
 
+mod emit;
 mod state_ttl;
+
 mod window_tvf;
 
 mod expression;

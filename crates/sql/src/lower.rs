@@ -45,6 +45,7 @@ use thalweg_types::{Error, NodeId, Result, Zone};
 use self::prune::Kept;
 pub(crate) use self::statement::{Query, Target};
 use crate::as_of::Snapshot;
+use crate::emit::{Emit, Emitting};
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::local_time::is_instant;
@@ -105,6 +106,8 @@ pub(crate) struct Stream {
     pub(crate) is_bounded: bool,
     /// How long what reads it keeps its rows, if a hint says so; zero for ever.
     pub(crate) ttl: Option<Duration>,
+    /// What the aggregation that reads it sends, if the query says so.
+    pub(crate) emit: Option<Emit>,
 }
 
 impl Stream {
@@ -205,6 +208,9 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Extension(Extension { node }) => {
                 if let Some(StateTtl { input, ttl }) = node.as_any().downcast_ref() {
                     return Ok(Stream { ttl: Some(*ttl), ..self.lower(input)? });
+                }
+                if let Some(Emitting { input, emit }) = node.as_any().downcast_ref() {
+                    return Ok(Stream { emit: Some(emit.clone()), ..self.lower(input)? });
                 }
                 if let Some(snapshot) = node.as_any().downcast_ref::<Snapshot>() {
                     let before = std::mem::replace(&mut self.is_awaited, true);
