@@ -23,6 +23,12 @@ impl Emits {
         self.0.insert(select, emit);
     }
 
+    /// Returns the clauses, in the order of their SELECTs.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<Emit> {
+        self.0.values().cloned().collect()
+    }
+
     /// Marks what the SELECTs with a clause read.
     ///
     /// # Errors
