@@ -227,15 +227,20 @@ impl PlanBuilder {
         }
         let accumulation = panes.as_ref().map(|panes| panes.accumulation);
         if retracts && accumulation == Some(Accumulation::Discarding) {
-            return Err(Error::invalid("DISCARDING panes over an updating input are not supported")
-                .remedy("write ACCUMULATING or RETRACTING: rows that are taken back were in another pane"));
+            return Err(Error::invalid(
+                "DISCARDING panes over an updating input are not supported",
+            )
+            .remedy(
+                "write ACCUMULATING or RETRACTING: rows that are taken back were in another pane",
+            ));
         }
         let head: Vec<Field> = head_fields(&schema, window.as_ref(), &keys);
         let width = head.len() - keys.len();
         let values = calls.iter().map(|call| call.function.result().as_ref().clone());
         let said = panes.iter().flat_map(|panes| &panes.columns).map(|column| column.field());
-        let result: SchemaRef =
-            Arc::new(Schema::new(head.iter().cloned().chain(values).chain(said).collect::<Vec<_>>()));
+        let result: SchemaRef = Arc::new(Schema::new(
+            head.iter().cloned().chain(values).chain(said).collect::<Vec<_>>(),
+        ));
         if retracts {
             calls = retractable(calls)?;
         }
@@ -265,8 +270,7 @@ impl PlanBuilder {
         };
         let stage = Stage::Partial;
         let (ttl, panes) = (None, None);
-        let first =
-            AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl, panes };
+        let first = AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl, panes };
         let input = Input { from, port: 0, exchange: Exchange::Forward };
         let late = self.add(NodeKind::Aggregate(first), vec![input], partial);
         let exchange = exchange_by(second.keys.clone());

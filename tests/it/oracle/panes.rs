@@ -2,12 +2,18 @@
 //! batch answer. (Rows are in time here, so what is early depends on how they are cut into epochs, and
 //! what is on time does not.)
 
-use super::cases::{Case, case};
+use std::collections::BTreeMap;
 
-const TUMBLED: &str = "SELECT to_timestamp_millis(w) AS a, k, COUNT(*) AS n, SUM(v) AS s, MAX(x) AS m FROM
+use super::cases::{Case, case};
+use super::data;
+use crate::support::{Dice, Place};
+
+const TUMBLED: &str =
+    "SELECT to_timestamp_millis(w) AS a, k, COUNT(*) AS n, SUM(v) AS s, MAX(x) AS m FROM
      (SELECT *, ms - ms % 10000 AS w FROM t) GROUP BY w, k";
 
-const SESSIONS: &str = "SELECT to_timestamp_millis(MIN(ms)) AS a, to_timestamp_millis(MAX(ms) + 2000) AS b, k,
+const SESSIONS: &str =
+    "SELECT to_timestamp_millis(MIN(ms)) AS a, to_timestamp_millis(MAX(ms) + 2000) AS b, k,
      COUNT(*) AS n, SUM(v) AS s FROM
      (SELECT *, SUM(f) OVER (PARTITION BY k ORDER BY ms, id) AS session FROM
      (SELECT *, CASE WHEN ms - LAG(ms) OVER (PARTITION BY k ORDER BY ms, id) <= 2000
@@ -114,4 +120,40 @@ async fn kills_do_not_change_panes() {
         }
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Beyond the declared delay the law is conservation: rows of discarding panes, and late rows in the
+/// table that EMIT names, are the input.
+#[tokio::test]
+async fn late_panes_and_late_rows_are_the_input() {
+    let mut dice = Dice(98);
+    let rows = data::rows(&mut dice);
+    let place = Place::new();
+    // One file, since an unread one would hold the watermark back.
+    data::write(&place, &rows, 1, &mut dice);
+    let slow = data::table(40_000, ", 'scan.rows-per-second' = '4000'");
+    let strict = slow.replace("INTERVAL '5' SECOND", "INTERVAL '0.5' SECOND");
+    for workers in ["1", "3"] {
+        let script = format!(
+            "{strict} CREATE TABLE late (id BIGINT, v BIGINT)
+             WITH ('connector' = 'filesystem', 'path' = 'late-{workers}', 'format' = 'json');
+             CREATE TABLE panes (n BIGINT, timing STRING)
+             WITH ('connector' = 'filesystem', 'path' = 'panes-{workers}', 'format' = 'json');
+             INSERT INTO panes SELECT COUNT(*), PANE_TIMING() FROM
+             TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' SECOND))
+             GROUP BY window_start, window_end
+             EMIT AFTER WATERMARK WITH EARLY EVERY 3 ROWS WITH LATE EVERY 2 ROWS DISCARDING
+              ALLOWED LATENESS INTERVAL '2' SECOND LATE INTO late;"
+        );
+        place.succeed(&["run", "-e", &script, "--workers", workers]);
+        let (mut counted, mut timings) = (0, BTreeMap::new());
+        for (line, count) in place.published(&format!("panes-{workers}")) {
+            let pane: serde_json::Value = serde_json::from_str(&line).unwrap();
+            counted += pane["n"].as_u64().unwrap() as usize * count;
+            *timings.entry(pane["timing"].as_str().unwrap().to_owned()).or_insert(0) += count;
+        }
+        let late: usize = place.published(&format!("late-{workers}")).values().sum();
+        assert!(late > 0 && timings["LATE"] > 0, "the test needs late rows: {timings:?}");
+        assert_eq!(counted + late, rows.len(), "{timings:?}");
+    }
 }

@@ -130,7 +130,9 @@ impl Machine {
             Trigger::Any(triggers) => Kind::Any(self.add_all(triggers)?),
             Trigger::All(triggers) => Kind::All(self.add_all(triggers)?),
             Trigger::InOrder(triggers) => Kind::InOrder(self.add_all(triggers)?),
-            Trigger::OrFinally(trigger, last) => Kind::OrFinally(self.add(trigger)?, self.add(last)?),
+            Trigger::OrFinally(trigger, last) => {
+                Kind::OrFinally(self.add(trigger)?, self.add(last)?)
+            }
         };
         self.parts[part] = kind;
         Ok(part)
@@ -196,9 +198,8 @@ impl Machine {
         if state.is_finished(part) {
             return None;
         }
-        let earliest = |parts: &[usize]| {
-            parts.iter().filter_map(|part| self.wake_of(state, *part)).min()
-        };
+        let earliest =
+            |parts: &[usize]| parts.iter().filter_map(|part| self.wake_of(state, *part)).min();
         match &self.parts[part] {
             Kind::Delay { value, .. } | Kind::Aligned { value, .. } => state.values[*value],
             Kind::Never | Kind::Rows { .. } | Kind::Epoch { .. } => None,

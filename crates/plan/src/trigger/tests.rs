@@ -73,7 +73,10 @@ fn a_count_fires_once_when_at_least_so_many_rows_came() {
     assert_eq!(transcript(&Trigger::Rows(2), &epochs, NEVER_OVER), ".D..");
     assert_eq!(transcript(&Trigger::Rows(2), &[(5, 0), (1, 1)], NEVER_OVER), "D.");
     assert_eq!(transcript(&repeated(Trigger::Rows(2)), &epochs, NEVER_OVER), ".F.F");
-    assert_eq!(transcript(&repeated(Trigger::Rows(2)), &[(5, 0), (1, 1), (1, 2)], NEVER_OVER), "F.F");
+    assert_eq!(
+        transcript(&repeated(Trigger::Rows(2)), &[(5, 0), (1, 1), (1, 2)], NEVER_OVER),
+        "F.F"
+    );
 }
 
 /// Beam's `AfterProcessingTimeStateMachineTest`: the delay is since the first row of the pane, whatever

@@ -80,7 +80,9 @@ impl VisitorMut for Marker<'_> {
         let name = name.to_uppercase();
         let message = format!("{name}() stands outside of the select list of a query with EMIT");
         let error = Error::invalid(message).at(text::place(expr.span()));
-        ControlFlow::Break(error.remedy("write SELECT … GROUP BY … EMIT …, and filter in a query over it"))
+        ControlFlow::Break(
+            error.remedy("write SELECT … GROUP BY … EMIT …, and filter in a query over it"),
+        )
     }
 }
 

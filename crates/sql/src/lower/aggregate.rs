@@ -275,7 +275,9 @@ fn panes(
     let panes = emit.panes(is_windowed, said);
     if is_said && panes.is_none() {
         let error = Error::invalid("EMIT CHANGES of a query without windows has no panes");
-        return Err(emit.located(error.remedy("leave out PANE_TIMING, PANE_INDEX and PANE_IS_LAST")));
+        return Err(
+            emit.located(error.remedy("leave out PANE_TIMING, PANE_INDEX and PANE_IS_LAST"))
+        );
     }
     Ok(panes)
 }

@@ -109,7 +109,17 @@ impl Cells {
         let (arrived, waiting, panes, sent, timer) = (0, 0, 0, Vec::new(), None);
         let is_saved = false;
         let cell = Cell {
-            group, start, end, slot, trigger, arrived, waiting, panes, sent, timer, is_saved,
+            group,
+            start,
+            end,
+            slot,
+            trigger,
+            arrived,
+            waiting,
+            panes,
+            sent,
+            timer,
+            is_saved,
         };
         let number = self.free.pop().unwrap_or(self.cells.len() as u32);
         if number as usize == self.cells.len() {
@@ -254,12 +264,7 @@ impl Cells {
 
     /// Gives windows new groups of keys and aggregates: `numbers`, as [`Cells::all`] returned them, get
     /// those beside them. What is gone was taken before and comes back as `gone`, with its new groups.
-    pub(super) fn renumber(
-        &mut self,
-        numbers: &[u32],
-        groups: &[u32],
-        gone: Vec<(u32, i64, i64)>,
-    ) {
+    pub(super) fn renumber(&mut self, numbers: &[u32], groups: &[u32], gone: Vec<(u32, i64, i64)>) {
         self.places.clear();
         for (slot, (number, group)) in (0..).zip(numbers.iter().zip(groups)) {
             let cell = self.get_mut(*number);

@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, UInt32Array,
-};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, UInt32Array};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use thalweg_plan::node::AggregateNode;
@@ -65,7 +63,8 @@ impl Sending {
         let left = values.pop_if(|_| self.retracts);
         let left = left.as_ref().map(|left| left.as_primitive::<Int64Type>());
         let is_there = |pane: usize| left.is_none_or(|left| left.value(pane) > 0);
-        let there: Vec<u32> = (0..fired.len()).filter(|at| is_there(*at)).map(|at| at as u32).collect();
+        let there: Vec<u32> =
+            (0..fired.len()).filter(|at| is_there(*at)).map(|at| at as u32).collect();
         let mut columns = Vec::with_capacity(self.output.fields().len());
         if self.has_bounds {
             let kind = self.output.field(0).data_type();

@@ -212,7 +212,8 @@ impl Oracle {
             true => other.2 == key && other.0 >= start && other.1 <= end,
             false => *other == (end, start, key.to_owned()),
         };
-        let reached: Vec<_> = self.windows.keys().filter(|place| is_reached(place)).cloned().collect();
+        let reached: Vec<_> =
+            self.windows.keys().filter(|place| is_reached(place)).cloned().collect();
         if reached.is_empty() {
             let place = (end, start, key.to_owned());
             return (end > self.over).then(|| {

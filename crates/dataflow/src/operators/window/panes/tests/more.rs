@@ -118,12 +118,8 @@ fn rows_that_are_taken_back_leave_their_window() {
         columns: Vec::new(),
         ..sessions(Accumulation::Retracting)
     };
-    let call = |function, arguments| AggregateCall {
-        function,
-        arguments,
-        filter: None,
-        distinct: false,
-    };
+    let call =
+        |function, arguments| AggregateCall { function, arguments, filter: None, distinct: false };
     let mut node = setup.node(Trigger::Repeated(Box::new(Trigger::Epoch)));
     let whole = sum(&arrow::datatypes::DataType::Int64).unwrap();
     node.calls = vec![call(whole, vec![1]), call(count(), vec![]), call(count(), vec![])];
@@ -134,8 +130,7 @@ fn rows_that_are_taken_back_leave_their_window() {
     let mut operator = PaneWindow::new(&node, panes, &row_schema(), output).unwrap();
     let weighted = |rows: &[(i64, i64)], weights: Vec<i64>| {
         let change = turn(&setup, 0, rows).batches.remove(0);
-        let batches =
-            vec![Change::weighted(change.rows, Int64Array::from(weights)).unwrap()];
+        let batches = vec![Change::weighted(change.rows, Int64Array::from(weights)).unwrap()];
         Turn::at(0, batches)
     };
     let turns = [
@@ -144,8 +139,7 @@ fn rows_that_are_taken_back_leave_their_window() {
         weighted(&[(7, 4)], vec![-1]),
         weighted(&[(2, 1)], vec![1]),
     ];
-    let sent: Vec<Vec<String>> =
-        run_one(&mut operator, &turns).iter().map(Sent::sorted).collect();
+    let sent: Vec<Vec<String>> = run_one(&mut operator, &turns).iter().map(Sent::sorted).collect();
     assert_eq!(sent[0], ["+1 0|10|key 1|12|2"]);
     assert_eq!(sent[1], ["+1 0|10|key 1|7|1", "-1 0|10|key 1|12|2"]);
     assert_eq!(sent[2], ["-1 0|10|key 1|7|1"]);
