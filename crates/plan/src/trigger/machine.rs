@@ -162,25 +162,26 @@ impl Machine {
 
     /// Takes rows of an epoch with this clock.
     pub fn rows(&self, state: &mut State, rows: u64, clock: EventTime) {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         for (part, kind) in self.parts.iter().enumerate() {
             if state.is_finished(part) {
                 continue;
             }
-            let (value, new) = match *kind {
+            match *kind {
                 Kind::Rows { value, .. } | Kind::Epoch { value } => {
-                    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-                    (value, state.values[value].unwrap_or(0).saturating_add(rows))
+                    let count = state.values[value].get_or_insert(0);
+                    *count = count.saturating_add(rows);
                 }
-                Kind::Delay { nanos, value } => (value, clock.0.saturating_add(nanos)),
+                // The first row of a pane decides.
+                Kind::Delay { nanos, value } => {
+                    state.values[value].get_or_insert(clock.0.saturating_add(nanos));
+                }
                 Kind::Aligned { period, offset, value } => {
                     let since = clock.0.saturating_sub(offset).rem_euclid(period);
-                    (value, clock.0.saturating_add(period - since))
+                    state.values[value].get_or_insert(clock.0.saturating_add(period - since));
                 }
-                _ => continue,
-            };
-            let is_time = matches!(kind, Kind::Delay { .. } | Kind::Aligned { .. });
-            let slot = &mut state.values[value];
-            *slot = Some(slot.filter(|_| is_time).map_or(new, |known| known.min(new)));
+                _ => {}
+            }
         }
     }
 
