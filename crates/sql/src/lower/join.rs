@@ -11,14 +11,17 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, Join, LogicalPlan, Projection as ProjectionPlan, Union, build_join_schema,
     cast, lit,
 };
+use thalweg_plan::function::Transform;
 use thalweg_plan::join::{JoinKind, JoinNode, PairCondition, TimeBound};
 use thalweg_plan::node::{Exchange, Input, NodeKind};
+use thalweg_plan::unique::keys;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use super::temporal;
+use super::broadcast::{Copies, Deal, Size, copied_side};
 use super::time_bound::{Side, bound};
 use super::{Lowering, Role, Stream, column_of, nullable_windows};
+use super::{broadcast, temporal};
 use crate::as_of::time_of;
 use crate::expression::{Expression, Projection, Test};
 use crate::text::plan_error;
@@ -54,9 +57,12 @@ impl Lowering<'_> {
         let (left_keys, right_keys) =
             same_types(left_keys, right_keys, (first.schema(), table.schema()))?;
         let left = self.lower(first)?;
-        let left = self.keyed(left, (first.schema(), "left"), &left_keys)?;
+        let mut left = self.keyed(left, (first.schema(), "left"), &left_keys)?;
         let right = self.lower(table)?;
-        let right = self.keyed(right, (table.schema(), "right"), &right_keys)?;
+        let mut right = self.keyed(right, (table.schema(), "right"), &right_keys)?;
+        if left.keys.is_empty() && time.is_none() {
+            self.broadcast(kind, [&mut left, &mut right])?;
+        }
         let whole = left.schema.join(&right.schema).map_err(plan_error)?;
         let conjuncts: Vec<Expr> = filter.iter().flat_map(split_conjunction).cloned().collect();
         let bound = match time {
@@ -183,6 +189,33 @@ impl Lowering<'_> {
         self.map(&mut stream, Arc::new(Projection::new(expressions, Arc::new(Schema::new(made)))));
         stream.roles.resize(exprs.len(), Role::Plain);
         Ok(Keyed { stream, schema: wide, width, keys: columns })
+    }
+
+    /// Spreads a join without keys over the workers, if a side is small enough to be copied.
+    fn broadcast(&mut self, kind: JoinKind, mut sides: [&mut Keyed; 2]) -> Result<()> {
+        let size = |keyed: &Keyed| Size {
+            is_single: keys(self.builder.plan(), keyed.stream.node).contains(&Vec::new()),
+            is_bounded: keyed.stream.is_bounded,
+        };
+        let Some(copied) = copied_side(kind, [size(sides[0]), size(sides[1])]) else {
+            return Ok(());
+        };
+        for (at, (keyed, name)) in sides.iter_mut().zip(["left", "right"]).enumerate() {
+            let given = self.schema(&keyed.stream);
+            let transform: Arc<dyn Transform> = match at == copied {
+                true => Arc::new(Copies::new(&given, name)?),
+                false => Arc::new(Deal::new(&given, name)?),
+            };
+            self.map(&mut keyed.stream, transform);
+            keyed.stream.roles.push(Role::Plain);
+            keyed.keys.push(given.fields().len());
+            let field = (None, Arc::new(broadcast::field(name)));
+            let fields = keyed.schema.iter().map(|(table, field)| (table.cloned(), field.clone()));
+            let metadata = keyed.schema.metadata().clone();
+            keyed.schema = DFSchema::new_with_metadata(fields.chain([field]).collect(), metadata)
+                .map_err(plan_error)?;
+        }
+        Ok(())
     }
 
     /// Returns how far apart in time pairs can be, as far as keys and condition say it.
