@@ -48,11 +48,11 @@ const PANES: &[Case] = &[
     ),
     case(
         "discarding panes put together",
-        "SELECT s, SUM(n) AS n, SUM(t) AS t, MAX(m) AS m FROM (SELECT window_start AS s, g,
-         COUNT(*) AS n, SUM(v) AS t, MAX(v) AS m FROM
+        "SELECT s, SUM(n) AS n, SUM(t) AS t, MAX(m) AS m FROM (SELECT window_start AS s,
+         window_end AS e, g, COUNT(*) AS n, SUM(v) AS t, MAX(v) AS m FROM
          TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '20' SECOND))
          GROUP BY window_start, window_end, g
-         EMIT AFTER WATERMARK WITH EARLY EVERY 2 ROWS DISCARDING) GROUP BY s",
+         EMIT AFTER WATERMARK WITH EARLY EVERY 2 ROWS DISCARDING) GROUP BY s, e",
         "SELECT to_timestamp_millis(w) AS a, COUNT(*) AS n, SUM(v) AS s, MAX(v) AS m FROM
          (SELECT t.*, ms - ms % 5000 - o AS w FROM t CROSS JOIN
          (VALUES (0), (5000), (10000), (15000)) AS v(o)) GROUP BY w",
@@ -78,12 +78,16 @@ const PANES: &[Case] = &[
         SESSIONS,
     ),
     case(
-        "windows over an aggregate that is updated",
-        "CREATE TEMPORARY VIEW u AS SELECT ts, COUNT(*) AS c FROM t GROUP BY ts;
-         SELECT window_start, COUNT(*) AS n, SUM(c) AS s FROM TABLE(TUMBLE(TABLE u,
-         DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end EMIT CHANGES",
-        "SELECT to_timestamp_millis(ms - ms % 10000) AS a, COUNT(*) AS n, SUM(c) AS s FROM
-         (SELECT ms, COUNT(*) AS c FROM t GROUP BY ms) GROUP BY ms - ms % 10000",
+        "changing windows over changing windows",
+        "CREATE TEMPORARY VIEW u AS SELECT window_time AS w, COUNT(*) AS c, MAX(v) AS m FROM
+         TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND))
+         GROUP BY window_start, window_end, window_time EMIT CHANGES;
+         SELECT window_start, SUM(c) AS s, MAX(m) AS m FROM TABLE(HOP(TABLE u, DESCRIPTOR(w),
+         INTERVAL '10' SECOND, INTERVAL '20' SECOND)) GROUP BY window_start, window_end
+         EMIT AFTER WATERMARK WITH EARLY EVERY 2 ROWS RETRACTING",
+        "SELECT to_timestamp_millis(w) AS a, COUNT(*) AS s, MAX(v) AS m FROM
+         (SELECT t.*, ms - ms % 10000 - o AS w FROM t CROSS JOIN (VALUES (0), (10000)) AS v(o))
+         GROUP BY w",
     ),
     case(
         "all rows, at the end",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, cast};
 use thalweg_plan::function::Transform;
 use thalweg_plan::graph::Aggregation;
 use thalweg_plan::pane::{PaneColumn, Panes};
@@ -13,7 +13,7 @@ use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::call;
-use crate::emit::Emit;
+use crate::emit::{Emit, Emitting};
 use crate::expression::{Expression, Projection, column_name};
 use crate::grouping::Sets;
 use crate::pane_functions::column_of as column_of_pane;
@@ -25,8 +25,8 @@ use crate::windowing::{Pick, Reorder};
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
-        let mut stream = self.lower(&aggregate.input)?;
-        let input = aggregate.input.schema();
+        let whole = with_late_columns(&aggregate.input);
+        let (mut stream, input) = (self.lower(whole)?, whole.schema());
         let sets = Sets::of(aggregate)?;
         let groups = sets.as_ref().map_or(&aggregate.group_expr, |sets| &sets.exprs);
         let role = |expr: &Expr| column_of(expr, input).map_or(Role::Plain, |c| stream.roles[c]);
@@ -250,6 +250,21 @@ fn total_order(
         }
     }
     Ok(call)
+}
+
+/// Returns what an aggregation reads with the columns that the table of `LATE INTO` has, too: those that
+/// the query does not use are left out on top of it.
+fn with_late_columns(input: &LogicalPlan) -> &LogicalPlan {
+    let LogicalPlan::Projection(projection) = input else { return input };
+    let LogicalPlan::Extension(Extension { node }) = projection.input.as_ref() else {
+        return input;
+    };
+    let emitting = node.as_any().downcast_ref::<Emitting>();
+    let has_late_table = emitting.is_some_and(|emitting| emitting.emit.late_table().is_some());
+    match has_late_table && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) {
+        true => &projection.input,
+        false => input,
+    }
 }
 
 /// Returns the panes that a query asks for; `None` for what an aggregation sends anyway.
