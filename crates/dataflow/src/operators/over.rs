@@ -7,16 +7,24 @@
 
 mod partition;
 
-mod frames;
+mod steps;
 
+mod frames;
 mod values;
+
+mod reach;
+
+mod runs;
+
+mod updating;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_arrays;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use thalweg_plan::node::{Frame, OverNode, SortKey};
+use thalweg_plan::node::{Frame, OverNode};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::epoch::Ending;
@@ -33,12 +41,17 @@ use frames::Work;
 use partition::{Entry, Partition, Progress, SAVED};
 use values::Values;
 
+pub use updating::UpdatingOver;
+
 /// Rows that are computed at once, about.
 const WORK_ROWS: usize = 32 * 1024;
 
 /// Keeps rows until their time has come, and as long as frames need them.
 pub struct Over {
     node: OverNode,
+    /// The column by which rows are ordered, and which time it is.
+    time: usize,
+    basis: TimeBasis,
     due: Due,
     rows: CodedRows,
     /// By partition.
@@ -79,9 +92,14 @@ impl Over {
     /// # Errors
     /// `Invalid` if a column has no order, or an aggregate does not take its argument.
     pub fn new(node: &OverNode, input: &SchemaRef, output: SchemaRef) -> Result<Over> {
-        let (start, end, basis) = (node.time, node.time, node.basis);
+        let &OverNode { ref order, basis: Some(basis), .. } = node else {
+            return Err(Error::internal("an OVER window whose result is updated"));
+        };
+        let [time] = order[..] else {
+            return Err(Error::internal("an OVER window in an order that is no time"));
+        };
+        let (start, end, basis) = (time.column, time.column, basis);
         let spec = WindowSpec { assigner: Assigner::Attached, basis, start, end, zone: None };
-        let time = SortKey { column: node.time, descending: false, nulls_first: true };
         let values = Values::new(node, input)?;
         let keys = node.partition.iter().enumerate();
         let keys = keys.map(|(n, c)| input.field(*c).clone().with_name(format!("__partition_{n}")));
@@ -89,7 +107,9 @@ impl Over {
         let fields = keys.chain(numbers).chain(values.state_fields().iter().cloned());
         Ok(Over {
             due: Due::new(&spec, input)?,
-            rows: CodedRows::new(&node.partition, &[time], input)?,
+            rows: CodedRows::new(&node.partition, order, input)?,
+            time: time.column,
+            basis,
             partitions: Vec::new(),
             waiting: BTreeSet::new(),
             state: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
@@ -105,7 +125,7 @@ impl Over {
 
     /// Returns the rows in time; counts the late ones, and those without a time.
     fn admit(&self, change: Change, out: &mut Output) -> Result<Change> {
-        let times = times(change.rows.column(self.node.time))?;
+        let times = times(change.rows.column(self.time))?;
         let is_good = |row: &u32| {
             let row = *row as usize;
             times.is_valid(row) && !self.due.is_late(times.value(row).saturating_add(1))
@@ -122,9 +142,9 @@ impl Over {
     fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         let groups = self.rows.intern(rows)?;
         let codes = self.rows.ordering.rows(rows)?;
-        let times = times(rows.column(self.node.time))?;
+        let times = times(rows.column(self.time))?;
         self.partitions.resize_with(self.rows.partitions.len(), Partition::default);
-        let (is_due, reached) = (self.node.basis == TimeBasis::Processing, self.due.complete());
+        let (is_due, reached) = (self.basis == TimeBasis::Processing, self.due.complete());
         for (row, group) in groups.into_iter().enumerate() {
             let (code, time) = (codes.row(row).data(), times.value(row));
             let number = self.rows.keep(group, code);
@@ -149,7 +169,7 @@ impl Over {
     fn begin(&mut self, close: &Close) {
         self.due.close(close);
         let is_last = close.ending == Some(Ending::Finish);
-        let until = match self.node.basis {
+        let until = match self.basis {
             TimeBasis::Event => self.due.complete(),
             TimeBasis::Processing => i64::MAX,
         };
@@ -203,7 +223,11 @@ impl Over {
             let groups: Vec<u32> = work.rows.iter().map(|(group, _)| *group).collect();
             let codes = work.rows.iter().map(|(_, entry)| &*entry.code);
             let rows = batch(&self.input, self.rows.columns(&groups, codes)?, groups.len())?;
-            let columns = self.values.compute(&mut work, &rows, self.partitions.len())?;
+            let at = work.in_order();
+            let places = UInt32Array::from(at.clone());
+            let mut columns = take_arrays(rows.columns(), &places, None)?;
+            let total = self.partitions.len();
+            columns.extend(self.values.compute(&mut work.steps, &at, &rows, total)?);
             results = batch(&self.output, columns, work.count())?;
         }
         for (group, progress) in work.progress {
@@ -228,7 +252,7 @@ impl Over {
     /// Drops rows that no frame can need any more from partitions to which no row came: whenever the
     /// watermark has gone on by the length of a frame.
     fn sweep(&mut self) -> Result<()> {
-        let (Frame::Range(Some(length)), TimeBasis::Event) = (self.node.frame, self.node.basis)
+        let (Frame::Range(Some(length)), TimeBasis::Event) = (self.node.frame, self.basis)
         else {
             return Ok(());
         };
@@ -327,7 +351,7 @@ impl Operator for Over {
             check_state(&rows, &self.state)?;
             self.restore_partitions(&rows)?;
         }
-        if self.node.basis == TimeBasis::Event {
+        if self.basis == TimeBasis::Event {
             let waiting = self.partitions.iter().zip(0..).filter_map(|(partition, group)| {
                 Some((partition.next_time(self.due.complete())?, group))
             });

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use thalweg_plan::node::Ranking;
+
 use crate::operators::coded_rows::Numbered;
 
 /// Names of the numbers that are saved of a partition.
@@ -23,21 +25,41 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Numbers {
     /// The number of the last row.
-    pub(super) rows: i64,
+    rows: i64,
     /// Its rank.
-    pub(super) rank: i64,
+    rank: i64,
     /// Its rank if none is left out.
-    pub(super) dense_rank: i64,
+    dense_rank: i64,
     /// Its time.
     time: i64,
 }
 
 impl Numbers {
+    /// Returns the numbers of the last row before some others.
+    pub(super) fn before(rows: usize, dense_rank: usize) -> Numbers {
+        Numbers { rows: rows as i64, dense_rank: dense_rank as i64, ..Numbers::default() }
+    }
+
     /// Goes on to a row of this time.
     pub(super) fn next(&mut self, time: i64) {
+        self.step(self.rows > 0 && time == self.time);
+        self.time = time;
+    }
+
+    /// Returns the number that a ranking gives the row.
+    pub(super) fn of(&self, ranking: Ranking) -> i64 {
+        match ranking {
+            Ranking::RowNumber => self.rows,
+            Ranking::Rank => self.rank,
+            Ranking::DenseRank => self.dense_rank,
+        }
+    }
+
+    /// Goes on to a row; does it share its place in the order with the one before?
+    pub(super) fn step(&mut self, is_peer: bool) {
         self.rows += 1;
-        if self.rows == 1 || time != self.time {
-            (self.rank, self.time) = (self.rows, time);
+        if !is_peer {
+            self.rank = self.rows;
             self.dense_rank += 1;
         }
     }

@@ -1,6 +1,6 @@
 use arrow::datatypes::DataType::Int64;
 use thalweg_plan::aggregate::{count, max, sum};
-use thalweg_plan::node::{AggregateCall, OverFunction, Ranking};
+use thalweg_plan::node::{AggregateCall, OverFunction, Ranking, SortKey};
 
 use super::*;
 use crate::operators::testing::*;
@@ -46,11 +46,12 @@ impl Query {
         functions.extend((self.ahead > 0).then(|| shift(self.ahead, None)));
         let node = OverNode {
             partition: self.partition(),
-            time: 2,
-            basis: self.basis,
+            order: vec![SortKey { column: 2, descending: false, nulls_first: true }],
+            basis: Some(self.basis),
             frame: self.frame,
             functions,
             divert_late: true,
+            ttl: None,
         };
         let input = row_schema();
         let values = (0..node.functions.len()).map(|n| Field::new(n.to_string(), Int64, true));
