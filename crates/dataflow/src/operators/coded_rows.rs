@@ -178,10 +178,9 @@ impl CodedRows {
     pub fn never_came(&self, group: u32, code: &[u8]) -> Error {
         let schema = self.schema.clone();
         let columns = self.columns(&[group], std::iter::once(code));
-        columns.and_then(|columns| batch(&schema, columns, 1)).map_or_else(
-            |error| error,
-            |row| never_came(&row, 0),
-        )
+        columns
+            .and_then(|columns| batch(&schema, columns, 1))
+            .map_or_else(|error| error, |row| never_came(&row, 0))
     }
 
     /// Keeps some partitions, which get new numbers; nothing of the others is kept, and all is saved.

@@ -345,7 +345,11 @@ pub(super) fn run_one(operator: &mut dyn Operator, turns: &[Turn]) -> Vec<Sent> 
 
 /// Returns random epochs, and all rows there are at the end of each. Without retractions the values rise,
 /// so that first rows are displaced often.
-pub(super) fn changing_rows(seed: u64, is_retracted: bool, keys: i64) -> (Vec<Vec<Row>>, Vec<Turn>) {
+pub(super) fn changing_rows(
+    seed: u64,
+    is_retracted: bool,
+    keys: i64,
+) -> (Vec<Vec<Row>>, Vec<Turn>) {
     let mut random = Random::new(seed);
     let mut rows: Vec<Row> = Vec::new();
     let (mut all, mut turns) = (Vec::new(), Vec::new());
@@ -381,7 +385,10 @@ pub(super) fn changing_rows(seed: u64, is_retracted: bool, keys: i64) -> (Vec<Ve
 }
 
 /// Returns what must be sent to turn one result into another, sorted.
-pub(super) fn difference(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> Vec<String> {
+pub(super) fn difference(
+    before: &BTreeMap<String, i64>,
+    after: &BTreeMap<String, i64>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     let rows: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     for row in rows {

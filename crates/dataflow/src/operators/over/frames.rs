@@ -103,7 +103,7 @@ impl<'a> Work<'a> {
         let mut from = before.done - before.framed;
         for (wave, (frame, rows)) in steps.into_iter().enumerate() {
             self.steps.advances.push(Advance {
-                group,
+                group: partition.slot(),
                 wave: wave as u32,
                 leaving: places.range(from..frame.start),
                 entering: places.range(rows.clone()),

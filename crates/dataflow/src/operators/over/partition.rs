@@ -76,8 +76,10 @@ pub(super) struct Progress {
 }
 
 /// The rows of one partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Partition {
+    /// The group of its aggregates.
+    slot: u32,
     entries: VecDeque<Entry>,
     done: usize,
     framed: usize,
@@ -85,6 +87,32 @@ pub(super) struct Partition {
 }
 
 impl Partition {
+    /// Returns no rows, with this group of aggregates.
+    pub(super) fn new(slot: u32) -> Partition {
+        let (entries, numbers) = (VecDeque::new(), Numbers::default());
+        Partition { slot, entries, done: 0, framed: 0, numbers }
+    }
+
+    /// Returns the group of its aggregates.
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Returns the same rows with another group of aggregates.
+    pub(super) fn with_slot(self, slot: u32) -> Partition {
+        Partition { slot, ..self }
+    }
+
+    /// Are there rows that wait?
+    pub(super) fn waits(&self) -> bool {
+        self.done < self.entries.len()
+    }
+
+    /// Was no row computed yet?
+    pub(super) fn is_new(&self) -> bool {
+        self.numbers == Numbers::default()
+    }
+
     /// Adds a row that waits.
     pub(super) fn insert(&mut self, entry: Entry) {
         let waiting = self.entries.range(self.done..);

@@ -90,9 +90,8 @@ impl<'a> Runs<'a> {
             // Where rows are numbered, a change reaches all behind it.
             return Ok(Numbers::default());
         }
-        let is_dense = |function: &OverFunction| {
-            matches!(function, OverFunction::Number(Ranking::DenseRank))
-        };
+        let is_dense =
+            |function: &OverFunction| matches!(function, OverFunction::Number(Ranking::DenseRank));
         let (mut keys, mut last) = (0, None);
         if self.node.functions.iter().any(is_dense) {
             for row in kept.range(&[], Some(&stretch.start)) {
@@ -105,7 +104,10 @@ impl<'a> Runs<'a> {
 
     /// Returns the rows of the list that are computed, run by run.
     pub(super) fn computed(&self) -> Vec<u32> {
-        self.runs.iter().flat_map(|run| run.computed.start as u32..run.computed.end as u32).collect()
+        self.runs
+            .iter()
+            .flat_map(|run| run.computed.start as u32..run.computed.end as u32)
+            .collect()
     }
 
     /// Returns the steps; `rows` is the list. Where aggregates `go_back`, both runs of a pair are of the
@@ -139,7 +141,12 @@ impl<'a> Runs<'a> {
 
     /// Returns the steps of a run. In the first one all of its frame enters, unless aggregates `go_back`:
     /// then what is before the run is in them.
-    fn advances(&self, run: &Run, keys: Option<&Int64Array>, go_back: bool) -> Result<Vec<Advance>> {
+    fn advances(
+        &self,
+        run: &Run,
+        keys: Option<&Int64Array>,
+        go_back: bool,
+    ) -> Result<Vec<Advance>> {
         let mut advances: Vec<Advance> = Vec::new();
         let (mut at, mut start) = (run.computed.start, run.all.start);
         while at < run.computed.end {

@@ -197,11 +197,10 @@ fn changes_are_those_between_naive_answers() {
         Query { ahead: 1, frame: Frame::Range(None), ..numbers },
         Query { frame: Frame::Range(Some(1)), nulls_first: false, is_falling: true, ..numbers },
     ];
-    for query in queries {
-        for has_partition in [true, false] {
-            for seed in 0..8 {
-                check(Query { has_partition, ..query }, seed);
-            }
+    for (number, query) in queries.into_iter().enumerate() {
+        for seed in 0..5 {
+            let seed = number as u64 * 10 + seed;
+            check(Query { has_partition: seed % 2 == 0, ..query }, seed);
         }
     }
 }
