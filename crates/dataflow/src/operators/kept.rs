@@ -53,6 +53,11 @@ impl Kept {
         }
     }
 
+    /// Is there no row?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Returns the rows in order.
     pub fn iter(&self) -> Iter<'_> {
         match self {

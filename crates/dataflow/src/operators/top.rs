@@ -269,7 +269,8 @@ impl Top {
             return Ok(());
         }
         let groups = 0..self.kept.len() as u32;
-        let live: Vec<u32> = groups.filter(|group| self.kept[*group as usize].len() > 0).collect();
+        let live: Vec<u32> =
+            groups.filter(|group| !self.kept[*group as usize].is_empty()).collect();
         self.rows.retain(&live)?;
         let kept = live.iter().map(|group| std::mem::take(&mut self.kept[*group as usize]));
         self.kept = kept.collect();
