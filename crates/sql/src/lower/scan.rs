@@ -162,10 +162,10 @@ impl Lowering<'_> {
             return Err(Error::internal("a table is read by something else than a source"));
         };
         stream.versioned = match source.changes {
-            Changes::Append if source.key.is_empty() => None,
+            Changes::Append if table.spec.primary_key.is_empty() => None,
             Changes::Append => Some(VersionSource::Rows),
             // Without a key nothing says what a row is a version of.
-            changes if source.key.is_empty() => {
+            _ if table.spec.primary_key.is_empty() => {
                 return Err(Error::invalid(format!(
                     "table `{}` has no PRIMARY KEY whose versions a temporal join could take",
                     table.name
