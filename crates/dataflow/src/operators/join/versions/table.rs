@@ -4,9 +4,10 @@
 //! was deleted, is one too, that no row can meet. Of those that the watermark passed only the last is
 //! kept, and none if it is an end.
 //!
-//! A row that a changelog takes back directly before it puts another one of its key there is the old
-//! half of an update: the new half says when the version ends. A deletion without a time, or with the
-//! time of the row that goes, ends the version of that time itself.
+//! Where a changelog takes back the row of a version directly before it puts another one of its key
+//! there, that is the old half of an update: the new half says when the version ends. Any other row that
+//! is taken back is a deletion, at the time that it has; one without a time, or with the very time of the
+//! version, ends that where it began.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +87,7 @@ impl VersionTable {
         total: usize,
     ) -> Result<usize> {
         self.versions.resize(total.max(self.versions.len()), Vec::new());
-        let times = times_of(self.time, &change.rows)?;
+        let (columns, times) = (change.rows.columns(), times_of(self.time, &change.rows)?);
         let valid = change.rows.column(self.time.column).logical_nulls();
         let time = |row: usize| {
             let is_there = valid.as_ref().is_none_or(|valid| valid.is_valid(row));
@@ -95,7 +96,9 @@ impl VersionTable {
         let is_kept = |row: &u32| change.weight(*row as usize) > 0 && time(*row as usize).is_some();
         let kept: Vec<u32> = (0..change.len() as u32).filter(is_kept).collect();
         let mut slots = Vec::new();
-        self.rows.insert(change.rows.columns(), &kept, &mut slots)?;
+        self.rows.insert(columns, &kept, &mut slots)?;
+        let halves = self.halves(change, groups);
+        let encoded = self.rows.encode(columns, &halves)?;
         let (mut slots, mut timeless) = (slots.into_iter(), 0);
         for (row, group) in groups.iter().enumerate() {
             match (change.weight(row) > 0, time(row)) {
@@ -105,9 +108,10 @@ impl VersionTable {
                 }
                 (true, None) => timeless += 1,
                 (false, time) => {
-                    let next = change.len() > row + 1 && change.weight(row + 1) > 0;
-                    let is_old = next && groups[row + 1] == *group && self.is_known(*group, time);
-                    if !(is_old && self.source == VersionSource::Changes(Changes::Changelog)) {
+                    let half = halves.binary_search(&(row as u32)).ok();
+                    let row_of = |time| self.at(*group, time).map(|slot| self.rows.row(slot));
+                    let is_old = |half| time.and_then(row_of) == Some(encoded.row(half));
+                    if !half.is_some_and(is_old) {
                         self.end(*group, time, change.rows.slice(row, 1))?;
                     }
                 }
@@ -116,9 +120,16 @@ impl VersionTable {
         Ok(timeless)
     }
 
-    /// Is this no later than the last version?
-    fn is_known(&self, group: u32, time: Option<i64>) -> bool {
-        self.versions[group as usize].last().is_none_or(|last| time.is_none_or(|t| t <= last.from))
+    /// Returns the rows that may be the old halves of updates.
+    fn halves(&self, change: &Change, groups: &[u32]) -> Vec<u32> {
+        if self.source != VersionSource::Changes(Changes::Changelog) {
+            return Vec::new();
+        }
+        let is_one = |row: &u32| {
+            let (row, next) = (*row as usize, *row as usize + 1);
+            change.weight(row) < 0 && groups[row] == groups[next] && change.weight(next) > 0
+        };
+        (0..change.len().saturating_sub(1) as u32).filter(is_one).collect()
     }
 
     /// Ends the last version: at a time, or where it began.

@@ -128,6 +128,14 @@ fn the_old_half_of_an_update_says_nothing() {
     assert_eq!(found, [["+1 1|0|15|10", "+1 1|0|29|20", "+1 2|0|15|"]]);
 }
 
+/// Would fail if a deletion were taken for the old half of an update since the key comes again.
+#[test]
+fn a_deletion_directly_before_the_next_insertion_ends_the_version() {
+    let changes = [(1, 10, Some(10), 1), (1, 10, Some(20), -1), (1, 30, Some(30), 1)];
+    let found = run(&mut operator(CHANGELOG), &[(50, at(&[19, 29, 30]), vec![changed(&changes)])]);
+    assert_eq!(found, [["+1 1|0|19|10", "+1 1|0|29|", "+1 1|0|30|30"]]);
+}
+
 #[test]
 fn of_two_versions_of_one_time_one_counts() {
     let two = [(1, 7, Some(10), 1), (1, 5, Some(10), 1)];
