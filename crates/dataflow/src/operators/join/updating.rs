@@ -127,7 +127,7 @@ impl UpdatingJoin {
     /// Nets what came, and looks up what goes, before anything changes.
     fn begin(&mut self, out: &mut Output) -> Result<Closing> {
         let came = std::mem::take(&mut self.came);
-        let delta = |side: usize| Delta::of(&came[side], &self.sides[side].rows);
+        let mut delta = |side: usize| Delta::of(&came[side], &mut self.sides[side].rows);
         let (left, right) = (delta(0)?, delta(1)?);
         let deltas = [self.matchable(0, left, out)?, self.matchable(1, right, out)?];
         let mut groups: [[Vec<u32>; 2]; 2] = Default::default();
