@@ -206,7 +206,8 @@ fn rows_meet_what_a_naive_search_finds_through_restores() {
             let (changes, rows) = (lines(1, 4), lines(0, 6));
             let turn = (epoch * 10 + 10, vec![added(&rows)], vec![changed(&changes)]);
             found.extend(run(&mut join, &[turn]).concat());
-            (all.extend(changes), asked.extend(rows));
+            all.extend(changes);
+            asked.extend(rows);
             let mut writer = StateWriter::new(files.is_empty(), groups);
             join.snapshot(&mut writer).unwrap();
             files.extend(writer.finish().unwrap());
@@ -225,7 +226,8 @@ fn rows_meet_what_a_naive_search_finds_through_restores() {
             format!("+1 {key}|{value}|{time}|{met}")
         });
         let mut expected: Vec<String> = expected.collect();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         assert_eq!(found, expected, "seed {seed}");
     }
 }
