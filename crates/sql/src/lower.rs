@@ -12,6 +12,7 @@ mod rejected;
 
 mod prune;
 
+mod broadcast;
 mod temporal;
 mod time_bound;
 

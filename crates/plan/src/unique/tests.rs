@@ -189,11 +189,11 @@ fn a_pair_is_told_by_both_keys_or_by_that_of_the_side_that_meets_one_row() {
         plan.keys(join)
     };
     let pair = vec![2, 7];
-    assert_eq!(keys(JoinKind::Inner, 0), [pair.clone()]);
+    assert_eq!(keys(JoinKind::Inner, 0), [[2, 7]]);
     assert_eq!(keys(JoinKind::Inner, 3), [pair.clone(), vec![2]], "a left row meets one right row");
     assert_eq!(keys(JoinKind::Inner, 2), [pair.clone(), vec![7]], "a right row meets one left row");
     assert_eq!(keys(JoinKind::Left, 3), [pair.clone(), vec![2]]);
-    assert_eq!(keys(JoinKind::Left, 2), [pair.clone()], "left rows alone have no right key");
+    assert_eq!(keys(JoinKind::Left, 2), [[2, 7]], "left rows alone have no right key");
     assert_eq!(keys(JoinKind::Right, 2), [pair, vec![7]]);
     assert_eq!(keys(JoinKind::Full, 2), NONE, "both keys may be NULL in several rows");
     assert_eq!(keys(JoinKind::Semi, 0), [vec![2]]);

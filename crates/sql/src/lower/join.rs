@@ -11,14 +11,18 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, Join, LogicalPlan, Operator, Projection as ProjectionPlan, Union,
     binary_expr, build_join_schema, cast, lit,
 };
+use thalweg_plan::function::Transform;
 use thalweg_plan::join::{JoinKind, JoinNode, PairCondition, TimeBound};
 use thalweg_plan::node::{Exchange, Input, NodeKind};
+use thalweg_plan::unique::keys;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use super::temporal::{self, AsOf};
+use super::broadcast::{Copies, Deal, Size, copied_side};
+use super::temporal::AsOf;
 use super::time_bound::{Side, bound};
 use super::{Lowering, Role, Stream, column_of, nullable_windows};
+use super::{broadcast, temporal};
 use crate::as_of::time_of;
 use crate::expression::{Expression, Projection, Test};
 use crate::text::plan_error;
@@ -64,6 +68,9 @@ impl Lowering<'_> {
             let equal = Equal { left: left_keys, right: right_keys, is_null_equal };
             let asked = keep_version_key(&mut left, &mut right, equal)?;
             filter = conjunction(asked.into_iter().chain(filter));
+        }
+        if left.keys.is_empty() && as_of.is_none() {
+            self.broadcast(kind, [&mut left, &mut right])?;
         }
         let whole = left.schema.join(&right.schema).map_err(plan_error)?;
         let conjuncts: Vec<Expr> = filter.iter().flat_map(split_conjunction).cloned().collect();
@@ -200,6 +207,33 @@ impl Lowering<'_> {
         self.map(&mut stream, Arc::new(Projection::new(expressions, Arc::new(Schema::new(made)))));
         stream.roles.resize(exprs.len(), Role::Plain);
         Ok(Keyed { stream, schema: wide, width, keys: columns })
+    }
+
+    /// Spreads a join without keys over the workers, if a side is small enough to be copied.
+    fn broadcast(&mut self, kind: JoinKind, mut sides: [&mut Keyed; 2]) -> Result<()> {
+        let size = |keyed: &Keyed| Size {
+            is_single: keys(self.builder.plan(), keyed.stream.node).contains(&Vec::new()),
+            is_bounded: keyed.stream.is_bounded,
+        };
+        let Some(copied) = copied_side(kind, [size(sides[0]), size(sides[1])]) else {
+            return Ok(());
+        };
+        for (at, (keyed, name)) in sides.iter_mut().zip(["left", "right"]).enumerate() {
+            let given = self.schema(&keyed.stream);
+            let transform: Arc<dyn Transform> = match at == copied {
+                true => Arc::new(Copies::new(&given, name)?),
+                false => Arc::new(Deal::new(&given, name)?),
+            };
+            self.map(&mut keyed.stream, transform);
+            keyed.stream.roles.push(Role::Plain);
+            keyed.keys.push(given.fields().len());
+            let field = (None, Arc::new(broadcast::field(name)));
+            let fields = keyed.schema.iter().map(|(table, field)| (table.cloned(), field.clone()));
+            let metadata = keyed.schema.metadata().clone();
+            keyed.schema = DFSchema::new_with_metadata(fields.chain([field]).collect(), metadata)
+                .map_err(plan_error)?;
+        }
+        Ok(())
     }
 
     /// Returns how far apart in time pairs can be, as far as keys and condition say it.
