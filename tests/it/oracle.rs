@@ -15,6 +15,7 @@ mod clock;
 pub(crate) mod killed;
 
 mod panes;
+mod versions;
 
 use std::collections::BTreeMap;
 

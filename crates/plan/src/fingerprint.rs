@@ -13,7 +13,7 @@ use crate::graph::Plan;
 use crate::join::JoinNode;
 use crate::node::{AggregateCall, Node, NodeKind, SortKey};
 use crate::trigger;
-use crate::window::{Assigner, WindowSpec};
+use crate::window::{Assigner, TimeBasis, WindowSpec};
 
 /// Returns what decides the state of `node`, as text; `None` if it keeps none.
 pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
@@ -49,15 +49,22 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         NodeKind::Top(top) => {
             // The rank of a row is not kept, so that showing it changes no state.
             let (first, last) = (top.ranks.start(), top.ranks.end());
-            let to_come = if top.is_final { " to come" } else { "" };
+            let to_come = match top.final_by {
+                None => "",
+                Some(TimeBasis::Processing) => " to come",
+                Some(TimeBasis::Event) => " by event time",
+            };
             let which = format!("{:?} {first} to {last}{to_come}", top.ranking);
             let (by, order) = (kinds(&top.partition), order(&top.order));
             format!("{which} by {by:?} order {order} of {schema}")
         }
         NodeKind::Over(over) => {
             let (functions, by) = (functions(plan, node, over), kinds(&over.partition));
-            let (time, basis) = (over.time, over.basis);
-            format!("over {functions} by {by:?} order {time} of {basis:?} time of {schema}")
+            let order = match over.basis {
+                Some(basis) => format!("{} of {basis:?} time", over.order[0].column),
+                None => order(&over.order),
+            };
+            format!("over {functions} by {by:?} order {order} of {schema}")
         }
         NodeKind::SessionRows(rows) => {
             let per = per(plan, node, &rows.window);

@@ -14,7 +14,7 @@ use crate::node::{
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
-use crate::window::WindowSpec;
+use crate::window::{TimeBasis, WindowSpec};
 
 /// Returns the plan as trees, one for each sink, inputs indented below what reads them.
 pub fn outline(plan: &Plan) -> String {
@@ -144,21 +144,29 @@ fn describe_top(plan: &Plan, node: &Node, top: &TopNode) -> String {
     let (first, last) = (top.ranks.start(), top.ranks.end());
     let by = names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition);
     let rank = if top.has_rank { " with its rank" } else { "" };
-    let kept = match (top.is_retracted, top.is_final) {
+    let kept = match (top.is_retracted, top.final_by) {
         (true, _) => ", keeps every row",
-        (false, true) => ", the first to come",
-        (false, false) => "",
+        (false, Some(TimeBasis::Processing)) => ", the first to come",
+        (false, Some(TimeBasis::Event)) => ", the first by event time",
+        (false, None) => "",
     };
-    let when = "changes come out at the end of each epoch";
+    let when = match top.final_by {
+        Some(TimeBasis::Event) => "a row comes out when the watermark passes it",
+        _ => "changes come out at the end of each epoch",
+    };
     format!("Top {:?} {first} to {last}{rank} by {by}{kept}; {when}", top.ranking)
 }
 
 fn describe_over(plan: &Plan, node: &Node, over: &OverNode) -> String {
     let names = |columns| names(plan, node.inputs[0].from, node.inputs[0].port, columns);
-    let (time, by) = (names(&[over.time]), names(&over.partition));
+    let order: Vec<usize> = over.order.iter().map(|key| key.column).collect();
+    let (order, by) = (names(&order), names(&over.partition));
     let functions = functions(plan, node, over);
-    let when = "a row comes out when its time has passed";
-    format!("Over {:?} time {time} by {by}: {functions}; {when}", over.basis)
+    let (which, when) = match over.basis {
+        Some(basis) => (format!("{basis:?} time"), "a row comes out when its time has passed"),
+        None => (format!("{:?}", over.order), "changes come out at the end of each epoch"),
+    };
+    format!("Over {which} {order} by {by}: {functions}; {when}")
 }
 
 fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {

@@ -142,3 +142,6 @@ fn put_out(keys: Vec<Key>, output: &[usize]) -> Vec<Key> {
     let place = |column: &usize| output.iter().position(|out| out == column);
     keys.iter().filter_map(|key| key.iter().map(place).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The parser does not know it, so it is taken out of the tokens of a query and put back, as a mark,
-//! into what the query reads: a node over it says to the aggregation what was asked for.
+//! into what the query reads, from where a note in the plan says to the aggregation what was asked for.
 //!
 //! Invariants: the clause belongs to the query that it ends; an error points at it, or at what in it is
 //! wrong.
@@ -17,13 +17,8 @@
 mod clause;
 mod mark;
 
-use std::collections::HashSet;
-use std::fmt;
 use std::time::Duration;
 
-use datafusion::common::{DFSchemaRef, Result as Planned};
-use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use serde::{Deserialize, Serialize};
 use thalweg_plan::pane::{Accumulation, PaneColumn, Panes};
 use thalweg_plan::trigger::Trigger;
@@ -96,6 +91,16 @@ impl Emit {
         }
     }
 
+    /// Has the table that late rows go to a column of this name?
+    pub(crate) fn is_of_late_rows(&self, column: &str) -> bool {
+        match &self.mode {
+            Mode::Watermark(Options { late_into: Some((_, columns)), .. }) => {
+                columns.iter().any(|own| own == column)
+            }
+            _ => false,
+        }
+    }
+
     /// Does the clause say something of late rows?
     pub(crate) fn is_about_late_rows(&self) -> bool {
         match &self.mode {
@@ -137,57 +142,5 @@ impl Options {
             lateness: self.lateness,
             columns,
         }
-    }
-}
-
-/// Passes its input on, and says when the aggregation that reads it sends what.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
-pub(crate) struct Emitting {
-    pub(crate) input: LogicalPlan,
-    pub(crate) emit: Emit,
-}
-
-impl UserDefinedLogicalNodeCore for Emitting {
-    fn name(&self) -> &str {
-        "Emitting"
-    }
-
-    fn inputs(&self) -> Vec<&LogicalPlan> {
-        vec![&self.input]
-    }
-
-    fn schema(&self) -> &DFSchemaRef {
-        self.input.schema()
-    }
-
-    fn expressions(&self) -> Vec<Expr> {
-        Vec::new()
-    }
-
-    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        HashSet::new()
-    }
-
-    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Emitting: {:?}", self.emit.mode)
-    }
-
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Planned<Self> {
-        let input = inputs.into_iter().next();
-        let lost = || DataFusionError::Internal("an EMIT lost what it is over".to_owned());
-        Ok(Emitting { input: input.ok_or_else(lost)?, emit: self.emit.clone() })
-    }
-
-    /// Late rows have the columns that their table asks for.
-    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
-        let mut needed = output_columns.to_vec();
-        if let Mode::Watermark(Options { late_into: Some((_, columns)), .. }) = &self.emit.mode {
-            let fields = self.input.schema().fields().iter().enumerate();
-            let wanted = fields.filter(|(_, field)| columns.contains(field.name()));
-            needed.extend(wanted.map(|(column, _)| column));
-            needed.sort_unstable();
-            needed.dedup();
-        }
-        Some(vec![needed])
     }
 }

@@ -30,6 +30,8 @@ mod planned;
 mod sums;
 
 mod emit;
+
+mod noted;
 mod state_ttl;
 
 mod window_tvf;

@@ -19,6 +19,8 @@ pub mod ordering;
 
 pub mod coded_rows;
 
+pub mod kept;
+
 #[cfg(test)]
 mod testing;
 
@@ -26,6 +28,7 @@ pub mod pre_aggregate;
 
 pub mod aggregate;
 pub mod compact;
+pub mod first_row;
 pub mod join;
 pub mod over;
 pub mod sort;
@@ -36,6 +39,7 @@ pub mod window_top;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::node::{Node, NodeKind, Stage};
+use thalweg_plan::window::TimeBasis;
 use thalweg_types::Result;
 
 use crate::operator::Operator;
@@ -80,7 +84,13 @@ fn make_single(
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
         }
+        NodeKind::Top(top) if top.final_by == Some(TimeBasis::Event) => {
+            Some(Box::new(first_row::FirstRow::new(top, &input, output)?))
+        }
         NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
+        NodeKind::Over(over) if over.basis.is_none() => {
+            Some(Box::new(over::UpdatingOver::new(over, &input, output)?))
+        }
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::SessionRows(node) => {
             Some(Box::new(window::session_rows::SessionRows::new(node, input)?))

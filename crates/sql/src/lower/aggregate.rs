@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Extension, LogicalPlan, cast};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 use thalweg_plan::function::Transform;
 use thalweg_plan::graph::Aggregation;
 use thalweg_plan::pane::{PaneColumn, Panes};
@@ -13,9 +13,10 @@ use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::call;
-use crate::emit::{Emit, Emitting};
+use crate::emit::Emit;
 use crate::expression::{Expression, Projection, column_name};
 use crate::grouping::Sets;
+use crate::noted::{Note, Noted};
 use crate::pane_functions::column_of as column_of_pane;
 use crate::planned;
 use crate::sums;
@@ -256,11 +257,10 @@ fn total_order(
 /// the query does not use are left out on top of it.
 fn with_late_columns(input: &LogicalPlan) -> &LogicalPlan {
     let LogicalPlan::Projection(projection) = input else { return input };
-    let LogicalPlan::Extension(Extension { node }) = projection.input.as_ref() else {
+    let Some(Noted { note: Note::Emit(emit), .. }) = Noted::of(&projection.input) else {
         return input;
     };
-    let emitting = node.as_any().downcast_ref::<Emitting>();
-    let has_late_table = emitting.is_some_and(|emitting| emitting.emit.late_table().is_some());
+    let has_late_table = emit.late_table().is_some();
     match has_late_table && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) {
         true => &projection.input,
         false => input,
