@@ -24,7 +24,7 @@ use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 
-use self::assign::{Assigned, Rule};
+use self::assign::{Assigned, Assigning, Rule};
 use self::cells::{Cells, Closing};
 use self::sending::Sending;
 use crate::operator::{Close, Operator, Output, Step};
@@ -134,8 +134,9 @@ impl PaneWindow {
             complete: self.complete(),
             over: self.over,
         };
+        let (cells, slots, assigned) = (&mut self.cells, &mut self.slots, Assigned::default());
         let bounds = bounds.as_ref().map(|(starts, ends)| (starts, ends));
-        Ok(rule.assign(&mut self.cells, &self.groups, bounds, &mut self.slots))
+        Ok(Assigning { rule, cells, slots, assigned }.rows(&self.groups, bounds))
     }
 
     /// Lets aggregates have all groups, also those without rows.

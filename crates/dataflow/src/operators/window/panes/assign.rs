@@ -33,92 +33,85 @@ pub(super) struct Rule<'a> {
     pub(super) over: Option<Due>,
 }
 
-impl Rule<'_> {
-    fn is_over(&self, end: i64) -> bool {
-        self.over.is_some_and(|over| over.is_late(end))
-    }
+/// Assigns the rows of a batch.
+pub(super) struct Assigning<'a> {
+    pub(super) rule: Rule<'a>,
+    pub(super) cells: &'a mut Cells,
+    /// How many groups of aggregates there are.
+    pub(super) slots: &'a mut u32,
+    pub(super) assigned: Assigned,
+}
 
+/// A row, or several that are one session, of a group: from when to when.
+type Stretch = (u32, i64, i64);
+
+impl Assigning<'_> {
     /// Assigns rows of these groups to windows, which are made if they are not there; each row carries
-    /// its window, its slice, or the session it would have alone. `slots` counts aggregates.
-    pub(super) fn assign(
-        &self,
-        cells: &mut Cells,
+    /// its window, its slice, or the session that it would have alone.
+    pub(super) fn rows(
+        mut self,
         groups: &[u32],
         bounds: Option<(&Int64Array, &Int64Array)>,
-        slots: &mut u32,
     ) -> Assigned {
-        let mut assigned = Assigned::default();
-        let Some((starts, ends)) = bounds else {
-            for (row, group) in (0..).zip(groups) {
-                let windows = [(i64::MIN, i64::MAX)];
-                self.into_windows(cells, (row, *group), &windows, slots, &mut assigned);
-            }
-            return assigned;
-        };
         let mut sessions = Vec::new();
-        for (row, group) in (0..).zip(groups) {
+        for (row, group) in (0..).zip(groups.iter().copied()) {
+            let Some((starts, ends)) = bounds else {
+                self.row((row, group), &[(i64::MIN, i64::MAX)]);
+                continue;
+            };
             let at = row as usize;
             if starts.is_null(at) || ends.is_null(at) {
-                assigned.late.push(row);
+                self.assigned.late.push(row);
                 continue;
             }
             let (start, end) = (starts.value(at), ends.value(at));
-            match self.assigner {
-                Some(Assigner::Session { .. }) => sessions.push((*group, start, end, row)),
+            match self.rule.assigner {
+                Some(Assigner::Session { .. }) => sessions.push(((group, start, end), row)),
                 Some(assigner @ (Assigner::Hop { .. } | Assigner::Cumulate { .. })) => {
-                    let windows = assigner.windows_of(start);
-                    self.into_windows(cells, (row, *group), &windows, slots, &mut assigned);
+                    self.row((row, group), &assigner.windows_of(start));
                 }
-                _ => {
-                    let windows = [(start, end)];
-                    self.into_windows(cells, (row, *group), &windows, slots, &mut assigned);
-                }
+                _ => self.row((row, group), &[(start, end)]),
             }
         }
-        self.into_sessions(cells, sessions, slots, &mut assigned);
-        assigned
+        self.sessions(sessions);
+        self.assigned
     }
 
-    fn into_windows(
-        &self,
-        cells: &mut Cells,
-        (row, group): (u32, u32),
-        windows: &[(i64, i64)],
-        slots: &mut u32,
-        assigned: &mut Assigned,
-    ) {
-        let before = assigned.pairs.len();
-        for (start, end) in windows.iter().filter(|(_, end)| !self.is_over(*end)) {
+    /// Assigns a row to those of its windows that take rows.
+    fn row(&mut self, (row, group): (u32, u32), windows: &[(i64, i64)]) {
+        let before = self.assigned.pairs.len();
+        for (start, end) in windows {
+            if self.is_over(*end) {
+                continue;
+            }
             let place = (group, *start, *end);
-            let number = cells.find(place).unwrap_or_else(|| self.open(cells, place, slots));
-            if !self.machine.is_finished(&cells.get(number).trigger) {
-                cells.touch(number);
-                assigned.pairs.push((row, number));
+            let number = self.cells.find(place).unwrap_or_else(|| self.open(place));
+            if !self.rule.machine.is_finished(&self.cells.get(number).trigger) {
+                self.cells.touch(number);
+                self.assigned.pairs.push((row, number));
             }
         }
-        if assigned.pairs.len() == before {
-            assigned.late.push(row);
+        if self.assigned.pairs.len() == before {
+            self.assigned.late.push(row);
         }
     }
 
-    fn open(&self, cells: &mut Cells, place: (u32, i64, i64), slots: &mut u32) -> u32 {
-        *slots += 1;
-        cells.add(place, (*slots - 1, self.machine.begin()))
+    fn is_over(&self, end: i64) -> bool {
+        self.rule.over.is_some_and(|over| over.is_late(end))
+    }
+
+    fn open(&mut self, place: Stretch) -> u32 {
+        *self.slots += 1;
+        self.cells.add(place, (*self.slots - 1, self.rule.machine.begin()))
     }
 
     /// Cuts rows into runs that are one session among themselves, and puts each into its session.
-    fn into_sessions(
-        &self,
-        cells: &mut Cells,
-        mut rows: Vec<(u32, i64, i64, u32)>,
-        slots: &mut u32,
-        assigned: &mut Assigned,
-    ) {
+    fn sessions(&mut self, mut rows: Vec<(Stretch, u32)>) {
         rows.sort_unstable();
         let mut rest = rows.as_slice();
-        while let Some((group, start, mut end, _)) = rest.first().copied() {
+        while let Some(((group, start, mut end), _)) = rest.first().copied() {
             let mut length = 1;
-            for (next_group, next_start, next_end, _) in &rest[1..] {
+            for ((next_group, next_start, next_end), _) in &rest[1..] {
                 if *next_group != group || *next_start > end {
                     break;
                 }
@@ -127,59 +120,56 @@ impl Rule<'_> {
             }
             let (run, others) = rest.split_at(length);
             rest = others;
-            match self.session(cells, (group, start, end), slots, assigned) {
+            match self.session((group, start, end)) {
                 Some(number) => {
-                    run.iter().for_each(|_| cells.touch(number));
-                    assigned.pairs.extend(run.iter().map(|(_, _, _, row)| (*row, number)));
+                    run.iter().for_each(|_| self.cells.touch(number));
+                    self.assigned.pairs.extend(run.iter().map(|(_, row)| (*row, number)));
                 }
-                None => assigned.late.extend(run.iter().map(|(_, _, _, row)| *row)),
+                None => self.assigned.late.extend(run.iter().map(|(_, row)| *row)),
             }
         }
-        assigned.pairs.sort_unstable();
-        assigned.late.sort_unstable();
+        self.assigned.pairs.sort_unstable();
+        self.assigned.late.sort_unstable();
     }
 
-    /// Returns the session that rows from `start` to `end` are part of; sessions that they join become
-    /// one. `None` if it takes no rows.
-    fn session(
-        &self,
-        cells: &mut Cells,
-        (group, start, end): (u32, i64, i64),
-        slots: &mut u32,
-        assigned: &mut Assigned,
-    ) -> Option<u32> {
-        let reached = cells.reached(group, start, end);
+    /// Returns the session that rows are part of; sessions that they join become one. `None` if it
+    /// takes no rows.
+    fn session(&mut self, (group, start, end): Stretch) -> Option<u32> {
+        let reached = self.cells.reached(group, start, end);
         let (Some(first), Some(last)) = (reached.first().copied(), reached.last()) else {
-            return (!self.is_over(end)).then(|| self.open(cells, (group, start, end), slots));
+            return (!self.is_over(end)).then(|| self.open((group, start, end)));
         };
-        let (own, whole_start) = (cells.get(first), cells.get(first).start.min(start));
-        let whole_end = cells.get(*last).end.max(end);
-        let has_grown = reached.len() > 1 || (whole_start, whole_end) != (own.start, own.end);
+        let own = self.cells.get(first);
+        let whole = (own.start.min(start), self.cells.get(*last).end.max(end));
+        let has_grown = reached.len() > 1 || whole != (own.start, own.end);
         let trigger = match has_grown {
             false => own.trigger.clone(),
             true => {
                 let states: Vec<&State> =
-                    reached.iter().map(|number| &cells.get(*number).trigger).collect();
-                self.machine.merge(&states, whole_end <= self.complete)
+                    reached.iter().map(|number| &self.cells.get(*number).trigger).collect();
+                self.rule.machine.merge(&states, whole.1 <= self.rule.complete)
             }
         };
-        if self.machine.is_finished(&trigger) {
+        if self.rule.machine.is_finished(&trigger) {
             return None;
         }
-        cells.get_mut(first).trigger = trigger;
-        for other in &reached[1..] {
-            let other = cells.remove(*other);
-            let cell = cells.get_mut(first);
-            cell.arrived += other.arrived;
-            cell.waiting += other.waiting;
-            cell.panes = cell.panes.max(other.panes);
-            cell.sent.extend(other.sent);
-            assigned.joined.0.push(cell.slot);
-            assigned.joined.1.push(other.slot);
-        }
+        self.cells.get_mut(first).trigger = trigger;
+        reached[1..].iter().for_each(|other| self.join(first, *other));
         if has_grown {
-            cells.stretch(first, whole_start, whole_end);
+            self.cells.stretch(first, whole);
         }
         Some(first)
+    }
+
+    /// Lets a session become part of another one.
+    fn join(&mut self, into: u32, other: u32) {
+        let other = self.cells.remove(other);
+        let cell = self.cells.get_mut(into);
+        cell.arrived += other.arrived;
+        cell.waiting += other.waiting;
+        cell.panes = cell.panes.max(other.panes);
+        cell.sent.extend(other.sent);
+        self.assigned.joined.0.push(cell.slot);
+        self.assigned.joined.1.push(other.slot);
     }
 }

@@ -162,7 +162,7 @@ impl Cells {
     }
 
     /// Lets a session reach from `start` to `end`.
-    pub(super) fn stretch(&mut self, number: u32, start: i64, end: i64) {
+    pub(super) fn stretch(&mut self, number: u32, (start, end): (i64, i64)) {
         self.displace(number);
         let cell = self.get_mut(number);
         (cell.start, cell.end) = (start, end);

@@ -114,6 +114,8 @@ struct Window {
     sent: Vec<String>,
 }
 
+/// Rows that are judged together: key, bounds, values.
+type Run = (String, (i64, i64), Vec<Option<i64>>);
 type Windows = BTreeMap<(i64, i64, String), Window>;
 
 /// The naive operator: it goes over all windows at each close.
@@ -155,8 +157,8 @@ impl Oracle {
         (lines, late)
     }
 
-    /// Returns what of a batch is judged together: key, bounds, values.
-    fn runs(&self, batch: &Change) -> Vec<(String, (i64, i64), Vec<Option<i64>>)> {
+    /// Returns what of a batch is judged together.
+    fn runs(&self, batch: &Change) -> Vec<Run> {
         let rows = texts(batch);
         let mut rows: Vec<_> = rows
             .iter()
@@ -170,7 +172,7 @@ impl Oracle {
             return rows;
         }
         rows.sort();
-        let mut runs: Vec<(String, (i64, i64), Vec<Option<i64>>)> = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
         for (key, (start, end), values) in rows {
             match runs.last_mut() {
                 Some(run) if run.0 == key && start <= run.1.1 => {
@@ -184,11 +186,7 @@ impl Oracle {
     }
 
     /// Adds rows to their windows; are they in time?
-    fn add(
-        &mut self,
-        (key, (start, end), values): (String, (i64, i64), Vec<Option<i64>>),
-        clock: i64,
-    ) -> bool {
+    fn add(&mut self, (key, (start, end), values): Run, clock: i64) -> bool {
         let mut is_taken = false;
         for (start, end) in self.setup.windows(start, end) {
             let Some(place) = self.open(&key, start, end) else { continue };
