@@ -11,6 +11,7 @@ mod schema;
 
 mod expression;
 mod query;
+mod timed;
 
 mod generate;
 
