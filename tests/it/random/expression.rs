@@ -201,8 +201,21 @@ pub(super) const RUNNING: &[Operator] = &[
     same("AVG", "AVG({0})", &[REAL], REAL),
     same("MIN and MAX", "MIN({0})", &[SAME], SAME),
     same("MIN and MAX", "MAX({0})", &[SAME], SAME),
-    same("FIRST_VALUE and LAST_VALUE", "FIRST_VALUE({0})", &[SAME], SAME),
-    same("FIRST_VALUE and LAST_VALUE", "LAST_VALUE({0})", &[SAME], SAME),
+    // Of what is not NULL, in Flink.
+    Operator {
+        name: "FIRST_VALUE and LAST_VALUE",
+        stream: "FIRST_VALUE({0})",
+        batch: "FIRST_VALUE({0}) IGNORE NULLS",
+        arguments: &[SAME],
+        result: SAME,
+    },
+    Operator {
+        name: "FIRST_VALUE and LAST_VALUE",
+        stream: "LAST_VALUE({0})",
+        batch: "LAST_VALUE({0}) IGNORE NULLS",
+        arguments: &[SAME],
+        result: SAME,
+    },
 ];
 
 /// More of them, without a frame.
