@@ -59,9 +59,22 @@ pub struct SourceDesk {
     pub waiting: BTreeSet<WorkerId>,
     /// The one worker that reads a source whose rows change others: the first that asked.
     pub reader: Option<WorkerId>,
+    /// The sequence of the split that each worker was given last.
+    pub given: BTreeMap<WorkerId, String>,
 }
 
 impl SourceDesk {
+    /// Answers a reader; until a split is opened, the watermark may not follow those behind it.
+    fn give(&mut self, attempt: &Attempt, (node, worker): (NodeId, WorkerId), answer: Answer) {
+        if let Answer::Read(assignment) = &answer {
+            let split = &assignment.split;
+            let before = self.given.insert(worker, split.sequence.clone());
+            let behind = before.filter(|before| *before == split.sequence).map(|_| worker);
+            attempt.command(Command::Given { node, hold: hold_of_split(&split.id), behind });
+        }
+        attempt.answer(node, worker, answer);
+    }
+
     /// Is `worker` the one that reads the source, if one alone may?
     fn is_read_by(&mut self, worker: WorkerId) -> bool {
         *self.reader.get_or_insert(worker) == worker
@@ -84,6 +97,8 @@ pub struct Coordinator {
     pub sources: BTreeMap<NodeId, SourceDesk>,
     /// Who publishes, by operator of the sink.
     pub committers: BTreeMap<String, Box<dyn Committer>>,
+    /// Does the state go with the run? Then operators save none, and nothing can go on from it.
+    pub is_temporary: bool,
     /// Time between checkpoints.
     pub interval: Duration,
     /// Runs what is asynchronous.
@@ -270,7 +285,7 @@ impl Coordinator {
         if answer == Answer::Wait {
             desk.waiting.insert(worker);
         }
-        give(attempt, node, worker, answer);
+        desk.give(attempt, (node, worker), answer);
     }
 
     /// Looks for new splits where it is time to.
@@ -292,7 +307,7 @@ impl Coordinator {
                 if answer == Answer::Wait {
                     desk.waiting.insert(worker);
                 } else {
-                    give(attempt, *node, worker, answer);
+                    desk.give(attempt, (*node, worker), answer);
                 }
             }
         }
@@ -390,6 +405,9 @@ impl Coordinator {
         let mut operators = BTreeMap::new();
         for (node, saves) in &saves {
             let Some(signature) = signature(&self.plan, self.plan.node(*node)) else { continue };
+            if self.is_temporary {
+                continue;
+            }
             let old = self.manifest.operators.get(&operator(node));
             let old = old.map_or(&[][..], |state| state.chains.as_slice());
             let chains = chains(old, saves, self.groups);
@@ -428,15 +446,6 @@ impl Coordinator {
             ..self.manifest.clone()
         })
     }
-}
-
-/// Answers a reader; until a split is opened, the watermark may not follow those behind it.
-fn give(attempt: &Attempt, node: NodeId, worker: WorkerId, answer: Answer) {
-    if let Answer::Read(assignment) = &answer {
-        let hold = hold_of_split(&assignment.split.id);
-        attempt.command(Command::Discovered(node, vec![hold]));
-    }
-    attempt.answer(node, worker, answer);
 }
 
 /// Returns how large the state of each operator is on all workers.

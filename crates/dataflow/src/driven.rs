@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::Node;
 use thalweg_state::StateWriter;
-use thalweg_types::epoch::Ending;
 use thalweg_types::{Change, EpochInfo, Error, EventTime, Moment, Place, Result, WorkerId};
 use timely::communication::Pull;
 use timely::container::NoopBuilder;
@@ -370,11 +369,13 @@ impl Driver {
             Some(_) => self.deltas == NO_FULL,
         };
         self.deltas = if full { 0 } else { self.deltas.saturating_add(1) };
-        let mut state = StateWriter::new(full, self.around.job.groups);
-        let is_over = info.ending == Some(Ending::Finish) && self.around.job.start.is_temporary;
-        if !is_over {
-            self.operator.snapshot(&mut state)?;
-        }
+        let groups = self.around.job.groups;
+        let mut state = match self.around.job.start.is_temporary {
+            false => StateWriter::new(full, groups),
+            // Operators still forget what they noted down for a snapshot.
+            true => StateWriter::discarded(groups),
+        };
+        self.operator.snapshot(&mut state)?;
         self.measure();
         let (late, bad) = self.counters.rejected();
         self.around.job.tell(Event::Snapshot {

@@ -31,7 +31,7 @@ pub struct Start {
     pub watermarks: Vec<EventTime>,
     /// For each source, what holds its watermark back until it is opened: see [`hold_of_split`].
     pub pending: BTreeMap<NodeId, Vec<String>>,
-    /// Does state end with the attempt, so that nobody goes on from its end?
+    /// Does the state go with the attempt, so that nobody goes on from it?
     pub is_temporary: bool,
 }
 
@@ -186,6 +186,15 @@ pub enum Command {
     End(Ending),
     /// Holds on a source's watermark: what was discovered and is not begun.
     Discovered(NodeId, Vec<String>),
+    /// A hold on a source's watermark: a split that was given to a worker.
+    Given {
+        /// The source.
+        node: NodeId,
+        /// The hold.
+        hold: String,
+        /// The worker, if the split that it was given before is of the same sequence.
+        behind: Option<WorkerId>,
+    },
 }
 
 /// A queue of commands; bounded by its users, who send one checkpoint at a time.

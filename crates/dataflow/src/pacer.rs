@@ -108,7 +108,7 @@ impl Pacer {
     fn new(job: Arc<Job>, workers: usize, inbox: Inbox, probe: Handle<u64>) -> Pacer {
         let sources = job.plan.sources().map(|(node, source)| {
             let pending = job.start.pending.get(&node.id).cloned().unwrap_or_default();
-            let pending = pending.into_iter().collect();
+            let pending = pending.into_iter().map(|hold| (hold, None)).collect();
             (node.id, (source.domain, SourceProgress { pending, ..SourceProgress::default() }))
         });
         Pacer {
@@ -202,6 +202,11 @@ impl Pacer {
                 Command::Discovered(node, sequences) => {
                     if let Some((_, progress)) = self.sources.get_mut(&node) {
                         progress.hold(sequences);
+                    }
+                }
+                Command::Given { node, hold, behind } => {
+                    if let Some((_, progress)) = self.sources.get_mut(&node) {
+                        progress.hold_behind(hold, behind.map(|worker| worker.0));
                     }
                 }
             }

@@ -75,8 +75,10 @@ pub struct SourceProgress {
     pub waiting: BTreeMap<usize, usize>,
     /// Workers to which no split will come any more.
     pub finished: BTreeSet<usize>,
-    /// What holds the watermark back until a source instance has opened it.
-    pub pending: BTreeSet<String>,
+    /// What holds the watermark back until a source instance has opened it; where it is a split that
+    /// follows others of its sequence on a worker, only while that worker reads none of them: no row
+    /// of it is behind their watermark.
+    pub pending: BTreeMap<String, Option<usize>>,
     /// What was opened; a hold that arrives behind its own end is none.
     pub opened: BTreeSet<String>,
 }
@@ -84,7 +86,15 @@ pub struct SourceProgress {
 impl SourceProgress {
     /// Holds the watermark back until each of `holds` is opened.
     pub fn hold(&mut self, holds: Vec<String>) {
-        self.pending.extend(holds.into_iter().filter(|hold| !self.opened.contains(hold)));
+        holds.into_iter().for_each(|hold| self.hold_behind(hold, None));
+    }
+
+    /// Holds the watermark back until the split of `hold` is opened, while the worker that is to read it
+    /// `behind` others of its sequence reads none of these.
+    pub fn hold_behind(&mut self, hold: String, behind: Option<usize>) {
+        if !self.opened.contains(&hold) {
+            self.pending.insert(hold, behind);
+        }
     }
 
     /// Ends holds.
@@ -105,7 +115,8 @@ impl SourceProgress {
         if self.is_finished(workers) {
             return EventTime::MAX;
         }
-        if !self.pending.is_empty() {
+        let reads = |worker: &usize| self.watermarks.get(worker).is_some_and(Option::is_some);
+        if !self.pending.values().all(|behind| behind.as_ref().is_some_and(reads)) {
             return current;
         }
         let least = self.watermarks.values().flatten().min();

@@ -9,6 +9,7 @@
 //! Rows lie one after the other (`layout.rs`), not column by column: who reads single rows of many,
 //! as a join does, touches a line or two of memory for each rather than one for each column.
 
+mod dictionary;
 mod heap;
 
 mod layout;
@@ -21,6 +22,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOpti
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_types::{Error, Result, hash};
 
+use self::dictionary::Dictionary;
 use self::heap::{Heap, Piece};
 pub use self::index::RowIndex;
 pub use self::layout::Encoded;
@@ -50,6 +52,8 @@ pub struct RowStore {
     blocks: Vec<Box<[u8]>>,
     stride: usize,
     heap: Heap,
+    /// Frequent values, of each column without a fixed width.
+    dictionaries: Vec<Dictionary>,
     flags: Vec<u8>,
     /// The key group under which a row was saved.
     key_groups: Vec<u16>,
@@ -76,10 +80,11 @@ impl RowStore {
         let has_nulls = vec![false; schema.fields().len()];
         Ok(RowStore {
             schema,
-            layout,
             blocks: Vec::new(),
             stride: stride.max(1),
             heap: Heap::default(),
+            dictionaries: dictionaries(layout.variable_columns()),
+            layout,
             flags: Vec::new(),
             key_groups: Vec::new(),
             free: Vec::new(),
@@ -122,14 +127,14 @@ impl RowStore {
         self.flags.get(slot as usize).is_some_and(|flags| flags & ALIVE != 0)
     }
 
-    /// Brings rows into the form in which they are kept and compared.
+    /// Brings rows into the form in which they are kept and compared, as long as the store has rows.
     ///
     /// Shapes: in columns of the schema, and which of their rows; out that many rows, in that order.
     ///
     /// # Errors
     /// `Internal` if the columns are not those of the schema.
-    pub fn encode(&self, columns: &[ArrayRef], rows: &[u32]) -> Result<Encoded> {
-        self.layout.encode(columns, rows)
+    pub fn encode(&mut self, columns: &[ArrayRef], rows: &[u32]) -> Result<Encoded> {
+        self.layout.encode(columns, rows, &mut self.dictionaries)
     }
 
     /// Keeps rows of some columns, and appends the slot of each to `slots`.
@@ -243,6 +248,7 @@ impl RowStore {
             return Err(Error::internal("a store with rows is not cleared"));
         }
         (self.blocks, self.heap) = (Vec::new(), Heap::default());
+        self.dictionaries = dictionaries(self.dictionaries.len());
         (self.flags, self.key_groups) = (Vec::new(), Vec::new());
         (self.free, self.unsaved) = (Vec::new(), Vec::new());
         Ok(())
@@ -303,7 +309,7 @@ impl RowStore {
     /// `Internal` if a row cannot be read.
     pub fn project(&self, columns: &[usize], slots: &[u32]) -> Result<Vec<ArrayRef>> {
         let rows = slots.iter().map(|slot| self.row(*slot));
-        self.layout.decode(columns, &self.has_nulls, rows)
+        self.layout.decode(columns, (&self.has_nulls, &self.dictionaries), rows)
     }
 
     /// Hands over which rows came and went since the last snapshot, or all rows if `to.is_full()`;
@@ -324,6 +330,9 @@ impl RowStore {
         let gone = std::mem::take(&mut self.gone);
         let mut slots = std::mem::take(&mut self.unsaved);
         slots.iter().for_each(|slot| self.flags[*slot as usize] &= !LISTED);
+        if to.is_discarded() {
+            return Ok(());
+        }
         match to.is_full() {
             true => slots = (0..self.flags.len() as u32).collect(),
             false => {
@@ -409,8 +418,14 @@ impl RowStore {
     pub fn bytes(&self) -> usize {
         let by_slot = self.flags.capacity() + self.key_groups.capacity() * 2;
         let lists = (self.free.capacity() + self.unsaved.capacity()) * 4 + self.gone.capacity() * 8;
-        self.blocks.len() * BLOCK_SLOTS * self.stride + self.heap.bytes() + by_slot + lists
+        let dictionaries = self.dictionaries.iter().map(Dictionary::bytes).sum::<usize>();
+        let blocks = self.blocks.len() * BLOCK_SLOTS * self.stride;
+        blocks + self.heap.bytes() + dictionaries + by_slot + lists
     }
+}
+
+fn dictionaries(count: usize) -> Vec<Dictionary> {
+    (0..count).map(|_| Dictionary::default()).collect()
 }
 
 /// Returns the number of a saved row.

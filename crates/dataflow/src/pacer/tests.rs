@@ -54,7 +54,7 @@ fn a_split_given_out_earlier_holds_the_watermark_back() {
     let mut pacer = pacer();
     for split in ["6", "7"] {
         let hold = hold_of_split(&SplitId(split.to_owned()));
-        pacer.job.commands.send(Command::Discovered(NodeId(0), vec![hold]));
+        pacer.job.commands.send(Command::Given { node: NodeId(0), hold, behind: None });
     }
     pacer.inbox.borrow_mut().push(report(1, 700, "7"));
     pacer.hear();

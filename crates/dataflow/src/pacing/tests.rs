@@ -55,6 +55,13 @@ fn the_watermark_is_that_of_the_slowest() {
     progress.open(vec!["b.json".to_owned(), "c.json".to_owned()]);
     progress.hold(vec!["c.json".to_owned()]);
     assert_eq!(progress.watermark(EventTime::MIN, 2), EventTime(5));
+    progress.hold_behind("d.json, from 9".to_owned(), Some(0));
+    assert_eq!(progress.watermark(EventTime(5), 2), EventTime(5));
+    progress.watermarks.insert(0, Some(EventTime(7)));
+    assert_eq!(progress.watermark(EventTime(5), 2), EventTime(7));
+    progress.watermarks.insert(0, None);
+    progress.watermarks.insert(1, Some(EventTime(9)));
+    assert_eq!(progress.watermark(EventTime(7), 2), EventTime(7));
     progress.finished.extend([0, 1]);
     assert_eq!(progress.watermark(EventTime(3), 2), EventTime::MAX);
 }

@@ -2,17 +2,21 @@
 //!
 //! The fixed part is a bit for each column that says whether it is NULL, then the values of fixed
 //! width one after the other. What has no fixed width stands behind each other elsewhere, each
-//! with its length (LEB128) in front; nested values as Arrow's row format has them. Invariant:
-//! equal rows have equal bytes, bit by bit of their values, so rows are compared without being read.
+//! as its column's dictionary has it; nested values as Arrow's row format has them. Invariant: equal
+//! rows of a store have equal bytes, bit by bit of their values, so they are compared without being read.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, make_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, BooleanArray, make_array,
+};
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use thalweg_types::{Error, Result, text};
+
+use super::dictionary::Dictionary;
 
 /// How one column is kept.
 #[derive(Debug)]
@@ -114,7 +118,12 @@ impl Layout {
     }
 
     /// Brings rows `rows` of `columns` into the layout.
-    pub(super) fn encode(&self, columns: &[ArrayRef], rows: &[u32]) -> Result<Encoded> {
+    pub(super) fn encode(
+        &self,
+        columns: &[ArrayRef],
+        rows: &[u32],
+        dictionaries: &mut [Dictionary],
+    ) -> Result<Encoded> {
         self.check(columns)?;
         let count = rows.len();
         let (fixed, width) = (vec![0; count * self.fixed], self.fixed);
@@ -142,7 +151,10 @@ impl Layout {
         if self.is_variable {
             let kinds = self.columns.iter().enumerate();
             let places: Vec<usize> = kinds.filter(|(_, c)| c.is_variable()).map(|c| c.0).collect();
-            encoded.put_variable(&variable, &places, rows);
+            let columns: Vec<_> = variable.iter().map(|array| array.as_binary_view()).collect();
+            let columns = columns.into_iter().zip(places).zip(dictionaries);
+            let columns = columns.map(|((values, at), known)| Variable { values, at, known });
+            encoded.put_variable(columns.collect(), rows);
         }
         Ok(encoded)
     }
@@ -155,16 +167,21 @@ impl Layout {
         Err(Error::internal("rows of other columns than their store's"))
     }
 
+    /// Returns the number of columns without a fixed width; each has a dictionary.
+    pub(super) fn variable_columns(&self) -> usize {
+        self.columns.iter().filter(|column| column.is_variable()).count()
+    }
+
     /// Returns the columns of some rows, given by their two parts; `has_nulls` says which columns can
     /// hold a NULL.
     pub(super) fn decode<'a>(
         &self,
         wanted: &[usize],
-        has_nulls: &[bool],
+        (has_nulls, dictionaries): (&[bool], &'a [Dictionary]),
         rows: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
     ) -> Result<Vec<ArrayRef>> {
         let mut texts = match wanted.iter().any(|at| self.columns[*at].is_variable()) {
-            true => self.variable(wanted, rows.clone())?,
+            true => self.variable(wanted, dictionaries, rows.clone())?,
             false => Vec::new(),
         }
         .into_iter();
@@ -195,6 +212,7 @@ impl Layout {
     fn variable<'a>(
         &self,
         wanted: &[usize],
+        dictionaries: &'a [Dictionary],
         rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Vec<Pieces>> {
         let mut target = vec![None; self.columns.len()];
@@ -210,11 +228,9 @@ impl Layout {
             .collect();
         for (fixed, variable) in rows {
             let mut rest = variable;
-            for (index, target) in &targets {
+            for ((index, target), dictionary) in targets.iter().zip(dictionaries) {
                 let is_null = fixed[index / 8] & (1 << (index % 8)) != 0;
-                let length = if is_null { 0 } else { take_length(&mut rest) };
-                let (piece, after) = rest.split_at(length);
-                rest = after;
+                let piece = if is_null { &[] } else { dictionary.take(&mut rest) };
                 if let Some(target) = target {
                     pieces[*target].push(piece);
                 }
@@ -230,18 +246,24 @@ impl Column {
     }
 }
 
+/// A column without a fixed width that is encoded.
+struct Variable<'a> {
+    values: &'a BinaryViewArray,
+    /// Its place among all columns.
+    at: usize,
+    known: &'a mut Dictionary,
+}
+
 impl Encoded {
     /// Writes the values without a fixed width behind each other, row by row.
-    fn put_variable(&mut self, arrays: &[ArrayRef], places: &[usize], rows: &[u32]) {
-        let views: Vec<_> = arrays.iter().map(|array| array.as_binary_view()).collect();
+    fn put_variable(&mut self, mut columns: Vec<Variable>, rows: &[u32]) {
         self.ends.reserve(rows.len());
         for (number, row) in rows.iter().enumerate() {
             let fixed = &self.fixed[number * self.width..];
-            for (view, index) in views.iter().zip(places) {
-                if fixed[index / 8] & (1 << (index % 8)) == 0 {
-                    let value = view.value(*row as usize);
-                    put_length(&mut self.variable, value.len());
-                    self.variable.extend_from_slice(value);
+            for column in &mut columns {
+                if fixed[column.at / 8] & (1 << (column.at % 8)) == 0 {
+                    let value = column.values.value(*row as usize);
+                    column.known.put(value, &mut self.variable);
                 }
             }
             self.ends.push(self.variable.len());
@@ -253,27 +275,6 @@ fn converter(name: &str, kind: &DataType) -> Result<RowConverter> {
     RowConverter::new(vec![SortField::new(kind.clone())]).map_err(|error| {
         Error::invalid(format!("column `{name}` of type {kind} cannot be kept: {error}"))
     })
-}
-
-fn put_length(bytes: &mut Vec<u8>, mut length: usize) {
-    while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-}
-
-fn take_length(rest: &mut &[u8]) -> usize {
-    let (mut length, mut shift) = (0, 0);
-    loop {
-        let (byte, after) = rest.split_first().expect("a length stands before each value");
-        *rest = after;
-        length |= usize::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return length;
-        }
-        shift += 7;
-    }
 }
 
 fn put_fixed(encoded: &mut Encoded, (width, at): (usize, usize), array: &ArrayRef, rows: &[u32]) {

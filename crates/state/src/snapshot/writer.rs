@@ -16,6 +16,8 @@ use super::{IS_DELETED, KEY_GROUP, TableSpec};
 #[derive(Debug)]
 pub struct StateWriter {
     is_full: bool,
+    /// Will nobody read it?
+    is_discarded: bool,
     groups: KeyGroups,
     /// In the order of their first rows, which is the operator's own.
     tables: Vec<Table>,
@@ -25,7 +27,17 @@ pub struct StateWriter {
 impl StateWriter {
     /// Returns a writer; `full` asks for the whole state rather than for changes.
     pub fn new(full: bool, groups: KeyGroups) -> StateWriter {
-        StateWriter { is_full: full, groups, tables: Vec::new(), rows: 0 }
+        StateWriter { is_full: full, is_discarded: false, groups, tables: Vec::new(), rows: 0 }
+    }
+
+    /// Returns a writer of changes that nobody will read: it keeps nothing of what is put.
+    pub fn discarded(groups: KeyGroups) -> StateWriter {
+        StateWriter { is_discarded: true, ..StateWriter::new(false, groups) }
+    }
+
+    /// Will nobody read it? Then what is costly to put need not be.
+    pub fn is_discarded(&self) -> bool {
+        self.is_discarded
     }
 
     /// Is the whole state asked for?
@@ -103,6 +115,9 @@ impl StateWriter {
         is_deleted: bool,
     ) -> Result<()> {
         check(table, &rows)?;
+        if self.is_discarded {
+            return Ok(());
+        }
         let route: Vec<ArrayRef> = table.route.iter().map(|c| rows.column(*c).clone()).collect();
         let mut hashes = Vec::new();
         hash::hash_rows(&route, rows.num_rows(), &mut hashes)?;
@@ -117,7 +132,7 @@ impl StateWriter {
         rows: RecordBatch,
         is_deleted: bool,
     ) -> Result<()> {
-        if rows.num_rows() == 0 {
+        if rows.num_rows() == 0 || self.is_discarded {
             return Ok(());
         }
         let at = match self.tables.iter().position(|known| known.name == name) {

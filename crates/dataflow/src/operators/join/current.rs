@@ -62,7 +62,7 @@ impl CurrentJoin {
     /// Applies what changed in the table.
     fn apply(&mut self) -> Result<()> {
         let changes = std::mem::take(&mut self.came[1]);
-        let delta = Delta::of(&changes, &self.sides[1].rows)?;
+        let delta = Delta::of(&changes, &mut self.sides[1].rows)?;
         let mut groups = Vec::new();
         let matchable = |keys: &Keys, rows: RecordBatch| -> Result<RecordBatch> {
             Ok(keys.split(1, Change::append(rows), &[])?.can_match.rows)

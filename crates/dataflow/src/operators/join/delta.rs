@@ -21,8 +21,8 @@ impl Delta {
     ///
     /// # Errors
     /// Whatever Arrow's kernels refuse.
-    pub(super) fn of(changes: &[Change], store: &RowStore) -> Result<Delta> {
-        let schema = store.schema();
+    pub(super) fn of(changes: &[Change], store: &mut RowStore) -> Result<Delta> {
+        let schema = &store.schema().clone();
         let Some(change) = Change::concat(changes)? else {
             return Ok(Delta { gone: none(schema), new: none(schema) });
         };
@@ -50,7 +50,7 @@ fn none(schema: &SchemaRef) -> RecordBatch {
 }
 
 /// Puts the weights of equal rows together, at the first of them.
-fn net_equal(change: &Change, store: &RowStore, net: &mut [i64]) -> Result<()> {
+fn net_equal(change: &Change, store: &mut RowStore, net: &mut [i64]) -> Result<()> {
     let all: Vec<u32> = (0..change.len() as u32).collect();
     let rows = store.encode(change.rows.columns(), &all)?;
     for (row, first) in rows.first_equal().into_iter().enumerate() {

@@ -228,6 +228,24 @@ fn fold(result: &mut BTreeMap<String, i64>, sent: &Sent) {
     result.retain(|_, weight| *weight != 0);
 }
 
+/// Checks that at no moment of an epoch a row is out both by itself and in a pair, if it was not before.
+fn check_order(mut result: BTreeMap<String, i64>, sent: &Sent) {
+    let nothing = "|||";
+    for change in &sent.results {
+        for row in 0..change.len() {
+            let line = text(&change.rows, row);
+            *result.entry(line.clone()).or_insert(0) += change.weight(row);
+            let middle = line.match_indices('|').nth(3).unwrap().0;
+            let (left, right) = (&line[..middle], &line[middle + 1..]);
+            let is_out = |line: String| result.get(&line).is_some_and(|count| *count > 0);
+            if change.weight(row) > 0 && left != nothing && right != nothing {
+                assert!(!is_out(format!("{left}|{nothing}")), "{line} comes too early");
+                assert!(!is_out(format!("{nothing}|{right}")), "{line} comes too early");
+            }
+        }
+    }
+}
+
 /// Returns the rows of one result that are not as often in the other.
 fn differs(result: &BTreeMap<String, i64>, other: &BTreeMap<String, i64>) -> Vec<String> {
     let rows = result.iter().filter(|(row, count)| other.get(*row) != Some(count));
@@ -255,6 +273,9 @@ fn check(case: Case, seed: u64) {
         }
         let sent = run(operator.as_mut(), &case, epoch, step);
         assert_eq!(sent.late, 0);
+        if case.is_updating && case.kind.has_pairs() {
+            check_order(result.clone(), &sent);
+        }
         fold(&mut result, &sent);
         let is_last = epoch + 1 == steps.len();
         if is_last || case.bound.is_none() {

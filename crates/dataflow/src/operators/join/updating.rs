@@ -9,10 +9,11 @@
 //! ```
 //!
 //! has no pair twice, since no row both goes and comes. A row that is put out by itself depends on
-//! how many rows it matches: counted for each row if there is a condition, else by its key. Rows whose
-//! number passed through zero come out or go at the end.
+//! how many rows it matches: counted for each row if there is a condition, else by its key. Such a row
+//! goes before its first pair comes; those that match nothing any more come out at the end.
 //!
-//! Invariants: everything is sent in `close`; each retraction is of a row that was sent before.
+//! Invariants: everything is sent in `close`; each retraction is of a row that was sent before, and
+//! nothing that takes the place of a row is sent before the row is taken back.
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use thalweg_plan::join::Alone;
@@ -68,7 +69,7 @@ struct Closing {
     gone: [Vec<u32>; 2],
     /// Of the rows that go, those that were out by themselves.
     was_alone: [Vec<u32>; 2],
-    /// Groups that changed, and how many rows each side had.
+    /// Groups that changed, in order, and how many rows each side had.
     groups_before: Vec<(u32, [u32; 2])>,
     /// Slots of the rows that came, and their groups.
     fresh: [Vec<(u32, u32)>; 2],
@@ -76,6 +77,8 @@ struct Closing {
     search: Option<Search>,
     /// Rows that come out by themselves or go, with their weights.
     alone: [Vec<(u32, i64)>; 2],
+    /// Rows that came, can match nothing and come out by themselves.
+    unmatchable: [Option<RecordBatch>; 2],
 }
 
 /// Items of a pass look for the rows of the other side.
@@ -127,9 +130,11 @@ impl UpdatingJoin {
     /// Nets what came, and looks up what goes, before anything changes.
     fn begin(&mut self, out: &mut Output) -> Result<Closing> {
         let came = std::mem::take(&mut self.came);
-        let delta = |side: usize| Delta::of(&came[side], &self.sides[side].rows);
+        let mut delta = |side: usize| Delta::of(&came[side], &mut self.sides[side].rows);
         let (left, right) = (delta(0)?, delta(1)?);
-        let deltas = [self.matchable(0, left, out)?, self.matchable(1, right, out)?];
+        let ((left, left_alone), (right, right_alone)) =
+            (self.matchable(0, left, out)?, self.matchable(1, right, out)?);
+        let deltas = [left, right];
         let mut groups: [[Vec<u32>; 2]; 2] = Default::default();
         for (side, delta) in deltas.iter().enumerate() {
             for (at, rows) in [&delta.gone, &delta.new].into_iter().enumerate() {
@@ -139,7 +144,9 @@ impl UpdatingJoin {
         let mut seen = GroupSet::default();
         groups.iter().flatten().for_each(|groups| seen.extend(groups));
         let count = |group: u32| [0, 1].map(|side| self.sides[side].count(group));
-        let groups_before = seen.take().into_iter().map(|group| (group, count(group))).collect();
+        let mut seen = seen.take();
+        seen.sort_unstable();
+        let groups_before = seen.into_iter().map(|group| (group, count(group))).collect();
         let (mut gone, mut was_alone) = <([Vec<u32>; 2], [Vec<u32>; 2])>::default();
         for side in 0..2 {
             let slots = self.find(side, &deltas[side].gone)?;
@@ -161,19 +168,28 @@ impl UpdatingJoin {
             pass: 0,
             search: None,
             alone: Default::default(),
+            unmatchable: [left_alone, right_alone],
         })
     }
 
-    /// Sends on what can match nothing, as far as it comes out by itself.
-    fn matchable(&self, side: usize, delta: Delta, out: &mut Output) -> Result<Delta> {
-        let mut split = |rows: RecordBatch, weight: i64| -> Result<RecordBatch> {
+    /// Leaves what can match something. Of the rest, rows that were out by themselves are taken back,
+    /// and those that are to come out are returned.
+    fn matchable(
+        &self,
+        side: usize,
+        delta: Delta,
+        out: &mut Output,
+    ) -> Result<(Delta, Option<RecordBatch>)> {
+        let split = |rows: RecordBatch| -> Result<(RecordBatch, Option<RecordBatch>)> {
             let Split { can_match, cannot } = self.keys.split(side, Change::append(rows), &[])?;
-            if let (Some(rows), Some(Alone::Unmatched)) = (cannot, self.alone[side]) {
-                self.send_alone(side, rows.rows.columns(), &vec![weight; rows.len()], out)?;
-            }
-            Ok(can_match.rows)
+            let comes_out = self.alone[side] == Some(Alone::Unmatched);
+            Ok((can_match.rows, cannot.filter(|_| comes_out).map(|cannot| cannot.rows)))
         };
-        Ok(Delta { gone: split(delta.gone, -1)?, new: split(delta.new, 1)? })
+        let ((gone, gone_alone), (new, new_alone)) = (split(delta.gone)?, split(delta.new)?);
+        if let Some(rows) = gone_alone {
+            self.send_alone(side, rows.columns(), &vec![-1; rows.num_rows()], out)?;
+        }
+        Ok((Delta { gone, new }, new_alone))
     }
 
     /// Finds the slots of rows; equal rows have different slots, and those whose time was over none.
@@ -201,7 +217,9 @@ impl UpdatingJoin {
             if closing.search.is_none() {
                 closing.search = Some(self.begin_pass(&mut closing, out)?);
             }
-            if self.search(&mut closing, out)? == Step::More {
+            if self.send_changed(&mut closing, out)? == Step::More
+                || self.search(&mut closing, out)? == Step::More
+            {
                 self.closing = Some(closing);
                 return Ok(Step::More);
             }
@@ -210,6 +228,11 @@ impl UpdatingJoin {
         if self.send_changed(&mut closing, out)? == Step::More {
             self.closing = Some(closing);
             return Ok(Step::More);
+        }
+        for (side, rows) in closing.unmatchable.iter().enumerate() {
+            if let Some(rows) = rows {
+                self.send_alone(side, rows.columns(), &vec![1; rows.num_rows()], out)?;
+            }
         }
         self.end(out)?;
         Ok(Step::Done)
@@ -255,11 +278,33 @@ impl UpdatingJoin {
                 slots.iter().for_each(|slot| self.matches[side].by_row[*slot as usize] = 0);
             }
         }
+        if sign > 0 {
+            self.withdraw(1 - side, &groups, closing);
+        }
         let counts = vec![0; groups.len()];
         // Where nothing depends on single pairs nobody needs to look for them.
         let needs_pairs = self.shape.node.kind.has_pairs() || self.shape.node.condition.is_some();
         let groups = if needs_pairs { groups } else { Vec::new() };
         Ok(Search { probe: Probe::new(groups, &self.sides[1 - side], false), counts, slots })
+    }
+
+    /// Takes the rows of `side` back that were out by themselves and whose groups now match something,
+    /// where that is known without their pairs.
+    fn withdraw(&self, side: usize, groups: &[u32], closing: &mut Closing) {
+        if !self.shape.node.kind.has_pairs() || self.alone[side].is_none() || self.counts_rows(side)
+        {
+            return;
+        }
+        let mut seen = GroupSet::default();
+        seen.extend(groups);
+        for group in seen.take() {
+            let before = closing.groups_before.binary_search_by_key(&group, |(group, _)| *group);
+            if before.is_ok_and(|at| closing.groups_before[at].1[1 - side] == 0) {
+                let kept = self.sides[side].list(group);
+                let kept = kept.filter(|slot| !self.matches[side].fresh.contains(*slot));
+                closing.alone[side].extend(kept.map(|slot| (slot, -1)));
+            }
+        }
     }
 
     /// Sends the pairs of a pass, and counts them.
@@ -272,13 +317,18 @@ impl UpdatingJoin {
         while let Some(pairs) = search.probe.next(&self.sides[other]) {
             let kept = &self.sides[other].rows;
             let pairs = self.shape.select(items, kept, pairs, &self.moment)?;
-            if self.shape.node.kind.has_pairs() {
-                let rows = self.shape.rows(items, kept, &pairs)?;
+            let has_pairs = self.shape.node.kind.has_pairs();
+            if self.counts_rows(other) {
+                let matched = self.matches[other].count(&pairs, sign);
+                if has_pairs && !matched.is_empty() {
+                    let columns = self.sides[other].rows.columns(&matched)?;
+                    self.send_alone(other, &columns, &vec![-1; matched.len()], out)?;
+                }
+            }
+            if has_pairs {
+                let rows = self.shape.rows(items, &self.sides[other].rows, &pairs)?;
                 let weights = Int64Array::from(vec![sign; rows.num_rows()]);
                 out.send(Change::weighted(rows, weights)?);
-            }
-            if self.counts_rows(other) {
-                self.matches[other].count(&pairs, sign);
             }
             pairs.places.iter().for_each(|place| search.counts[*place as usize] += 1);
             if out.is_full() {
@@ -333,7 +383,11 @@ impl UpdatingJoin {
         for (slot, group) in &closing.fresh[side] {
             changed.push((*slot, i64::from(alone.is_out(self.matched(side, *slot, *group)))));
         }
-        changed.retain(|(_, weight)| *weight != 0);
+        // With pairs, what is out no more was taken back before the first of them.
+        let least = if self.shape.node.kind.has_pairs() { 0 } else { -1 };
+        changed.retain(|(_, weight)| *weight != 0 && *weight >= least);
+        // They are sent from the back.
+        changed.sort_by_key(|(_, weight)| -*weight);
         changed
     }
 
@@ -368,12 +422,16 @@ impl UpdatingJoin {
 }
 
 impl Matches {
-    /// Counts pairs for the kept rows in them.
-    fn count(&mut self, pairs: &Pairs, sign: i64) {
+    /// Counts pairs for the kept rows in them; returns those that matched nothing before this close.
+    fn count(&mut self, pairs: &Pairs, sign: i64) -> Vec<u32> {
+        let mut matched = Vec::new();
         for slot in &pairs.slots {
             let matches = &mut self.by_row[*slot as usize];
             if !self.fresh.contains(*slot) && self.touched.insert(*slot) {
                 self.before.push((*slot, *matches));
+                if *matches == 0 && sign > 0 {
+                    matched.push(*slot);
+                }
             }
             match sign {
                 1 => *matches += 1,
@@ -381,6 +439,7 @@ impl Matches {
                 _ => *matches = matches.saturating_sub(1),
             }
         }
+        matched
     }
 }
 
