@@ -32,7 +32,9 @@ impl Lowering<'_> {
         if let Some(sets) = sets.as_ref().filter(|_| is_windowed) {
             check_windows(sets, &roles)?;
         }
-        if !is_windowed {
+        let computed = groups.iter().zip(&roles).filter(|(_, role)| !role.is_window());
+        let computed = computed.map(|(expr, _)| expr).chain(&aggregate.aggr_expr);
+        if !is_windowed || reads_window(computed, input, &stream) {
             stream = self.settle(stream)?;
         }
         let mut columns = Columns::default();
@@ -232,6 +234,19 @@ fn total_order(
         }
     }
     Ok(call)
+}
+
+/// Does one of the expressions read where the row's window starts or ends? Slices do not say it.
+fn reads_window<'a>(
+    mut exprs: impl Iterator<Item = &'a Expr>,
+    input: &DFSchema,
+    stream: &Stream,
+) -> bool {
+    let is_window = |column: usize| stream.roles[column].is_window();
+    exprs.any(|expr| {
+        let columns = expr.column_refs();
+        columns.iter().filter_map(|column| input.maybe_index_of_column(column)).any(is_window)
+    })
 }
 
 /// Checks that windows are in all sets, where they are in some.
