@@ -9,7 +9,7 @@
 //! and scalar sub-queries, correlated and not, and their negations; set operations with and without
 //! `ALL`; the first rows of partitions by `ROW_NUMBER`, `RANK` and `DENSE_RANK`; `WITH`, `VALUES`; rows with windows
 //! (`TUMBLE`, `HOP`, `CUMULATE`), joined and grouped by; `OVER` windows in order of event time. Results that
-//! wait for watermarks are compared at the end only. Not covered are `SESSION`, temporal and interval
+//! wait for watermarks are compared at the end only. Not covered are correlated `NOT IN`, `SESSION`, temporal and interval
 //! joins, `ORDER BY … LIMIT`, processing time, nested types and user functions.
 //!
 //! | Variable | Meaning |

@@ -373,14 +373,16 @@ impl<'a> Generator<'a> {
         match self.below(12) {
             0 | 1 => {
                 let kind = self.kind_of(scope);
-                let query = match self.one_in(3) {
+                // DataFusion takes a correlated NOT IN of no rows for one of NULLs.
+                let operator = &MEMBERS[self.below(2)];
+                let query = match operator.name == "IN sub-query" && self.one_in(2) {
                     true => {
                         self.correlated(scope, depth, |this, own| (this.expr(kind, own, 1), false))
                     }
                     false => self.select(depth - 1, Some(&[kind])).0,
                 };
                 let member = self.expr(kind, scope, 1);
-                Expr::Query(&MEMBERS[self.below(2)], vec![member], Box::new(query))
+                Expr::Query(operator, vec![member], Box::new(query))
             }
             2 | 3 => {
                 let query =

@@ -14,6 +14,7 @@ use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use thalweg_cluster::{Control, RunOptions};
 use thalweg_plan::connector::Registry;
@@ -239,8 +240,8 @@ impl Trial {
     }
 }
 
-/// Returns a session that makes no query better than it is written: what its other rules do to outer
-/// joins is not always right.
+/// Returns a session that makes no query better than it is written: what its other rules do to joins is
+/// not always right.
 fn plain() -> SessionState {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
@@ -253,6 +254,7 @@ fn plain() -> SessionState {
         .with_config(SessionConfig::new().with_target_partitions(1))
         .with_default_features()
         .with_optimizer_rules(rules)
+        .with_physical_optimizer_rules(vec![Arc::new(EnsureRequirements::new())])
         .build()
 }
 
