@@ -14,7 +14,6 @@ use datafusion::logical_expr::{
     Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, Subquery, SubqueryAlias, Union, lit,
     when,
 };
-
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};

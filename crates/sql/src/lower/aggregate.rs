@@ -32,9 +32,7 @@ impl Lowering<'_> {
         if let Some(sets) = sets.as_ref().filter(|_| is_windowed) {
             check_windows(sets, &roles)?;
         }
-        let computed = groups.iter().zip(&roles).filter(|(_, role)| !role.is_window());
-        let computed = computed.map(|(expr, _)| expr).chain(&aggregate.aggr_expr);
-        if !is_windowed || reads_window(computed, input, &stream) {
+        if !is_windowed || reads_window((groups, &roles), &aggregate.aggr_expr, input, &stream) {
             stream = self.settle(stream)?;
         }
         let mut columns = Columns::default();
@@ -236,14 +234,17 @@ fn total_order(
     Ok(call)
 }
 
-/// Does one of the expressions read where the row's window starts or ends? Slices do not say it.
-fn reads_window<'a>(
-    mut exprs: impl Iterator<Item = &'a Expr>,
+/// Do keys that are no window, or aggregates, read where the row's window starts or ends? Slices do
+/// not say it.
+fn reads_window(
+    (keys, roles): (&[Expr], &[Role]),
+    calls: &[Expr],
     input: &DFSchema,
     stream: &Stream,
 ) -> bool {
     let is_window = |column: usize| stream.roles[column].is_window();
-    exprs.any(|expr| {
+    let keys = keys.iter().zip(roles).filter(|(_, role)| !role.is_window());
+    keys.map(|(key, _)| key).chain(calls).any(|expr| {
         let columns = expr.column_refs();
         columns.iter().filter_map(|column| input.maybe_index_of_column(column)).any(is_window)
     })
