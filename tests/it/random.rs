@@ -135,7 +135,7 @@ fn try_all(next: &AtomicU64, end: u64, tally: &Mutex<Tally>, runtime: &Handle) {
         if seed >= end || tally.lock().unwrap().wrong.len() >= wrong_max {
             return;
         }
-        if seed % 1000 == 0 {
+        if seed.is_multiple_of(1000) {
             println!("seed {seed} is next");
         }
         let trial = Trial::random(seed);

@@ -224,7 +224,7 @@ fn selects(select: &Select) -> Vec<Query> {
 fn is_aggregate(expr: &Expr) -> bool {
     let is_one =
         |operator: &Operator| AGGREGATES.iter().any(|known| known.stream == operator.stream);
-    matches!(expr, Expr::Call(operator, _) if is_one(*operator))
+    matches!(expr, Expr::Call(operator, _) if is_one(operator))
 }
 
 /// Returns expressions that are simpler than `expr`: its arguments, and itself with simpler ones.
