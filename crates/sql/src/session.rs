@@ -40,6 +40,7 @@ use crate::functions;
 use crate::grouping;
 use crate::local_time;
 use crate::meaning::{Meaning, meant};
+use crate::not_in;
 use crate::numbered;
 use crate::one_group::LeaveOutColumns;
 use crate::planned;
@@ -279,7 +280,8 @@ impl Session {
     /// Coerces types, takes times as they are meant in `zone`, and optimises.
     pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
         let state = self.context.state();
-        let joined = scalar_subquery::join(plan.clone())
+        let joined = not_in::as_exists(plan.clone())
+            .and_then(scalar_subquery::join)
             .and_then(set_operation::count)
             .and_then(as_of::tie)
             .and_then(grouping::of_columns);
