@@ -14,6 +14,8 @@ mod updated;
 mod clock;
 pub(crate) mod killed;
 
+mod versions;
+
 use std::collections::BTreeMap;
 
 use datafusion::arrow::array::Array;

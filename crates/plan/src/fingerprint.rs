@@ -12,7 +12,7 @@ use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::join::JoinNode;
 use crate::node::{AggregateCall, Node, NodeKind, SortKey};
-use crate::window::{Assigner, WindowSpec};
+use crate::window::{Assigner, TimeBasis, WindowSpec};
 
 /// Returns what decides the state of `node`, as text; `None` if it keeps none.
 pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
@@ -45,7 +45,11 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         NodeKind::Top(top) => {
             // The rank of a row is not kept, so that showing it changes no state.
             let (first, last) = (top.ranks.start(), top.ranks.end());
-            let to_come = if top.is_final { " to come" } else { "" };
+            let to_come = match top.final_by {
+                None => "",
+                Some(TimeBasis::Processing) => " to come",
+                Some(TimeBasis::Event) => " by event time",
+            };
             let which = format!("{:?} {first} to {last}{to_come}", top.ranking);
             let (by, order) = (kinds(&top.partition), order(&top.order));
             format!("{which} by {by:?} order {order} of {schema}")

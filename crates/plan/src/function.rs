@@ -44,9 +44,16 @@ pub trait Transform: Send + Sync + Debug {
     }
 
     /// Returns the column of the input that stands in `column` of the result, as it is or so that
-    /// different values stay different; `None` also wherever a row may become several.
+    /// different values stay different; `None` also wherever a row may become several, unless there is
+    /// a column that tells these apart.
     fn origin(&self, column: usize) -> Option<usize> {
         let _ = column;
+        None
+    }
+
+    /// Returns the column of the result that tells apart what one row becomes, if it becomes several rows
+    /// that are equal otherwise.
+    fn copy(&self) -> Option<usize> {
         None
     }
 

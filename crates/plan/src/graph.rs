@@ -131,7 +131,7 @@ impl PlanBuilder {
             NodeKind::Upsert(_) => true,
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
-            NodeKind::Top(top) => !top.is_final,
+            NodeKind::Top(top) => top.final_by.is_none(),
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::function::Condition;
+use crate::source::Changes;
 use crate::window::TimeBasis;
 
 /// Which rows a join puts out.
@@ -184,10 +185,23 @@ pub enum Versions {
         left: usize,
         /// Column of the versions' time.
         right: usize,
+        /// What the table's rows say of versions.
+        from: VersionSource,
     },
     /// What the table holds in the epoch of the row.
     Current {
         /// Is the table read once, so that rows wait until it is whole?
         waits: bool,
     },
+}
+
+/// What the rows of a versioned table say, and which of two versions of a key and a time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionSource {
+    /// Each row is a version; the greater one counts.
+    Rows,
+    /// Each row is a version; the lesser one counts, being the first of the rows of its time.
+    Deduplicated,
+    /// The row of a key changes; what came later counts. Not [`Changes::Append`].
+    Changes(Changes),
 }

@@ -243,9 +243,10 @@ pub struct TopNode {
     pub has_rank: bool,
     /// Does the input take rows back? Then all of its rows are kept, else those that can be first.
     pub is_retracted: bool,
-    /// Is the order that of arrival? Then what is first at the end of an epoch stays so, and the
-    /// result is append-only; for the first row of each partition alone.
-    pub is_final: bool,
+    /// The time that the order is by, where what is first by it stays so and the result is
+    /// append-only: at the end of an epoch if that is the time of arrival, and if it is event time
+    /// when the watermark passes it. For the first row of each partition alone.
+    pub final_by: Option<TimeBasis>,
     /// How long a partition is kept after one of its rows was written; `None` for ever.
     pub ttl: Option<Duration>,
 }

@@ -14,7 +14,7 @@ use crate::node::{
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
-use crate::window::WindowSpec;
+use crate::window::{TimeBasis, WindowSpec};
 
 /// Returns the plan as trees, one for each sink, inputs indented below what reads them.
 pub fn outline(plan: &Plan) -> String {
@@ -144,12 +144,16 @@ fn describe_top(plan: &Plan, node: &Node, top: &TopNode) -> String {
     let (first, last) = (top.ranks.start(), top.ranks.end());
     let by = names(plan, node.inputs[0].from, node.inputs[0].port, &top.partition);
     let rank = if top.has_rank { " with its rank" } else { "" };
-    let kept = match (top.is_retracted, top.is_final) {
+    let kept = match (top.is_retracted, top.final_by) {
         (true, _) => ", keeps every row",
-        (false, true) => ", the first to come",
-        (false, false) => "",
+        (false, Some(TimeBasis::Processing)) => ", the first to come",
+        (false, Some(TimeBasis::Event)) => ", the first by event time",
+        (false, None) => "",
     };
-    let when = "changes come out at the end of each epoch";
+    let when = match top.final_by {
+        Some(TimeBasis::Event) => "a row comes out when the watermark passes it",
+        _ => "changes come out at the end of each epoch",
+    };
     format!("Top {:?} {first} to {last}{rank} by {by}{kept}; {when}", top.ranking)
 }
 

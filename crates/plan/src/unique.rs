@@ -68,7 +68,9 @@ fn through(map: &MapNode, keys: Vec<Key>) -> Vec<Key> {
         let place = |column: &usize| origins.iter().position(|origin| *origin == Some(*column));
         // A key of no columns says that there is one row, which a flat map may multiply.
         let is_flat = origins.iter().all(Option::is_none);
-        let moved = |key: Key| key.iter().map(place).collect::<Option<Key>>();
+        let moved = |key: Key| {
+            key.iter().map(place).chain(transform.copy().map(Some)).collect::<Option<Key>>()
+        };
         keys.into_iter().filter(|key| !(key.is_empty() && is_flat)).filter_map(moved).collect()
     })
 }
@@ -132,3 +134,6 @@ fn put_out(keys: Vec<Key>, output: &[usize]) -> Vec<Key> {
     let place = |column: &usize| output.iter().position(|out| out == column);
     keys.iter().filter_map(|key| key.iter().map(place).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests;

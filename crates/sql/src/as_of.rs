@@ -1,15 +1,14 @@
 //! `FOR SYSTEM_TIME AS OF` in a plan: a condition of the join, which `rewrite::as_of` put there.
 
-use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchemaRef, DataFusionError, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Expr, Extension, Join, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 
+use crate::noted::{Note, Noted};
 use crate::rewrite::AS_OF;
 
 /// Returns the time of a join with versions, and the rest of its condition.
@@ -55,49 +54,10 @@ pub(crate) fn tie(plan: LogicalPlan) -> Result<LogicalPlan> {
                 part => part.clone(),
             });
             let filter = conjunction(parts.collect::<Vec<_>>());
-            let node = Arc::new(Snapshot { input: join.right.as_ref().clone() });
-            let right = Arc::new(LogicalPlan::Extension(Extension { node }));
+            let right = Arc::new(Noted::plan(join.right.as_ref().clone(), Note::Snapshot));
             Ok(Transformed::yes(LogicalPlan::Join(Join { filter, right, ..join })))
         }
         plan => Ok(Transformed::no(plan)),
     });
     Ok(tied?.data)
-}
-
-/// A table as it was at some time: its rows as they are, but nothing may filter them before.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd)]
-pub(crate) struct Snapshot {
-    pub(crate) input: LogicalPlan,
-}
-
-impl UserDefinedLogicalNodeCore for Snapshot {
-    fn name(&self) -> &str {
-        "Snapshot"
-    }
-
-    fn inputs(&self) -> Vec<&LogicalPlan> {
-        vec![&self.input]
-    }
-
-    fn schema(&self) -> &DFSchemaRef {
-        self.input.schema()
-    }
-
-    fn expressions(&self) -> Vec<Expr> {
-        Vec::new()
-    }
-
-    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        self.input.schema().fields().iter().map(|field| field.name().clone()).collect()
-    }
-
-    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("Snapshot")
-    }
-
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
-        let input = inputs.into_iter().next();
-        let lost = || DataFusionError::Internal("a snapshot lost its input".to_owned());
-        Ok(Snapshot { input: input.ok_or_else(lost)? })
-    }
 }

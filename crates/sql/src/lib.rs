@@ -24,6 +24,7 @@ mod functions;
 
 mod local_time;
 mod meaning;
+mod noted;
 mod numbered;
 mod planned;
 mod sums;

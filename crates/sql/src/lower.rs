@@ -12,6 +12,7 @@ mod rejected;
 
 mod prune;
 
+mod broadcast;
 mod temporal;
 mod time_bound;
 
@@ -38,18 +39,19 @@ use datafusion::logical_expr::{
 use thalweg_plan::PlanBuilder;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
+use thalweg_plan::join::VersionSource;
 use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind};
 use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use self::prune::Kept;
+use self::scan::Reading;
 pub(crate) use self::statement::{Query, Target};
-use crate::as_of::Snapshot;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::local_time::is_instant;
+use crate::noted::{Note, Noted};
 use crate::session::Session;
-use crate::state_ttl::StateTtl;
 use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
@@ -67,6 +69,8 @@ pub(crate) enum Role {
     Proctime,
     /// What the sessions of the row's window are told apart by.
     SessionKey,
+    /// What the row is a version of.
+    VersionKey,
     /// Start of the row's window.
     WindowStart,
     /// End of the row's window.
@@ -105,6 +109,17 @@ pub(crate) struct Stream {
     pub(crate) is_bounded: bool,
     /// How long what reads it keeps its rows, if a hint says so; zero for ever.
     pub(crate) ttl: Option<Duration>,
+    /// What its rows are versions of, if they are lowered for a temporal join.
+    pub(crate) versioned: Option<Versioned>,
+}
+
+/// A table whose rows say from when on the row of a key is which.
+#[derive(Clone, Debug)]
+pub(crate) struct Versioned {
+    /// What its rows say.
+    pub(crate) source: VersionSource,
+    /// Names of the columns of its key, which have [`Role::VersionKey`].
+    pub(crate) key: Vec<String>,
 }
 
 impl Stream {
@@ -128,10 +143,8 @@ pub(crate) struct Lowering<'a> {
     kept: Kept,
     /// Tables whose end somebody waits for.
     awaited: BTreeSet<String>,
-    /// Is what is lowered such a table?
-    is_awaited: bool,
-    /// What reads each table, and the watermark that it has.
-    sources: BTreeMap<String, (Stream, Option<Expr>)>,
+    /// What reads each table.
+    sources: BTreeMap<String, Reading>,
     /// Name of the statement, for errors at run time.
     statement: String,
     /// The session's time zone for the statement.
@@ -169,7 +182,6 @@ impl<'a> Lowering<'a> {
             needed,
             kept,
             awaited,
-            is_awaited: false,
             sources,
             statement,
             zone,
@@ -203,14 +215,12 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
-                if let Some(StateTtl { input, ttl }) = node.as_any().downcast_ref() {
-                    return Ok(Stream { ttl: Some(*ttl), ..self.lower(input)? });
-                }
-                if let Some(snapshot) = node.as_any().downcast_ref::<Snapshot>() {
-                    let before = std::mem::replace(&mut self.is_awaited, true);
-                    let stream = self.lower(&snapshot.input);
-                    self.is_awaited = before;
-                    return stream;
+                if let Some(Noted { input, note }) = Noted::of(plan) {
+                    let stream = self.lower(input)?;
+                    return Ok(match note {
+                        Note::StateTtl(ttl) => Stream { ttl: Some(*ttl), ..stream },
+                        Note::Snapshot => stream,
+                    });
                 }
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),
@@ -270,7 +280,11 @@ impl<'a> Lowering<'a> {
         }
         let expressions = exprs.iter().map(|expr| Expression::new(expr, input));
         let expressions = expressions.collect::<Result<Vec<_>>>()?;
-        let schema = nullable_windows(projection.schema.as_arrow());
+        let mut schema = nullable_windows(projection.schema.as_arrow());
+        if stream.versioned.is_some() {
+            // Of a key that is gone nothing else is known.
+            schema = nullable_tail(&schema, exprs.len());
+        }
         self.map(&mut stream, Arc::new(Projection::new(expressions, schema)));
         stream.roles = roles;
         stream.window = stream.window.filter(|_| keeps_window);

@@ -6,14 +6,10 @@
 //!
 //! Invariants: a hint counts for its own SELECT alone; a name that is no table of it is an error.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use datafusion::common::{DFSchemaRef, Result as Planned};
-use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::sql::sqlparser::ast::{
     Ident, ObjectNamePart, Query, Select, TableAlias, TableFactor, TableWithJoins, VisitMut,
     VisitorMut,
@@ -148,48 +144,4 @@ pub(crate) fn marked(relation: &TableFactor) -> Option<(&TableFactor, Duration)>
     };
     let nanos = alias.name.value.strip_prefix(MARK)?.parse().ok()?;
     Some((&table_with_joins.relation, Duration::from_nanos(nanos)))
-}
-
-/// Passes its input on, and says how long what reads it keeps its rows.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
-pub(crate) struct StateTtl {
-    pub(crate) input: LogicalPlan,
-    /// Zero for ever.
-    pub(crate) ttl: Duration,
-}
-
-impl UserDefinedLogicalNodeCore for StateTtl {
-    fn name(&self) -> &str {
-        "StateTtl"
-    }
-
-    fn inputs(&self) -> Vec<&LogicalPlan> {
-        vec![&self.input]
-    }
-
-    fn schema(&self) -> &DFSchemaRef {
-        self.input.schema()
-    }
-
-    fn expressions(&self) -> Vec<Expr> {
-        Vec::new()
-    }
-
-    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        HashSet::new()
-    }
-
-    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "StateTtl: {:?}", self.ttl)
-    }
-
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Planned<Self> {
-        let input = inputs.into_iter().next();
-        let lost = || DataFusionError::Internal("a STATE_TTL hint lost its table".to_owned());
-        Ok(StateTtl { input: input.ok_or_else(lost)?, ttl: self.ttl })
-    }
-
-    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
-        Some(vec![output_columns.to_vec()])
-    }
 }

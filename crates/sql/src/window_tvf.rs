@@ -21,8 +21,9 @@ use datafusion::sql::sqlparser::ast::{
 use thalweg_plan::window::Assigner;
 use thalweg_types::Error;
 
+use crate::noted::{Note, Noted};
 use crate::rewrite::{UNNEST, Unnests};
-use crate::state_ttl::{StateTtl, marked};
+use crate::state_ttl::marked;
 use crate::text::{PATTERNS, to_come, wrap};
 
 /// Names of the columns that a window table function adds.
@@ -155,8 +156,7 @@ impl RelationPlanner for Relations {
     ) -> Result<RelationPlanning> {
         if let Some((relation, ttl)) = marked(&relation) {
             let input = context.plan(relation.clone())?;
-            let node = Extension { node: Arc::new(StateTtl { input, ttl }) };
-            let planned = PlannedRelation::new(LogicalPlan::Extension(node), None);
+            let planned = PlannedRelation::new(Noted::plan(input, Note::StateTtl(ttl)), None);
             return Ok(RelationPlanning::Planned(Box::new(planned)));
         }
         let (name, arguments, alias) = match &relation {

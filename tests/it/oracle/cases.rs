@@ -150,6 +150,13 @@ pub(super) const CASES: &[Case] = &[
          WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '7' SECOND PRECEDING
          AND CURRENT ROW)",
     ),
+    case(
+        "first row by event time",
+        "SELECT k, id, g FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts) AS rn FROM t)
+         WHERE rn = 1",
+        "SELECT k, id, g FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ms, id) AS rn
+         FROM t) WHERE rn = 1",
+    ),
     same("first rows", "SELECT id, x FROM t ORDER BY x NULLS LAST, id LIMIT 17"),
     case(
         "tumbling windows",

@@ -23,7 +23,7 @@ pub(super) struct Row {
 }
 
 /// 2024-05-01 00:00:00.
-const BASE_MS: i64 = 1_714_521_600_000;
+pub(super) const BASE_MS: i64 = 1_714_521_600_000;
 const GROUPS: [&str; 5] = ["red", "green", "a group with a rather long name", "", "blue"];
 
 pub(super) fn rows(dice: &mut Dice) -> Vec<Row> {
@@ -58,7 +58,7 @@ pub(super) fn rows(dice: &mut Dice) -> Vec<Row> {
 }
 
 /// Returns the text of a time, as SQL prints it.
-fn time(millis: i64) -> String {
+pub(super) fn time(millis: i64) -> String {
     let since = millis - BASE_MS + 86_400_000;
     let (day, rest) = (since / 86_400_000, since % 86_400_000);
     let (hour, minute, second) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);

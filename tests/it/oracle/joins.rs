@@ -186,6 +186,26 @@ pub(super) const JOINS: &[Case] = &[
          JOIN t c ON a.v = c.k AND c.ms <= a.ms) WHERE rn = 1 AND b",
     ),
     case(
+        "versions of a view that deduplicates",
+        "CREATE TEMPORARY VIEW c AS SELECT k, id, g, ts FROM (SELECT *, ROW_NUMBER() OVER
+         (PARTITION BY k ORDER BY ts DESC) AS rn FROM t WHERE id % 3 = 0) WHERE rn = 1;
+         SELECT a.id, c.id AS other, c.g FROM t a LEFT JOIN c FOR SYSTEM_TIME AS OF a.ts
+         ON a.k = c.k",
+        "SELECT id, other, g FROM (SELECT a.id, c.id AS other, c.g,
+         ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY c.ms DESC, c.id) AS rn FROM t a
+         LEFT JOIN (SELECT * FROM t WHERE id % 3 = 0) c ON a.k = c.k AND c.ms <= a.ms) WHERE rn = 1",
+    ),
+    case(
+        "versions of a view, one more column compared",
+        "CREATE TEMPORARY VIEW c AS SELECT k, id, b, ts FROM (SELECT *, ROW_NUMBER() OVER
+         (PARTITION BY k ORDER BY ts DESC) AS rn FROM t) WHERE rn = 1;
+         SELECT a.id, c.id AS other FROM t a JOIN c FOR SYSTEM_TIME AS OF a.ts
+         ON a.v % 6 = c.k AND a.b = c.b",
+        "SELECT id, other FROM (SELECT a.id, a.b, c.id AS other, c.b AS cb,
+         ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY c.ms DESC, c.id) AS rn FROM t a
+         JOIN t c ON a.v % 6 = c.k AND c.ms <= a.ms) WHERE rn = 1 AND b = cb",
+    ),
+    case(
         "a table that is read first",
         "CREATE TEMPORARY VIEW a AS SELECT *, PROCTIME() AS p FROM t;
          SELECT a.id, c.n FROM a LEFT JOIN (VALUES (1, 'one'), (2, 'two'), (2, 'zwei')) AS c(k, n)

@@ -55,23 +55,35 @@ async fn run(case: &Case, seed: u64, fault: Option<&str>) -> Result<(), String> 
             data::table(range, options)
         )
     };
+    let told = |what: String| format!("case `{}`, killed, seed {seed}: {what}", case.name);
+    let found = lives(&place, &script, &mut dice, fault).map_err(told)?;
+    let expected = batch(case.batch, &rows).await;
+    match found == expected {
+        true => Ok(()),
+        false => Err(told(differences(&found, &expected))),
+    }
+}
+
+/// Runs a job with random kills and then to its end; returns what it published. The script is given
+/// options of its sources.
+pub(super) fn lives(
+    place: &Place,
+    script: &dyn Fn(&str) -> String,
+    dice: &mut Dice,
+    fault: Option<&str>,
+) -> Result<Rows, String> {
     let slow = script(", 'scan.rows-per-second' = '2500'");
     for _ in 0..KILLS {
-        let mut child = life(&place, &slow, &mut dice, fault);
+        let mut child = life(place, &slow, dice, fault);
         std::thread::sleep(Duration::from_millis(60 + dice.below(200)));
         // One that ended by itself shows below how.
         let _ = child.kill();
         child.wait().unwrap();
     }
-    let output = life(&place, &script(""), &mut dice, fault).wait_with_output().unwrap();
-    let told = |what: String| format!("case `{}`, killed, seed {seed}: {what}", case.name);
-    if !output.status.success() {
-        return Err(told(String::from_utf8_lossy(&output.stderr).into_owned()));
-    }
-    let (found, expected) = (published(&place), batch(case.batch, &rows).await);
-    match found == expected {
-        true => Ok(()),
-        false => Err(told(differences(&found, &expected))),
+    let output = life(place, &script(""), dice, fault).wait_with_output().unwrap();
+    match output.status.success() {
+        true => Ok(published(place)),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
     }
 }
 

@@ -63,8 +63,8 @@ pub fn make_temporal(
     let shape = Shape::new(node.join, inputs, output);
     Ok(match node.versions {
         Versions::Current { waits } => Box::new(current::CurrentJoin::new(shape, waits)?),
-        Versions::ByTime { left, right } => {
-            Box::new(versions::VersionJoin::new(shape, [left, right])?)
+        Versions::ByTime { left, right, from } => {
+            Box::new(versions::VersionJoin::new(shape, [left, right], from)?)
         }
     })
 }

@@ -26,6 +26,7 @@ pub mod pre_aggregate;
 
 pub mod aggregate;
 pub mod compact;
+pub mod first_row;
 pub mod join;
 pub mod over;
 pub mod sort;
@@ -36,6 +37,7 @@ pub mod window_top;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::node::{Node, NodeKind, Stage};
+use thalweg_plan::window::TimeBasis;
 use thalweg_types::Result;
 
 use crate::operator::Operator;
@@ -76,6 +78,9 @@ fn make_single(
         }),
         NodeKind::WindowTop(top) => {
             Some(Box::new(window_top::WindowTop::new(top.clone(), input, output)?))
+        }
+        NodeKind::Top(top) if top.final_by == Some(TimeBasis::Event) => {
+            Some(Box::new(first_row::FirstRow::new(top, &input, output)?))
         }
         NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),

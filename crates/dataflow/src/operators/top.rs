@@ -83,7 +83,7 @@ impl Top {
             ranks: Ranks::new(node),
             rows: CodedRows::new(&node.partition, &node.order, input)?,
             is_retracted: node.is_retracted,
-            is_final: node.is_final,
+            is_final: node.final_by.is_some(),
             kept: Vec::new(),
             arrived: Vec::new(),
             sending: Sending::new(node, output),

@@ -11,8 +11,8 @@ use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use thalweg_types::{Groups, Result};
 
-use super::multisets::{KeptColumns, Multisets};
-use crate::function::{Accumulator, AggregateFunction, Entries, Rows};
+use super::multisets::{Keeper, KeptColumns, Multisets, OverRows};
+use crate::function::{Accumulator, AggregateFunction, Rows};
 
 /// Returns the aggregate called `name` whose value is the argument `value` of the first row in the
 /// order of `columns`: which argument, of which type, and how it is sorted. `value` is one of them;
@@ -82,68 +82,24 @@ impl AggregateFunction for Leading {
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
-        let rows = Multisets::new(self.kept.clone())?;
-        Ok(Box::new(Leaders { function: self.clone(), rows }))
+        Ok(Box::new(Keeper::new(self.clone(), self.kept.clone())?))
     }
 }
 
-struct Leaders {
-    function: Leading,
-    rows: Multisets,
-}
-
-impl Accumulator for Leaders {
-    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        self.rows.resize(rows.total);
-        let arguments = self.function.arguments.iter();
-        let columns: Vec<ArrayRef> = arguments.map(|at| rows.arguments[*at].clone()).collect();
-        let value = &columns[self.function.place];
-        let kept = self.rows.rows(&columns)?;
-        for (row, group) in rows.groups.iter().enumerate() {
-            if self.function.keeps_nulls || value.is_valid(row) {
-                self.rows.add(*group, kept.row(row).as_ref(), rows.weight(row));
-            }
-        }
-        Ok(())
+impl OverRows for Leading {
+    fn arguments(&self) -> &[usize] {
+        &self.arguments
     }
 
-    fn merge(&mut self, groups: &[u32], partial: &[ArrayRef], total: usize) -> Result<()> {
-        self.rows.merge(groups, &partial[0], total)
+    fn times(&self, _: &Rows<'_>, columns: &[ArrayRef], row: usize) -> i64 {
+        i64::from(self.keeps_nulls || columns[self.place].is_valid(row))
     }
 
-    fn partial(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.rows.partial(groups)?])
-    }
-
-    fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef> {
-        let (first, is_there) = self.rows.first(groups)?;
+    fn value(&self, rows: &Multisets, groups: Groups<'_>) -> Result<ArrayRef> {
+        let (first, is_there) = rows.first(groups)?;
         let mut next = 0..;
         let places = is_there.into_iter().map(|there| there.then(|| next.next()).flatten());
         let places: UInt32Array = places.collect();
-        Ok(take(&first[self.function.place], &places, None)?)
-    }
-
-    fn track(&mut self) {
-        self.rows.track();
-    }
-
-    fn take_entries(&mut self, all: bool) -> Result<Entries> {
-        self.rows.take_entries(all)
-    }
-
-    fn merge_entries(&mut self, entries: &Entries, total: usize) -> Result<()> {
-        self.rows.merge_entries(entries, total)
-    }
-
-    fn overdrawn(&self) -> Option<u32> {
-        self.rows.overdrawn()
-    }
-
-    fn clear(&mut self) {
-        self.rows.clear();
-    }
-
-    fn bytes(&self) -> usize {
-        self.rows.bytes()
+        Ok(take(&first[self.place], &places, None)?)
     }
 }

@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use thalweg_types::{Error, Groups, Result};
 
-use crate::function::Entries;
+use crate::function::{Accumulator, Entries, Rows as Input};
 
 /// Bytes of a kept row beside its own.
 const ROW_BYTES: usize = size_of::<(Box<[u8]>, i64)>();
@@ -274,5 +274,87 @@ impl Multisets {
     pub fn bytes(&self) -> usize {
         let changed = self.changed.as_ref().map_or(0, |changed| changed.capacity() * ROW_BYTES);
         self.bytes + changed + self.groups.capacity() * size_of::<BTreeMap<Box<[u8]>, i64>>()
+    }
+}
+
+/// What an aggregate makes of all rows of a group.
+pub trait OverRows: Send {
+    /// Returns which arguments are kept, in the order of the kept columns.
+    fn arguments(&self) -> &[usize];
+
+    /// Returns how often a row counts, of which these are the kept columns; 0 if it does not.
+    fn times(&self, rows: &Input<'_>, columns: &[ArrayRef], row: usize) -> i64;
+
+    /// Returns the value of groups.
+    ///
+    /// # Errors
+    /// `Data` if it cannot be represented.
+    fn value(&self, rows: &Multisets, groups: Groups<'_>) -> Result<ArrayRef>;
+}
+
+/// The accumulator of an aggregate that keeps all rows of each group.
+#[derive(Debug)]
+pub struct Keeper<F> {
+    function: F,
+    rows: Multisets,
+}
+
+impl<F: OverRows> Keeper<F> {
+    /// Returns the accumulator of `function`, which keeps these columns.
+    ///
+    /// # Errors
+    /// `Invalid` if a type has no order.
+    pub fn new(function: F, columns: KeptColumns) -> Result<Keeper<F>> {
+        Ok(Keeper { function, rows: Multisets::new(columns)? })
+    }
+}
+
+impl<F: OverRows> Accumulator for Keeper<F> {
+    fn update(&mut self, rows: Input<'_>) -> Result<()> {
+        self.rows.resize(rows.total);
+        let arguments = self.function.arguments().iter();
+        let columns: Vec<ArrayRef> = arguments.map(|at| rows.arguments[*at].clone()).collect();
+        let kept = self.rows.rows(&columns)?;
+        for (row, group) in rows.groups.iter().enumerate() {
+            let times = self.function.times(&rows, &columns, row);
+            self.rows.add(*group, kept.row(row).as_ref(), rows.weight(row).saturating_mul(times));
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, groups: &[u32], partial: &[ArrayRef], total: usize) -> Result<()> {
+        self.rows.merge(groups, &partial[0], total)
+    }
+
+    fn partial(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.rows.partial(groups)?])
+    }
+
+    fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef> {
+        self.function.value(&self.rows, groups)
+    }
+
+    fn track(&mut self) {
+        self.rows.track();
+    }
+
+    fn take_entries(&mut self, all: bool) -> Result<Entries> {
+        self.rows.take_entries(all)
+    }
+
+    fn merge_entries(&mut self, entries: &Entries, total: usize) -> Result<()> {
+        self.rows.merge_entries(entries, total)
+    }
+
+    fn overdrawn(&self) -> Option<u32> {
+        self.rows.overdrawn()
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows.bytes()
     }
 }

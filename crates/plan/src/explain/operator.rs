@@ -8,7 +8,7 @@ use thalweg_types::NodeId;
 
 use super::Fact;
 use crate::graph::Plan;
-use crate::join::{JoinKind, JoinNode, Versions};
+use crate::join::{JoinKind, JoinNode, VersionSource, Versions};
 use crate::node::{
     AggregateCall, AggregateNode, BadRecords, Exchange, Frame, Input, MapNode, Node, NodeKind,
     OverFunction, OverNode, Ranking, SortKey, SortNode, SourceNode, Stage, TopNode,
@@ -57,6 +57,9 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
         NodeKind::Join(join) => vec![("does", joins(plan, node, join))],
         NodeKind::TemporalJoin(temporal) => {
             let when = match temporal.versions {
+                Versions::ByTime { from: VersionSource::Changes(_), .. } => {
+                    "with the version of each row's time, each change of the table being one"
+                }
                 Versions::ByTime { .. } => "with the version of each row's time",
                 Versions::Current { waits: true } => "with a table that is read whole first",
                 Versions::Current { waits: false } => "with what the table holds at the moment",
@@ -308,8 +311,11 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
         },
         NodeKind::Upsert(_) | NodeKind::Compact(_) => "what changed, at the end of each epoch",
         NodeKind::WindowTop(top) => when_due(&top.window),
-        NodeKind::Top(top) if top.is_final => "first rows, at the end of their epoch",
-        NodeKind::Top(_) => "what changed, at the end of each epoch",
+        NodeKind::Top(top) => match top.final_by {
+            None => "what changed, at the end of each epoch",
+            Some(TimeBasis::Processing) => "first rows, at the end of their epoch",
+            Some(TimeBasis::Event) => "first rows, when the watermark passes them",
+        },
         NodeKind::Over(over) => return vec![("emits", when_over(over))],
         NodeKind::SessionRows(rows) => when_due(&rows.window),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {

@@ -102,6 +102,9 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
             let until = top.ttl.map_or(": grows with the input".to_owned(), partition_lived);
             return vec![("state", format!("{text}{until}"))];
         }
+        (Ranking::RowNumber, 1) if top.final_by == Some(TimeBasis::Event) => {
+            "one row, after it was sent its key alone,".to_owned()
+        }
         (Ranking::RowNumber, 1) => "one row".to_owned(),
         (Ranking::RowNumber, last) => format!("{last} rows"),
         (Ranking::Rank | Ranking::DenseRank, last) => format!("the rows up to rank {last}"),

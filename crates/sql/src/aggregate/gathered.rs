@@ -13,8 +13,8 @@ use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Field, FieldRef, Int64Type, SchemaRef};
 use datafusion::logical_expr::expr::AggregateFunction as AggregateExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use thalweg_plan::aggregate::multisets::{KeptColumns, Multisets};
-use thalweg_plan::function::{Accumulator, AggregateFunction, Entries, Rows};
+use thalweg_plan::aggregate::multisets::{Keeper, KeptColumns, Multisets, OverRows};
+use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
 use thalweg_types::{Groups, Result};
 
 use self::finish::Finish;
@@ -127,78 +127,30 @@ impl AggregateFunction for Gathered {
     }
 
     fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
-        let rows = Multisets::new(self.kept.clone())?;
-        Ok(Box::new(Gatherer { function: self.clone(), rows }))
+        Ok(Box::new(Keeper::new(self.clone(), self.kept.clone())?))
     }
 }
 
-struct Gatherer {
-    function: Gathered,
-    rows: Multisets,
-}
+impl OverRows for Gathered {
+    fn arguments(&self) -> &[usize] {
+        &self.arguments
+    }
 
-impl Accumulator for Gatherer {
-    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        self.rows.resize(rows.total);
-        let arguments = self.function.arguments.iter();
-        let columns: Vec<ArrayRef> = arguments.map(|at| rows.arguments[*at].clone()).collect();
-        let kept = self.rows.rows(&columns)?;
-        let value = &columns[self.function.first_value];
-        let skips_nulls = self.function.finish.skips_nulls();
-        let times = self.function.finish.frequency().map(|at| &rows.arguments[at]);
-        for (row, group) in rows.groups.iter().enumerate() {
-            let weight = rows.weight(row);
-            if weight == 0 || skips_nulls && value.is_null(row) {
-                continue;
-            }
-            let times = match times.map(|times| times.as_primitive::<Int64Type>()) {
-                None => 1,
-                Some(times) if times.is_valid(row) => times.value(row).max(0),
-                Some(_) => 0,
-            };
-            self.rows.add(*group, kept.row(row).as_ref(), weight.saturating_mul(times));
+    fn times(&self, rows: &Rows<'_>, columns: &[ArrayRef], row: usize) -> i64 {
+        if self.finish.skips_nulls() && columns[self.first_value].is_null(row) {
+            return 0;
         }
-        Ok(())
+        let Some(at) = self.finish.frequency() else { return 1 };
+        let times = rows.arguments[at].as_primitive::<Int64Type>();
+        if times.is_valid(row) { times.value(row).max(0) } else { 0 }
     }
 
-    fn merge(&mut self, groups: &[u32], partial: &[ArrayRef], total: usize) -> Result<()> {
-        self.rows.merge(groups, &partial[0], total)
-    }
-
-    fn partial(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.rows.partial(groups)?])
-    }
-
-    fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef> {
-        let mut taken = self.rows.taken(groups)?;
-        if self.function.is_distinct {
+    fn value(&self, rows: &Multisets, groups: Groups<'_>) -> Result<ArrayRef> {
+        let mut taken = rows.taken(groups)?;
+        if self.is_distinct {
             taken.counts.iter_mut().for_each(|count| *count = (*count).min(1));
         }
-        taken.columns.drain(..self.function.first_value);
-        self.function.finish.result_of(&taken)
-    }
-
-    fn track(&mut self) {
-        self.rows.track();
-    }
-
-    fn take_entries(&mut self, all: bool) -> Result<Entries> {
-        self.rows.take_entries(all)
-    }
-
-    fn merge_entries(&mut self, entries: &Entries, total: usize) -> Result<()> {
-        self.rows.merge_entries(entries, total)
-    }
-
-    fn overdrawn(&self) -> Option<u32> {
-        self.rows.overdrawn()
-    }
-
-    fn clear(&mut self) {
-        self.rows.clear();
-    }
-
-    fn bytes(&self) -> usize {
-        self.rows.bytes()
+        taken.columns.drain(..self.first_value);
+        self.finish.result_of(&taken)
     }
 }

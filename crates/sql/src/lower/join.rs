@@ -8,17 +8,21 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, Join, LogicalPlan, Projection as ProjectionPlan, Union, build_join_schema,
-    cast, lit,
+    Expr, ExprSchemable, Join, LogicalPlan, Operator, Projection as ProjectionPlan, Union,
+    binary_expr, build_join_schema, cast, lit,
 };
+use thalweg_plan::function::Transform;
 use thalweg_plan::join::{JoinKind, JoinNode, PairCondition, TimeBound};
 use thalweg_plan::node::{Exchange, Input, NodeKind};
+use thalweg_plan::unique::keys;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use super::temporal;
+use super::broadcast::{Copies, Deal, Size, copied_side};
+use super::temporal::AsOf;
 use super::time_bound::{Side, bound};
 use super::{Lowering, Role, Stream, column_of, nullable_windows};
+use super::{broadcast, temporal};
 use crate::as_of::time_of;
 use crate::expression::{Expression, Projection, Test};
 use crate::text::plan_error;
@@ -54,12 +58,23 @@ impl Lowering<'_> {
         let (left_keys, right_keys) =
             same_types(left_keys, right_keys, (first.schema(), table.schema()))?;
         let left = self.lower(first)?;
-        let left = self.keyed(left, (first.schema(), "left"), &left_keys)?;
-        let right = self.lower(table)?;
-        let right = self.keyed(right, (table.schema(), "right"), &right_keys)?;
+        let mut left = self.keyed(left, (first.schema(), "left"), &left_keys)?;
+        let as_of = |time| AsOf::of(&time, (&left.schema, &left.stream), self.is_updating(&left));
+        let as_of = time.map(as_of).transpose()?;
+        let right = self.table_as_of(as_of, table)?;
+        let mut right = self.keyed(right, (table.schema(), "right"), &right_keys)?;
+        let is_null_equal = join.null_equality == NullEquality::NullEqualsNull;
+        if let Some(AsOf::Rowtime(_)) = as_of {
+            let equal = Equal { left: left_keys, right: right_keys, is_null_equal };
+            let asked = keep_version_key(&mut left, &mut right, equal)?;
+            filter = conjunction(asked.into_iter().chain(filter));
+        }
+        if left.keys.is_empty() && as_of.is_none() {
+            self.broadcast(kind, [&mut left, &mut right])?;
+        }
         let whole = left.schema.join(&right.schema).map_err(plan_error)?;
         let conjuncts: Vec<Expr> = filter.iter().flat_map(split_conjunction).cloned().collect();
-        let bound = match time {
+        let bound = match as_of {
             None => self.bound(&left, &right, &on, &conjuncts)?,
             Some(_) => None,
         };
@@ -72,35 +87,45 @@ impl Lowering<'_> {
             }
         }
         let condition = filter.map(|filter| pair_condition(&filter, &whole)).transpose()?;
-        let mut node = JoinNode {
+        let node = JoinNode {
             kind,
             keys: left.keys.iter().copied().zip(right.keys.iter().copied()).collect(),
-            is_null_equal: join.null_equality == NullEquality::NullEqualsNull,
+            is_null_equal,
             condition,
             output,
             bound,
             ttl: [None, None],
         };
         let schema = nullable_windows(join.schema.as_arrow());
-        let (roles, is_windowed) = roles(&node, &left, &right);
-        let Some(time) = time else {
-            node.ttl = self.ttl_of_sides(node.ends(), [&left, &right]);
-            return Ok(self.joined(
-                NodeKind::Join(node),
-                (left, right),
-                (roles, is_windowed),
-                schema,
-            ));
-        };
-        let is_updating = [&left, &right].map(|side| self.is_updating(side));
-        let versions =
-            temporal::versions(&time, (&left.schema, &left.stream), &right.stream, is_updating)?;
-        // A row comes out once, in its own time; what it meets has none.
+        match as_of {
+            None => Ok(self.regular(node, (left, right), schema)),
+            Some(as_of) => self.temporal(node, (left, right), as_of, schema),
+        }
+    }
+
+    /// Adds a join of rows as they are.
+    fn regular(&mut self, node: JoinNode, sides: (Keyed, Keyed), schema: SchemaRef) -> Stream {
+        let (left, right) = &sides;
+        let ttl = self.ttl_of_sides(node.ends(), [left, right]);
+        let roles = roles(&node, left, right);
+        self.joined(NodeKind::Join(JoinNode { ttl, ..node }), sides, roles, schema)
+    }
+
+    /// Adds a join with a table as it was. A row comes out once, in its own time; what it meets has none.
+    fn temporal(
+        &mut self,
+        node: JoinNode,
+        sides: (Keyed, Keyed),
+        as_of: AsOf,
+        schema: SchemaRef,
+    ) -> Result<Stream> {
+        let (left, right) = &sides;
+        let versions = as_of.versions(&right.stream, self.is_updating(right))?;
         let from = node.output.iter().map(|column| left.stream.roles[..left.width].get(*column));
         let roles = from.map(|role| role.copied().unwrap_or_default()).collect();
         let roles = (roles, left.stream.window.is_some());
         let node = NodeKind::TemporalJoin(temporal::checked(node, versions)?);
-        Ok(self.joined(node, (left, right), roles, schema))
+        Ok(self.joined(node, sides, roles, schema))
     }
 
     fn is_updating(&self, side: &Keyed) -> bool {
@@ -184,6 +209,33 @@ impl Lowering<'_> {
         Ok(Keyed { stream, schema: wide, width, keys: columns })
     }
 
+    /// Spreads a join without keys over the workers, if a side is small enough to be copied.
+    fn broadcast(&mut self, kind: JoinKind, mut sides: [&mut Keyed; 2]) -> Result<()> {
+        let size = |keyed: &Keyed| Size {
+            is_single: keys(self.builder.plan(), keyed.stream.node).contains(&Vec::new()),
+            is_bounded: keyed.stream.is_bounded,
+        };
+        let Some(copied) = copied_side(kind, [size(sides[0]), size(sides[1])]) else {
+            return Ok(());
+        };
+        for (at, (keyed, name)) in sides.iter_mut().zip(["left", "right"]).enumerate() {
+            let given = self.schema(&keyed.stream);
+            let transform: Arc<dyn Transform> = match at == copied {
+                true => Arc::new(Copies::new(&given, name)?),
+                false => Arc::new(Deal::new(&given, name)?),
+            };
+            self.map(&mut keyed.stream, transform);
+            keyed.stream.roles.push(Role::Plain);
+            keyed.keys.push(given.fields().len());
+            let field = (None, Arc::new(broadcast::field(name)));
+            let fields = keyed.schema.iter().map(|(table, field)| (table.cloned(), field.clone()));
+            let metadata = keyed.schema.metadata().clone();
+            keyed.schema = DFSchema::new_with_metadata(fields.chain([field]).collect(), metadata)
+                .map_err(plan_error)?;
+        }
+        Ok(())
+    }
+
     /// Returns how far apart in time pairs can be, as far as keys and condition say it.
     fn bound(
         &self,
@@ -235,6 +287,30 @@ impl Conditions {
         }
         Ok(Conditions { on, filter, time })
     }
+}
+
+/// What must be equal in a join, side by side.
+struct Equal {
+    left: Vec<Expr>,
+    right: Vec<Expr>,
+    is_null_equal: bool,
+}
+
+/// Leaves of the keys those of the versions of a table; returns what else must be equal, which is asked
+/// of the version that was chosen.
+fn keep_version_key(left: &mut Keyed, right: &mut Keyed, equal: Equal) -> Result<Vec<Expr>> {
+    let is_key = temporal::version_key(&right.keys, &right.stream)?;
+    let same = |(left, right): (Expr, Expr)| match equal.is_null_equal {
+        true => binary_expr(left, Operator::IsNotDistinctFrom, right),
+        false => left.eq(right),
+    };
+    let pairs = equal.left.into_iter().zip(equal.right).zip(&is_key);
+    let asked = pairs.filter(|(_, is_key)| !**is_key).map(|(pair, _)| same(pair)).collect();
+    for side in [left, right] {
+        let keys = side.keys.iter().zip(&is_key);
+        side.keys = keys.filter(|(_, is_key)| **is_key).map(|(column, _)| *column).collect();
+    }
+    Ok(asked)
 }
 
 /// Returns which rows a join puts out, and whether its inputs change places for it.

@@ -28,6 +28,8 @@ pub(super) struct Numbered<'a> {
     pub(super) rest: Option<Expr>,
     /// Is the number read behind the filter, and not the same in all rows?
     pub(super) has_rank: bool,
+    /// Does who reads it take all rows of which the last by event time is left, as versions?
+    pub(super) are_versions: bool,
 }
 
 impl<'a> Numbered<'a> {
@@ -60,7 +62,7 @@ impl<'a> Numbered<'a> {
                 .flat_map(Expr::column_refs)
                 .any(|column| schema.maybe_index_of_column(column) == Some(number));
         let has_rank = is_read && ranks.start() < ranks.end();
-        Some(Numbered { call, ranking, ranks, rest, has_rank })
+        Some(Numbered { call, ranking, ranks, rest, has_rank, are_versions: false })
     }
 }
 

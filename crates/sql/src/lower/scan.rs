@@ -8,13 +8,14 @@ use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
 use thalweg_plan::connector::Registry;
+use thalweg_plan::join::VersionSource;
 use thalweg_plan::node::{Exchange, Input, NodeKind, SourceNode, UpsertNode};
 use thalweg_plan::source::Changes;
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
-use super::{Lowering, Query, Role, Stream, forward, role_of};
+use super::{Lowering, Query, Role, Stream, Versioned, forward, nullable_tail, role_of};
 use crate::catalog::{CDC_DUPLICATES, Column, Table, declared_name};
 use crate::expression::{AtTheEnd, Expression, GreatestWatermark, Projection};
 use crate::local_time;
@@ -133,24 +134,68 @@ fn substitute(expr: Expr, whole: &DFSchema, columns: &[Expr]) -> Result<Expr> {
     Ok(replaced.map_err(plan_error)?.data)
 }
 
+/// What reads a table.
+pub(super) struct Reading {
+    /// What its source says.
+    stream: Stream,
+    watermark: Option<Expr>,
+    /// What keeps the row of each key, once somebody reads the rows of such a source.
+    rows: Option<NodeId>,
+}
+
 impl Lowering<'_> {
     /// Lowers a scan: the table's one source, and a projection to what this scan reads.
     pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Stream> {
         let table = table(scan)?;
         let shape = Shape::of(self.session, &table, self.zone)?;
-        let mut stream = match self.sources.get(&table.name) {
-            Some((stream, watermark)) if *watermark == shape.watermark => stream.clone(),
-            Some(_) => return Err(two_watermarks(&table.name)),
-            None => {
-                let stream = self.source(&table, &shape)?;
-                let known = (stream.clone(), shape.watermark.clone());
-                self.sources.insert(table.name.clone(), known);
-                stream
-            }
+        let mut stream = self.changes_of(&table, &shape)?;
+        stream.node = self.rows_of(&table, stream.node)?;
+        self.scanned(stream, (&table, &shape), scan)
+    }
+
+    /// Lowers a scan whose rows are versions: all changes that the source tells of.
+    pub(super) fn scan_versions(&mut self, scan: &TableScan) -> Result<Stream> {
+        let table = table(scan)?;
+        let shape = Shape::of(self.session, &table, self.zone)?;
+        let mut stream = self.changes_of(&table, &shape)?;
+        let NodeKind::Source(source) = &self.builder.plan().node(stream.node).kind else {
+            return Err(Error::internal("a table is read by something else than a source"));
         };
+        stream.versioned = match source.changes {
+            Changes::Append if table.spec.primary_key.is_empty() => None,
+            Changes::Append => Some(VersionSource::Rows),
+            // Without a key nothing says what a row is a version of.
+            _ if table.spec.primary_key.is_empty() => {
+                return Err(Error::invalid(format!(
+                    "table `{}` has no PRIMARY KEY whose versions a temporal join could take",
+                    table.name
+                ))
+                .remedy("declare PRIMARY KEY (…) NOT ENFORCED"));
+            }
+            changes => Some(VersionSource::Changes(changes)),
+        }
+        .map(|source| Versioned { source, key: table.spec.primary_key.clone() });
+        let mut stream = self.scanned(stream, (&table, &shape), scan)?;
+        let names = scanned_columns(scan, &table).into_iter();
+        let names = names.map(|column| table.columns[column].field().name());
+        for (role, name) in stream.roles.iter_mut().zip(names) {
+            if *role == Role::Plain && table.spec.primary_key.contains(name) {
+                *role = Role::VersionKey;
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Returns the columns of a scan, of what its source delivers.
+    fn scanned(
+        &mut self,
+        mut stream: Stream,
+        (table, shape): (&Arc<Table>, &Shape),
+        scan: &TableScan,
+    ) -> Result<Stream> {
         let delivered =
             DFSchema::try_from(self.schema(&stream).as_ref().clone()).map_err(plan_error)?;
-        let scanned = scanned_columns(scan, &table);
+        let scanned = scanned_columns(scan, table);
         let plain: Vec<Option<usize>> = scanned
             .iter()
             .map(|column| super::column_of(&shape.columns[*column], &delivered))
@@ -169,15 +214,32 @@ impl Lowering<'_> {
             let expressions =
                 scanned.iter().map(|c| Expression::new(&shape.columns[*c], &delivered));
             let expressions = expressions.collect::<Result<Vec<_>>>()?;
-            let schema: SchemaRef = Arc::new(table.schema().project(&scanned)?);
+            let mut schema: SchemaRef = Arc::new(table.schema().project(&scanned)?);
+            if stream.versioned.is_some() {
+                schema = nullable_tail(&schema, scanned.len());
+            }
             self.map(&mut stream, Arc::new(Projection::new(expressions, schema)));
         }
         Ok(stream)
     }
 
+    /// Returns what the source of a table says, which is read once.
+    fn changes_of(&mut self, table: &Arc<Table>, shape: &Shape) -> Result<Stream> {
+        match self.sources.get(&table.name) {
+            Some(known) if known.watermark == shape.watermark => Ok(known.stream.clone()),
+            Some(_) => Err(two_watermarks(&table.name)),
+            None => {
+                let stream = self.source(table, shape)?;
+                let (watermark, rows) = (shape.watermark.clone(), None);
+                let reading = Reading { stream: stream.clone(), watermark, rows };
+                self.sources.insert(table.name.clone(), reading);
+                Ok(stream)
+            }
+        }
+    }
+
     fn source(&mut self, table: &Arc<Table>, shape: &Shape) -> Result<Stream> {
-        let columns: Vec<usize> =
-            self.needed.get(&table.name).into_iter().flatten().copied().collect();
+        let columns = self.columns_read(table);
         let connector = self.registry.get(table.connector()?)?;
         let mut source = connector.source(&table.spec, &columns)?;
         if let Some(filter) = prune::filter(&self.kept, table)? {
@@ -198,15 +260,13 @@ impl Lowering<'_> {
             domain = Some(self.builder.domain(name.clone()));
             watermark = Some(Arc::new(AtTheEnd) as _);
         }
-        let changes = connector.changes(&table.spec);
         let place = |column: usize| columns.iter().position(|read| *read == column);
         let key = key_of(table)?.into_iter().map(place).collect::<Option<Vec<_>>>();
-        let key = key.unwrap_or_default();
         let node = SourceNode {
-            table: name.clone(),
+            table: name,
             source,
-            changes,
-            key: key.clone(),
+            changes: connector.changes(&table.spec),
+            key: key.unwrap_or_default(),
             domain,
             watermark,
             idle_timeout: table.engine.idle_timeout,
@@ -221,14 +281,6 @@ impl Lowering<'_> {
         if let Some(name) = &table.engine.late_table {
             self.rejected_table(name)?;
         }
-        let node = match changes {
-            Changes::Append => node,
-            Changes::Changelog if !self.has_duplicates => node,
-            Changes::Changelog | Changes::Upsert => {
-                let schema = Arc::new(table.spec.readable().project(&columns)?);
-                self.upsert(node, UpsertNode { table: name, key, ttl: self.ttl }, schema)?
-            }
-        };
         Ok(Stream {
             node,
             roles: Vec::new(),
@@ -241,11 +293,37 @@ impl Lowering<'_> {
             late_table: table.engine.late_table.clone(),
             is_bounded,
             ttl: None,
+            versioned: None,
         })
     }
-}
 
-impl Lowering<'_> {
+    /// Returns the columns of a table's source that the script reads.
+    fn columns_read(&self, table: &Table) -> Vec<usize> {
+        self.needed.get(&table.name).into_iter().flatten().copied().collect()
+    }
+
+    /// Returns what puts out the rows of a table, of whose changes its source tells.
+    fn rows_of(&mut self, table: &Arc<Table>, from: NodeId) -> Result<NodeId> {
+        let NodeKind::Source(source) = &self.builder.plan().node(from).kind else {
+            return Err(Error::internal("a table is read by something else than a source"));
+        };
+        match source.changes {
+            Changes::Append => return Ok(from),
+            Changes::Changelog if !self.has_duplicates => return Ok(from),
+            Changes::Changelog | Changes::Upsert => {}
+        }
+        if let Some(rows) = self.sources.get(&table.name).and_then(|reading| reading.rows) {
+            return Ok(rows);
+        }
+        let (name, key) = (source.table.clone(), source.key.clone());
+        let schema = Arc::new(table.spec.readable().project(&self.columns_read(table))?);
+        let rows = self.upsert(from, UpsertNode { table: name, key, ttl: self.ttl }, schema)?;
+        if let Some(reading) = self.sources.get_mut(&table.name) {
+            reading.rows = Some(rows);
+        }
+        Ok(rows)
+    }
+
     /// Keeps the row of each key of a source.
     fn upsert(&mut self, from: NodeId, node: UpsertNode, schema: SchemaRef) -> Result<NodeId> {
         if node.key.is_empty() {

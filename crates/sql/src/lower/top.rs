@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, Window};
+use thalweg_plan::join::VersionSource;
 use thalweg_plan::node::{Exchange, Input, NodeKind, Ranking, SortKey, TopNode, WindowTopNode};
-use thalweg_plan::window::{Assigner, WindowSpec};
+use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
 use super::ranking::Numbered;
-use super::{Lowering, Role, Stream};
+use super::{Lowering, Role, Stream, Versioned};
 use crate::expression::{Expression, Filter};
 use crate::windowing::{Pick, Reorder};
 
@@ -49,7 +50,11 @@ impl Lowering<'_> {
     }
 
     /// Lowers what stands between the filter and the function, and that itself.
-    fn numbered(&mut self, plan: &LogicalPlan, numbered: &Numbered<'_>) -> Result<Stream> {
+    pub(super) fn numbered(
+        &mut self,
+        plan: &LogicalPlan,
+        numbered: &Numbered<'_>,
+    ) -> Result<Stream> {
         match plan {
             LogicalPlan::SubqueryAlias(alias) => self.numbered(&alias.input, numbered),
             LogicalPlan::Projection(projection) => {
@@ -80,9 +85,11 @@ impl Lowering<'_> {
         let is_by_window = |column: &usize| stream.roles[*column].is_window();
         let is_updating = self.builder.plan().node(stream.node).is_updating;
         let is_windowed = stream.window.is_some() && partition.iter().any(is_by_window);
-        match is_windowed && !is_updating {
-            true => self.first_of_windows(&mut stream, first)?,
-            false => self.first_of_all(&mut stream, first),
+        let is_plain = is_updating || !is_windowed;
+        match numbered.are_versions && !is_updating && is_last_by_time(&stream, &first) {
+            true => self.versions_of(&mut stream, &first),
+            false if is_plain => self.first_of_all(&mut stream, first),
+            false => self.first_of_windows(&mut stream, first)?,
         }
         let rank = match numbered.has_rank {
             true => Pick::Column(self.schema(&stream).fields().len() - 1),
@@ -94,19 +101,30 @@ impl Lowering<'_> {
         Ok(stream)
     }
 
+    /// Lets all rows pass, as versions of their partitions.
+    fn versions_of(&self, stream: &mut Stream, last: &First) {
+        let schema = self.schema(stream);
+        for column in &last.partition {
+            stream.roles[*column] = Role::VersionKey;
+        }
+        let key = last.partition.iter().map(|column| schema.field(*column).name().clone());
+        stream.versioned =
+            Some(Versioned { source: VersionSource::Deduplicated, key: key.collect() });
+    }
+
     /// Adds the first rows of each partition at any time.
     pub(super) fn first_of_all(&mut self, stream: &mut Stream, first: First) {
         let is_retracted = self.builder.plan().node(stream.node).is_updating;
-        let is_final = !is_retracted && is_first_to_come(stream, &first);
+        let final_by = first_by(stream, &first).filter(|_| !is_retracted);
         let First { partition, order, ranking, ranks, has_rank } = first;
         let exchange = exchange_by(&partition);
         let ttl = self.ttl;
         let node =
-            TopNode { partition, order, ranking, ranks, has_rank, is_retracted, is_final, ttl };
+            TopNode { partition, order, ranking, ranks, has_rank, is_retracted, final_by, ttl };
         let made = self.with_rank(stream, has_rank);
         let edge = Input { from: stream.node, port: 0, exchange };
         stream.node = self.builder.add(NodeKind::Top(node), vec![edge], made);
-        if !is_final {
+        if final_by.is_none() {
             // A time that comes and goes says nothing of what is still to come.
             stream.roles.iter_mut().for_each(|role| *role = Role::Plain);
             stream.window = None;
@@ -175,11 +193,32 @@ impl Lowering<'_> {
     }
 }
 
-/// Is this the first row of each partition to come?
-fn is_first_to_come(stream: &Stream, first: &First) -> bool {
+/// Returns the time by which this is the first row of each partition, where that is its order.
+fn first_by(stream: &Stream, first: &First) -> Option<TimeBasis> {
+    let order = one_by(first).filter(|order| !order.descending)?;
+    match stream.roles[order.column] {
+        Role::Proctime => Some(TimeBasis::Processing),
+        Role::Rowtime => Some(TimeBasis::Event),
+        Role::WindowTime if stream.zone.is_none() => {
+            Some(stream.basis).filter(|basis| *basis == TimeBasis::Event)
+        }
+        _ => None,
+    }
+}
+
+/// Is this the last row of each partition by event time?
+fn is_last_by_time(stream: &Stream, first: &First) -> bool {
+    let order = one_by(first).filter(|order| order.descending);
+    order.is_some_and(|order| stream.roles[order.column] == Role::Rowtime)
+}
+
+/// Returns the one column by which one row of each partition is first.
+fn one_by(first: &First) -> Option<SortKey> {
     let is_one = first.ranking == Ranking::RowNumber && first.ranks == (1..=1);
-    let is_arrival = |key: &SortKey| !key.descending && stream.roles[key.column] == Role::Proctime;
-    is_one && matches!(first.order.as_slice(), [key] if is_arrival(key))
+    match first.order.as_slice() {
+        [order] if is_one => Some(*order),
+        _ => None,
+    }
 }
 
 /// Returns the order by some keys, whose expressions are `columns`.

@@ -15,6 +15,7 @@ use thalweg_plan::source::{
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Change, Epoch, ErrorKind, EventTime, Moment, Result, SplitId};
 
+use super::temporal::LITERAL;
 use super::{Lowering, Role, Stream};
 use crate::expression::{AtTheEnd, Expression, fitted, rows_of};
 
@@ -65,7 +66,7 @@ impl Lowering<'_> {
         let schema = rows.schema();
         let roles = vec![Role::Plain; schema.fields().len()];
         let table = format!("{}/values", self.statement);
-        let domain = self.is_awaited.then(|| self.builder.domain(table.clone()));
+        let domain = self.awaited.contains(LITERAL).then(|| self.builder.domain(table.clone()));
         let node = SourceNode {
             changes: Changes::Append,
             key: Vec::new(),
@@ -89,6 +90,7 @@ impl Lowering<'_> {
             late_table: None,
             is_bounded: true,
             ttl: None,
+            versioned: None,
         }
     }
 }

@@ -77,6 +77,22 @@ impl Keys {
         })
     }
 
+    /// Writes the group of each row to `groups`; returns how many groups there are.
+    ///
+    /// # Errors
+    /// As [`GroupTable::intern`].
+    pub(super) fn number(
+        &mut self,
+        side: usize,
+        rows: &RecordBatch,
+        groups: &mut Vec<u32>,
+    ) -> Result<usize> {
+        let keys: Vec<ArrayRef> =
+            self.columns[side].iter().map(|column| rows.column(*column).clone()).collect();
+        self.table.intern(&keys, rows.num_rows(), groups)?;
+        Ok(self.table.len())
+    }
+
     /// Writes the group of each row to `groups`; makes room for them in both sides.
     ///
     /// # Errors
@@ -88,10 +104,8 @@ impl Keys {
         sides: &mut [Side; 2],
         groups: &mut Vec<u32>,
     ) -> Result<()> {
-        let keys: Vec<ArrayRef> =
-            self.columns[side].iter().map(|column| rows.column(*column).clone()).collect();
-        self.table.intern(&keys, rows.num_rows(), groups)?;
-        sides.iter_mut().for_each(|side| side.resize(self.table.len()));
+        let total = self.number(side, rows, groups)?;
+        sides.iter_mut().for_each(|side| side.resize(total));
         Ok(())
     }
 
@@ -116,11 +130,27 @@ impl Keys {
     /// `Internal` if keys cannot be read.
     pub(super) fn forget_dead(&mut self, sides: &mut [Side; 2]) -> Result<()> {
         let live = sides[0].live_groups() + sides[1].live_groups();
-        if self.table.len() < GROUPS_MIN || live > self.table.len() / 2 || self.types.is_empty() {
-            return Ok(());
+        let is_live = |group: u32| sides.iter().any(|side| side.list(group).next().is_some());
+        if let Some(old) = self.retain(live, is_live)? {
+            sides.iter_mut().for_each(|side| side.renumber(&old));
         }
-        let is_live = |group: &u32| sides.iter().any(|side| side.list(*group).next().is_some());
-        let old: Vec<u32> = (0..self.table.len() as u32).filter(is_live).collect();
+        Ok(())
+    }
+
+    /// Forgets all keys but the `live` ones, if those are few; returns what the others were called.
+    ///
+    /// # Errors
+    /// `Internal` if keys cannot be read.
+    pub(super) fn retain(
+        &mut self,
+        live: usize,
+        is_live: impl Fn(u32) -> bool,
+    ) -> Result<Option<Vec<u32>>> {
+        if self.table.len() < GROUPS_MIN || live > self.table.len() / 2 || self.types.is_empty() {
+            return Ok(None);
+        }
+        let groups = 0..self.table.len() as u32;
+        let old: Vec<u32> = groups.filter(|group| is_live(*group)).collect();
         let keys = self.table.keys(Groups::At(&old))?;
         self.table = GroupTable::new(&self.types)?;
         let mut new = Vec::new();
@@ -129,8 +159,7 @@ impl Keys {
             new.iter().copied().eq(0..old.len() as u32),
             "new keys are numbered in order"
         );
-        sides.iter_mut().for_each(|side| side.renumber(&old));
-        Ok(())
+        Ok(Some(old))
     }
 
     /// Returns about how many bytes the table takes.

@@ -41,7 +41,7 @@ impl Sending {
     /// Returns no changes, to rows of schema `output`, of which the last column is the rank if there
     /// is one.
     pub(super) fn new(node: &TopNode, output: SchemaRef) -> Sending {
-        let (has_rank, is_final) = (node.has_rank, node.is_final);
+        let (has_rank, is_final) = (node.has_rank, node.final_by.is_some());
         Sending { output, has_rank, is_final, queue: Queue::default() }
     }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use thalweg_plan::node::{Ranking, SortKey};
+use thalweg_plan::window::TimeBasis;
 
 use super::*;
 use crate::operators::testing::*;
@@ -47,7 +48,7 @@ impl Query {
             ranks: self.ranks.0..=self.ranks.1,
             has_rank: self.has_rank,
             is_retracted: self.is_retracted,
-            is_final: self.is_final,
+            final_by: self.is_final.then_some(TimeBasis::Processing),
             ttl,
         };
         let input = row_schema();

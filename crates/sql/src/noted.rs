@@ -1,0 +1,90 @@
+//! A node of a logical plan that passes its input on, and says something of it to whoever lowers what
+//! reads it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::{DFSchemaRef, Result};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+
+/// What is said of a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) enum Note {
+    /// What reads it keeps its rows so long; zero for ever.
+    StateTtl(Duration),
+    /// It is a table as it was at some time: nothing may filter its rows before that is chosen.
+    Snapshot,
+}
+
+/// A relation, and what is said of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct Noted {
+    pub(crate) input: LogicalPlan,
+    pub(crate) note: Note,
+}
+
+impl Noted {
+    /// Returns a relation of which something is said.
+    pub(crate) fn plan(input: LogicalPlan, note: Note) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Noted { input, note }) })
+    }
+
+    /// Returns the relation that `plan` says something of, if it does.
+    pub(crate) fn of(plan: &LogicalPlan) -> Option<&Noted> {
+        match plan {
+            LogicalPlan::Extension(Extension { node }) => node.as_any().downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl UserDefinedLogicalNodeCore for Noted {
+    fn name(&self) -> &str {
+        match self.note {
+            Note::StateTtl(_) => "StateTtl",
+            Note::Snapshot => "Snapshot",
+        }
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        match self.note {
+            Note::StateTtl(_) => HashSet::new(),
+            Note::Snapshot => {
+                self.input.schema().fields().iter().map(|field| field.name().clone()).collect()
+            }
+        }
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:?}", self.note)
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let input = inputs.into_iter().next();
+        let lost = || DataFusionError::Internal(format!("{} lost its input", self.name()));
+        Ok(Noted { input: input.ok_or_else(lost)?, note: self.note })
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        match self.note {
+            Note::StateTtl(_) => Some(vec![output_columns.to_vec()]),
+            // Which of its columns say what version a row is, is known later.
+            Note::Snapshot => None,
+        }
+    }
+}
