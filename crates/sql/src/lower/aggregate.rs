@@ -36,7 +36,7 @@ impl Lowering<'_> {
         if let Some(sets) = sets.as_ref().filter(|_| is_windowed) {
             check_windows(sets, &roles)?;
         }
-        if !is_windowed {
+        if !is_windowed || reads_window((groups, &roles), &aggregate.aggr_expr, input, &stream) {
             stream = self.settle(stream)?;
         }
         let mut columns = Columns::default();
@@ -63,9 +63,7 @@ impl Lowering<'_> {
         }
         let emit = stream.emit.take();
         let panes = panes(emit.as_ref(), &stream, is_windowed, said)?;
-        let late_table = emit.as_ref().and_then(|emit| emit.late_table().map(str::to_owned));
-        let late_table = late_table.or_else(|| stream.late_table.clone());
-        let late_table = late_table.filter(|_| is_windowed && stream.basis == TimeBasis::Event);
+        let late_table = late_table(emit.as_ref(), &stream).filter(|_| is_windowed);
         if let Some(name) = &late_table {
             self.carry_late_columns(name, &mut columns, input)?;
         }
@@ -81,16 +79,7 @@ impl Lowering<'_> {
             self.map(&mut stream, Arc::new(expand));
             roles.push(Role::Plain);
         }
-        let window = match (is_windowed, stream.window) {
-            (true, Some(assigner)) => Some(WindowSpec {
-                assigner: in_unit(assigner, unit_of(&schema, 0)?)?,
-                basis: stream.basis,
-                start: 0,
-                end: 1,
-                zone: stream.zone,
-            }),
-            _ => None,
-        };
+        let window = if is_windowed { window(&stream, &schema)? } else { None };
         let divert_late = late_table.is_some();
         let ttl = self.ttl_of(&stream);
         let aggregation = Aggregation { window, keys, calls, divert_late, ttl, panes };
@@ -253,6 +242,22 @@ fn total_order(
     Ok(call)
 }
 
+/// Returns the windows of rows that begin with where theirs starts and ends.
+fn window(stream: &Stream, schema: &SchemaRef) -> Result<Option<WindowSpec>> {
+    let Some(assigner) = stream.window else { return Ok(None) };
+    let assigner = in_unit(assigner, unit_of(schema, 0)?)?;
+    let (basis, zone) = (stream.basis, stream.zone);
+    Ok(Some(WindowSpec { assigner, basis, start: 0, end: 1, zone }))
+}
+
+/// Returns the table that late rows of windows go to: the one that the query names, or else that its
+/// input does.
+fn late_table(emit: Option<&Emit>, stream: &Stream) -> Option<String> {
+    let named = emit.and_then(|emit| emit.late_table().map(str::to_owned));
+    let table = named.or_else(|| stream.late_table.clone());
+    table.filter(|_| stream.basis == TimeBasis::Event)
+}
+
 /// Returns what an aggregation reads with the columns that the table of `LATE INTO` has, too: those that
 /// the query does not use are left out on top of it.
 fn with_late_columns(input: &LogicalPlan) -> &LogicalPlan {
@@ -295,6 +300,22 @@ fn panes(
         );
     }
     Ok(panes)
+}
+
+/// Do keys that are no window, or aggregates, read where the row's window starts or ends? Slices do
+/// not say it.
+fn reads_window(
+    (keys, roles): (&[Expr], &[Role]),
+    calls: &[Expr],
+    input: &DFSchema,
+    stream: &Stream,
+) -> bool {
+    let is_window = |column: usize| stream.roles[column].is_window();
+    let keys = keys.iter().zip(roles).filter(|(_, role)| !role.is_window());
+    keys.map(|(key, _)| key).chain(calls).any(|expr| {
+        let columns = expr.column_refs();
+        columns.iter().filter_map(|column| input.maybe_index_of_column(column)).any(is_window)
+    })
 }
 
 /// Checks that windows are in all sets, where they are in some.
