@@ -14,8 +14,9 @@
 //! Invariants: the clause belongs to the query that it ends; an error points at it, or at what in it is
 //! wrong.
 
-mod clause;
 mod mark;
+
+mod clause;
 
 use std::time::Duration;
 
