@@ -27,7 +27,7 @@ use super::schema::{Comes, Input, Row, Step, Table};
 /// The name of the result among the sinks.
 pub(super) const RESULT: &str = "result";
 /// How long an epoch may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What came out of an epoch.
 #[derive(Clone, Debug, Default)]
