@@ -444,6 +444,7 @@ impl Workspace {
             lowered.map_err(|error| located(error, &job.first))?;
         }
         let mut plan = lowering.builder.finish();
+        plan.check_script()?;
         if let Some(timeout) = self.span(settings::IDLE_TIMEOUT) {
             let sources = plan.nodes.iter_mut().filter_map(|node| match &mut node.kind {
                 NodeKind::Source(source) => Some(source),

@@ -44,6 +44,7 @@ fn report(worker: usize, watermark: i64, opened: &str) -> Report {
         watermark: Some(EventTime(watermark)),
         begun: vec![hold_of_split(&SplitId(opened.to_owned()))],
         is_finished: false,
+        step: None,
     }
 }
 
