@@ -64,7 +64,10 @@ impl Plan {
         let (table, of) = (&other.table, script.unwrap_or_default());
         let message = match other.source.script() {
             Some(second) => format!("a job follows one script, not both `{of}` and `{second}`"),
-            None => format!("a job that follows the script `{of}` cannot read `{table}`, too"),
+            None => {
+                let connector = other.source.connector();
+                format!("a job follows the script `{of}`, and reads `{table}` ({connector}), too")
+            }
         };
         Err(Error::invalid(message).remedy(
             "put all rows into one script, as tables with the same 'path'; each line names its \"table\"",

@@ -45,6 +45,10 @@ impl Line {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn parse(text: &[u8]) -> Result<Line, String> {
+        // A list would be read as the fields in their order.
+        if !text.starts_with(b"{") {
+            return Err("not a JSON object: it does not begin with `{`".to_owned());
+        }
         let written: Written<'_> = sonic_rs::from_slice(text).map_err(|error| {
             let error = error.to_string();
             // The rest is a drawing.
