@@ -28,7 +28,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(stream::Lines::Stdin),
         Arc::new(datagen::Datagen),
         Arc::new(nexmark::Nexmark),
-        Arc::new(script::Script::default()),
+        Arc::new(script::Script),
         Arc::new(print::Print),
         Arc::new(blackhole::Blackhole::default()),
     ]

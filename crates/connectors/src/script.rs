@@ -16,9 +16,9 @@ mod line;
 
 mod reader;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -32,14 +32,19 @@ use crate::formats;
 
 const OPTIONS: [&str; 2] = ["connector", "path"];
 
-/// The names of the tables of each script.
-type Tables = Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>;
+/// The connector.
+#[derive(Clone, Copy, Debug)]
+pub struct Script;
 
-/// The connector. It remembers which tables have a script in common, so that a line that names
-/// none of them is an error.
-#[derive(Clone, Debug, Default)]
-pub struct Script {
-    tables: Tables,
+/// The names of tables, for lines that name one.
+#[derive(Clone, Debug)]
+struct Names {
+    /// This table.
+    own: String,
+    /// The tables of the script that the job reads.
+    read: BTreeSet<String>,
+    /// The tables that are declared.
+    known: BTreeSet<String>,
 }
 
 /// Returns the table with the format of its rows.
@@ -62,11 +67,6 @@ fn path(table: &TableSpec) -> Result<String> {
     }
 }
 
-/// Returns a table's name in lines: as it was declared, whatever hint it is used with.
-fn declared(table: &TableSpec) -> &str {
-    table.name.split("/*+").next().unwrap_or_default()
-}
-
 impl Connector for Script {
     fn name(&self) -> &'static str {
         "script"
@@ -85,22 +85,23 @@ impl Connector for Script {
             let error = Error::invalid("option 'format': the rows of a script are JSON");
             return Err(error.remedy("leave it out"));
         }
-        let (path, table) = (path(table)?, with_format(table));
+        path(table)?;
+        let table = with_format(table);
         formats::check_options(&table.options, &["connector", "path", "format"])?;
         let columns: Vec<usize> = (0..table.schema.fields().len()).collect();
-        formats::decoder(&table, &columns)?;
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        tables.entry(path).or_default().insert(declared(&table).to_owned());
-        Ok(())
+        formats::decoder(&table, &columns).map(|_| ())
     }
 
     fn source(&self, table: &TableSpec, columns: &[usize]) -> Result<Arc<dyn Source>> {
+        // As it was declared, whatever hint it is used with.
+        let own = table.name.split("/*+").next().unwrap_or_default().to_owned();
+        let (read, known) = (BTreeSet::from([own.clone()]), BTreeSet::from([own.clone()]));
         Ok(Arc::new(ScriptSource {
             path: path(table)?,
             schema: Arc::new(table.schema.project(columns)?),
             columns: columns.to_vec(),
             table: with_format(table),
-            tables: self.tables.clone(),
+            names: Names { own, read, known },
         }))
     }
 
@@ -110,13 +111,13 @@ impl Connector for Script {
 }
 
 /// A table of a script.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ScriptSource {
     path: String,
     table: TableSpec,
     columns: Vec<usize>,
     schema: SchemaRef,
-    tables: Tables,
+    names: Names,
 }
 
 #[async_trait]
@@ -139,6 +140,12 @@ impl Source for ScriptSource {
 
     fn script(&self) -> Option<&str> {
         Some(&self.path)
+    }
+
+    fn among(&self, read: &BTreeSet<String>, known: &BTreeSet<String>) -> Option<Arc<dyn Source>> {
+        let own = self.names.own.clone();
+        let names = Names { own, read: read.clone(), known: known.clone() };
+        Some(Arc::new(ScriptSource { names, ..self.clone() }))
     }
 
     fn is_local(&self) -> bool {
@@ -164,10 +171,7 @@ impl Source for ScriptSource {
 
     async fn reader(&self, _: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
         let decoder = formats::decoder(&self.table, &self.columns)?;
-        let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(&self.path).cloned().unwrap_or_default();
-        let names = (declared(&self.table).to_owned(), known);
-        Ok(Box::new(ScriptReader::open(&self.path, names, decoder, from)?))
+        Ok(Box::new(ScriptReader::open(&self.path, self.names.clone(), decoder, from)?))
     }
 }
 

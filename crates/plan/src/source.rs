@@ -3,6 +3,7 @@
 //! Invariants: a split's name and content do not depend on the number of workers; reading a
 //! replayable split again from an offset gives the same rows as before.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +176,16 @@ pub trait Source: Send + Sync + Debug {
     /// Returns the script of which this table is a part. The lines of a script are read by all its
     /// tables alike, one in an epoch, and time is what they say.
     fn script(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns this table of a script as one of those that the job reads; `known` are all that are
+    /// declared. `None` if it is not of a script.
+    fn among(
+        &self,
+        _read: &BTreeSet<String>,
+        _known: &BTreeSet<String>,
+    ) -> Option<Arc<dyn Source>> {
         None
     }
 

@@ -139,7 +139,7 @@ fn scripts_replay() {
     let fields = [("n", DataType::Int64), ("word", DataType::Utf8View)];
     let fields = fields.map(|(name, kind)| Field::new(name, kind, true));
     let options = [("path", path.to_str().unwrap())];
-    replays(&Case::new(Script::default(), Arc::new(Schema::new(fields.to_vec())), &options));
+    replays(&Case::new(Script, Arc::new(Schema::new(fields.to_vec())), &options));
 }
 
 /// Would fail if a socket lost a line, cut one, or promised to give it again.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, Step};
 use thalweg_types::{Error, EventTime, Place, Result, hash};
 
+use super::Names;
 use super::line::{Action, Line};
 use crate::formats::Decoder;
 
@@ -38,10 +39,7 @@ impl Position {
 pub(super) struct ScriptReader {
     file: BufReader<File>,
     path: String,
-    /// The table's name.
-    table: String,
-    /// The names of all tables of the script.
-    tables: BTreeSet<String>,
+    names: Names,
     decoder: Box<dyn Decoder>,
     at: Position,
     watermark: EventTime,
@@ -57,7 +55,7 @@ impl ScriptReader {
     /// `State` if these are other lines now, or the file vanished; `Invalid` if they are wrong.
     pub(super) fn open(
         path: &str,
-        (table, tables): (String, BTreeSet<String>),
+        names: Names,
         decoder: Box<dyn Decoder>,
         from: Option<&Offset>,
     ) -> Result<ScriptReader> {
@@ -68,8 +66,7 @@ impl ScriptReader {
         let mut reader = ScriptReader {
             file: BufReader::new(file),
             path: path.to_owned(),
-            table,
-            tables,
+            names,
             decoder,
             at: Position::default(),
             watermark: EventTime::MIN,
@@ -146,19 +143,20 @@ impl ScriptReader {
 
     /// Does the line concern the table of this reader?
     fn is_own(&self, line: &Line) -> bool {
-        line.table.as_ref().is_none_or(|table| *table == self.table)
+        line.table.as_ref().is_none_or(|table| *table == self.names.own)
     }
 
     fn check_table(&self, line: &Line) -> Result<()> {
-        let names = || self.tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let Names { read, known, .. } = &self.names;
+        let list = |names: &BTreeSet<String>| Vec::from_iter(names.iter().cloned()).join(", ");
         match &line.table {
-            Some(table) if !self.tables.contains(table) => {
-                let error = self.wrong(format!("no table `{table}` has this script"));
-                Err(error.remedy(format!("its tables: {}", names())))
+            Some(table) if !known.contains(table) => {
+                let error = self.wrong(format!("there is no table `{table}`"));
+                Err(error.remedy(format!("tables: {}", list(known))))
             }
-            None if matches!(line.action, Action::Row(_)) && self.tables.len() > 1 => {
-                let error = self.wrong("the row names no table, and the script has several");
-                Err(error.remedy(format!("add \"table\", one of: {}", names())))
+            None if matches!(line.action, Action::Row(_)) && read.len() > 1 => {
+                let error = self.wrong("the row names no table, and the job reads several");
+                Err(error.remedy(format!("add \"table\", one of: {}", list(read))))
             }
             _ => Ok(()),
         }
