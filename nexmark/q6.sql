@@ -1,6 +1,7 @@
--- Average selling price of a seller: over the last auctions that were won.
--- Repaired: as it was published it orders by a column that it does not group by, and Flink cannot run it. Here
--- the winning bid is the highest, of equal ones the earliest.
+-- Average selling price of a seller: over the last eleven auctions that were won.
+-- Repaired: as it was published, the winning price is the MAX of a GROUP BY that leaves the time out by which
+-- OVER orders. Here the winning bid is the highest, of equal ones the earliest; and since a higher bid may
+-- follow, the input of OVER is updated, which Flink refuses.
 CREATE TABLE nexmark_q6 (
   seller BIGINT,
   avg_price BIGINT

@@ -35,14 +35,6 @@ fn queries() -> impl Iterator<Item = Query> {
     })
 }
 
-/// Returns the queries that run.
-fn running() -> impl Iterator<Item = Query> {
-    queries().filter(|query| !WAITING.iter().any(|(waiting, _)| *waiting == query.name))
-}
-
-/// Queries that cannot run yet, and what they are told.
-const WAITING: [(&str, &str); 1] = [("q6", "an OVER window needs an input that is never updated")];
-
 fn events() -> u64 {
     let events = std::env::var("THALWEG_NEXMARK_EVENTS").ok();
     events.and_then(|events| events.parse().ok()).unwrap_or(10_000)
@@ -172,7 +164,7 @@ async fn every_query_gives_the_batch_answer() {
     let events = Events::new(events(), 400);
     let context = events.context();
     let mut wrong = Vec::new();
-    for Query { name, stream, batch } in running() {
+    for Query { name, stream, batch } in queries() {
         let expected = crate::oracle::answer(&context, &batch).await;
         assert!(!expected.is_empty(), "{name} has no rows to compare");
         for manner in MANNERS {
@@ -204,7 +196,7 @@ fn answers_over_a_small_input_are_those_checked_in() {
     for (table, lines) in &events.lines {
         check(&format!("{table}.json"), lines.iter().map(|line| format!("{line}\n")).collect());
     }
-    for Query { name, stream, .. } in running() {
+    for Query { name, stream, .. } in queries() {
         let manner = Manner { input: Input::Ordered, workers: 2, processes: 1, is_killed: false };
         let rows = run(&stream, manner, &events).unwrap();
         // Numbers as they are written, not as they are compared.
@@ -216,19 +208,5 @@ fn answers_over_a_small_input_are_those_checked_in() {
             format!("{count} {}\n", row.join(" | "))
         };
         check(&format!("{name}.txt"), rows.iter().map(line).collect());
-    }
-}
-
-/// Would fail if a query began to run and stayed in the list, or were refused for another reason.
-#[test]
-fn queries_that_wait_are_told_for_what() {
-    for (name, reason) in WAITING {
-        let query = queries().find(|query| query.name == name).unwrap();
-        let place = Place::new();
-        let script = format!("{}\n{}", data::native(100, 100), query.stream);
-        let output = place.run(&["check", "-e", &script]);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{name} runs: take it from the list");
-        assert!(error.contains(reason), "{name}: {error}");
     }
 }

@@ -56,8 +56,11 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         }
         NodeKind::Over(over) => {
             let (functions, by) = (functions(plan, node, over), kinds(&over.partition));
-            let (time, basis) = (over.time, over.basis);
-            format!("over {functions} by {by:?} order {time} of {basis:?} time of {schema}")
+            let order = match over.basis {
+                Some(basis) => format!("{} of {basis:?} time", over.order[0].column),
+                None => order(&over.order),
+            };
+            format!("over {functions} by {by:?} order {order} of {schema}")
         }
         NodeKind::SessionRows(rows) => {
             let per = per(plan, node, &rows.window);

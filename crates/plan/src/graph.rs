@@ -164,6 +164,7 @@ impl PlanBuilder {
             NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
             NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
             NodeKind::Top(top) => top.final_by.is_none(),
+            NodeKind::Over(over) => over.basis.is_none(),
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
             }

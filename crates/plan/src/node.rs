@@ -256,7 +256,8 @@ pub struct TopNode {
 pub enum Frame {
     /// The row and so many before it; `None` for all.
     Rows(Option<usize>),
-    /// The rows of its time and of so much before it, in the unit of the time column; `None` for all.
+    /// The rows of its time and of so much before it, in the unit of the time column, or of its
+    /// number and of numbers so much before it; `None` for all.
     Range(Option<i64>),
 }
 
@@ -278,26 +279,36 @@ pub enum OverFunction {
     },
 }
 
-/// Functions over the rows up to each row, in order of time.
+/// Functions over the rows up to each row, in their order.
 ///
 /// Shapes: out the input's columns, then one for each function.
 #[derive(Clone, Debug)]
 pub struct OverNode {
     /// Columns of the partition; none for one partition in all.
     pub partition: Vec<usize>,
-    /// The time by which rows are ordered; ties are broken by the whole row.
-    pub time: usize,
-    /// Event time, or the time of arrival?
-    pub basis: TimeBasis,
+    /// The order, of one column at least; ties are broken by the whole row.
+    pub order: Vec<SortKey>,
+    /// Where the order is event time or the time of arrival, rising, of an input that takes nothing
+    /// back: which of the two. A row is then sent once, when no row before it can come any more.
+    /// `None` for any other order and input: an updating result.
+    pub basis: Option<TimeBasis>,
     /// The frame of the aggregates.
     pub frame: Frame,
     /// The functions.
     pub functions: Vec<OverFunction>,
     /// Do late rows go to output 1 (as rows of the input)? Else they are counted only.
     pub divert_late: bool,
+    /// How long a partition is kept after one of its rows was written; `None` for as long as it has
+    /// something to keep.
+    pub ttl: Option<Duration>,
 }
 
 impl OverNode {
+    /// Has each aggregate a frame that begins at some row or time behind the first?
+    pub fn is_bounded(&self) -> bool {
+        matches!(self.frame, Frame::Rows(Some(_)) | Frame::Range(Some(_)))
+    }
+
     /// Returns the aggregates among the functions.
     pub fn calls(&self) -> impl Iterator<Item = &AggregateCall> {
         self.functions.iter().filter_map(|function| match function {
@@ -415,6 +426,7 @@ impl NodeKind {
             NodeKind::Aggregate(node) => [node.ttl, None],
             NodeKind::Upsert(node) => [node.ttl, None],
             NodeKind::Top(node) => [node.ttl, None],
+            NodeKind::Over(node) => [node.ttl, None],
             NodeKind::Join(node) => node.ttl,
             _ => [None, None],
         }

@@ -159,10 +159,14 @@ fn describe_top(plan: &Plan, node: &Node, top: &TopNode) -> String {
 
 fn describe_over(plan: &Plan, node: &Node, over: &OverNode) -> String {
     let names = |columns| names(plan, node.inputs[0].from, node.inputs[0].port, columns);
-    let (time, by) = (names(&[over.time]), names(&over.partition));
+    let order: Vec<usize> = over.order.iter().map(|key| key.column).collect();
+    let (order, by) = (names(&order), names(&over.partition));
     let functions = functions(plan, node, over);
-    let when = "a row comes out when its time has passed";
-    format!("Over {:?} time {time} by {by}: {functions}; {when}", over.basis)
+    let (which, when) = match over.basis {
+        Some(basis) => (format!("{basis:?} time"), "a row comes out when its time has passed"),
+        None => (format!("{:?}", over.order), "changes come out at the end of each epoch"),
+    };
+    format!("Over {which} {order} by {by}: {functions}; {when}")
 }
 
 fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> String {

@@ -41,6 +41,8 @@ mod grouping;
 mod aggregate;
 
 mod as_of;
+mod not_in;
+mod one_group;
 mod scalar_subquery;
 mod set_operation;
 

@@ -275,7 +275,11 @@ impl<'a> Lowering<'a> {
         let roles: Vec<Role> =
             exprs.iter().map(|expr| role_of(expr, input, &stream.roles)).collect();
         let keeps_window = stream.is_kept(&roles);
-        if !keeps_window || touches_window(exprs, input, &stream) {
+        // An end that stands there twice is of one window in both places.
+        let is_twice = |role: &Role| {
+            role.is_window() && roles.iter().filter(|other| *other == role).count() > 1
+        };
+        if !keeps_window || roles.iter().any(is_twice) || touches_window(exprs, input, &stream) {
             stream = self.settle(stream)?;
         }
         let expressions = exprs.iter().map(|expr| Expression::new(expr, input));

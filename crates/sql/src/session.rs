@@ -22,11 +22,9 @@ use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::eliminate_limit::EliminateLimit;
 use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion::optimizer::rewrite_set_comparison::RewriteSetComparison;
-use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DataFusionStatement;
@@ -42,10 +40,12 @@ use crate::functions;
 use crate::grouping;
 use crate::local_time;
 use crate::meaning::{Meaning, meant};
+use crate::not_in;
 use crate::numbered;
+use crate::one_group::LeaveOutColumns;
 use crate::planned;
 use crate::rewrite::{self, Unnests};
-use crate::scalar_subquery;
+use crate::scalar_subquery::{self, JoinScalars};
 use crate::set_operation;
 use crate::state_ttl::Lifetimes;
 use crate::sums;
@@ -65,13 +65,17 @@ pub(crate) struct Session {
 }
 
 /// The rules that keep a stream a stream: none folds the clock or turns a DISTINCT into joins.
+///
+/// Scalar sub-queries become joins before anything is made simpler: a condition that comes out as a
+/// constant no longer says that a sub-query depends on the row around it. Some need it, though.
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![
-        Arc::new(SimplifyExpressions::new()),
-        Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(RewriteSetComparison::new()),
+        Arc::new(JoinScalars::if_possible()),
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(JoinScalars::or_refuse()),
+        Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(DecorrelatePredicateSubquery::new()),
-        Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
@@ -81,7 +85,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownFilter::new()),
         Arc::new(CommonSubexprEliminate::new()),
-        Arc::new(OptimizeProjections::new()),
+        Arc::new(LeaveOutColumns::default()),
     ]
 }
 
@@ -276,7 +280,8 @@ impl Session {
     /// Coerces types, takes times as they are meant in `zone`, and optimises.
     pub(crate) fn optimize(&self, plan: &LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
         let state = self.context.state();
-        let joined = scalar_subquery::join(plan.clone())
+        let joined = not_in::as_exists(plan.clone())
+            .and_then(scalar_subquery::join)
             .and_then(set_operation::count)
             .and_then(as_of::tie)
             .and_then(grouping::of_columns);

@@ -21,6 +21,38 @@ const CASES: &[Case] = &[
          SUM(d) AS y FROM t GROUP BY k, v / 100) GROUP BY k",
     ),
     same(
+        "frames of rows over what is updated",
+        "SELECT g, w, n, SUM(n) OVER o AS a, MAX(s) OVER o AS m, AVG(y) OVER o AS y,
+         COUNT(DISTINCT n) OVER o AS c, LAG(s, 2) OVER o AS l, LEAD(s) OVER o AS e FROM
+         (SELECT g, v / 50 AS w, COUNT(*) AS n, SUM(v) AS s, SUM(x) AS y FROM t GROUP BY g, v / 50)
+         WINDOW o AS (PARTITION BY g ORDER BY n, w NULLS FIRST
+         ROWS BETWEEN 3 PRECEDING AND CURRENT ROW)",
+    ),
+    same(
+        "all rows so far of what is updated",
+        "SELECT g, w, n, SUM(n) OVER o AS a, COUNT(s) OVER o AS c, RANK() OVER o AS r,
+         DENSE_RANK() OVER o AS d FROM
+         (SELECT g, v / 50 AS w, COUNT(*) AS n, SUM(v) AS s FROM t GROUP BY g, v / 50)
+         WINDOW o AS (PARTITION BY g ORDER BY n DESC)",
+    ),
+    same(
+        "frames of values over what is updated",
+        "SELECT w, n, SUM(s) OVER o AS a, MIN(w) OVER o AS m, SUM(y) OVER o AS y FROM
+         (SELECT v / 20 AS w, COUNT(*) AS n, SUM(v) AS s, SUM(x) AS y FROM t GROUP BY v / 20)
+         WINDOW o AS (ORDER BY w NULLS FIRST RANGE BETWEEN 4 PRECEDING AND CURRENT ROW)",
+    ),
+    same(
+        "values in another order than that of time",
+        "SELECT id, SUM(d) OVER o AS s, MAX(words) OVER o AS m, FIRST_VALUE(id) OVER o AS f,
+         ROW_NUMBER() OVER o AS r FROM t WINDOW o AS (PARTITION BY k ORDER BY v DESC NULLS LAST, id
+         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+    ),
+    same(
+        "values over the pairs of an outer join",
+        "SELECT a.id, SUM(b.v) OVER (PARTITION BY a.g ORDER BY a.id, b.id NULLS FIRST
+         ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM t a LEFT JOIN t b ON a.v = b.v",
+    ),
+    same(
         "filtered aggregates of aggregates",
         "SELECT k, COUNT(*) FILTER (WHERE s > 0) AS a, MAX(s) FILTER (WHERE s < 0) AS b,
          SUM(s) FILTER (WHERE n > 2) AS c FROM

@@ -190,6 +190,41 @@ pub(super) const AGGREGATES: &[Operator] = &[
     same("FILTER", "MAX({0}) FILTER (WHERE {1})", &[SAME, FLAG], SAME),
 ];
 
+/// Functions over the rows before each row, in order of time. (Numbers of rows have no frame.)
+pub(super) const RUNNING: &[Operator] = &[
+    same("COUNT", "COUNT(*)", &[], BIG),
+    same("COUNT", "COUNT({0})", &[SAME], BIG),
+    same("SUM", "SUM({0})", &[BIG], BIG),
+    same("SUM", "SUM({0})", &[INT], INT),
+    same("SUM", "SUM({0})", &[REAL], REAL),
+    same("SUM", "SUM({0})", &[DECIMAL], DECIMAL),
+    same("AVG", "AVG({0})", &[REAL], REAL),
+    same("MIN and MAX", "MIN({0})", &[SAME], SAME),
+    same("MIN and MAX", "MAX({0})", &[SAME], SAME),
+    // Of what is not NULL, in Flink.
+    Operator {
+        name: "FIRST_VALUE and LAST_VALUE",
+        stream: "FIRST_VALUE({0})",
+        batch: "FIRST_VALUE({0}) IGNORE NULLS",
+        arguments: &[SAME],
+        result: SAME,
+    },
+    Operator {
+        name: "FIRST_VALUE and LAST_VALUE",
+        stream: "LAST_VALUE({0})",
+        batch: "LAST_VALUE({0}) IGNORE NULLS",
+        arguments: &[SAME],
+        result: SAME,
+    },
+];
+
+/// More of them, without a frame.
+pub(super) const PLACED: &[Operator] = &[
+    same("ROW_NUMBER of all", "ROW_NUMBER()", &[], BIG),
+    same("LAG", "LAG({0})", &[SAME], SAME),
+    same("LAG", "LAG({0}, 2)", &[SAME], SAME),
+];
+
 /// Conditions over a query of one column, whose type the argument has.
 pub(super) const MEMBERS: &[Operator] = &[
     same("IN sub-query", "({0} IN ({q}))", &[SAME], FLAG),

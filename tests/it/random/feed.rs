@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::compute::max;
+use datafusion::arrow::datatypes::{Int64Type, SchemaRef};
 use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::{
     Accepts, Committable, Committer, Delivery, Prepared, Sink, SinkWriter, WriterContext,
@@ -20,7 +22,7 @@ use thalweg_plan::source::{
 use thalweg_types::{Change, Epoch, Error, Result, SplitId};
 use tokio::sync::watch;
 
-use super::schema::{Input, Step, Table};
+use super::schema::{Comes, Input, Row, Step, Table};
 
 /// The name of the result among the sinks.
 pub(super) const RESULT: &str = "result";
@@ -74,8 +76,14 @@ impl Epochs {
     pub(super) fn seen(&self, input: &Input, until: Epoch) -> Vec<usize> {
         let table = |(at, table): (usize, &Table)| {
             let probes = self.0.range(..=until).filter_map(|(_, c)| c.changes.get(&table.name));
-            let mut rows: usize = probes.flatten().map(Change::len).sum();
             let steps = input.steps.iter().filter(|step| step.table == at);
+            if table.comes == Comes::Upsert {
+                // The last row of a step is there at the end of its epoch.
+                let newest = probes.flatten().filter_map(newest).max();
+                let number = |step: &Step| step.rows.last().and_then(Row::number);
+                return steps.filter(|step| number(step) <= newest).count();
+            }
+            let mut rows: usize = probes.flatten().map(Change::len).sum();
             let whole = steps.take_while(|step| {
                 let is_seen = rows >= step.rows.len();
                 rows = rows.saturating_sub(step.rows.len());
@@ -85,6 +93,11 @@ impl Epochs {
         };
         input.tables.iter().enumerate().map(table).collect()
     }
+}
+
+/// Returns the greatest number in what a probe of an upserted table showed.
+fn newest(change: &Change) -> Option<i64> {
+    max(change.rows.column(0).as_primitive::<Int64Type>())
 }
 
 /// The connector.
@@ -97,10 +110,11 @@ impl Connector for FeedConnector {
     }
 
     fn changes(&self, table: &TableSpec) -> Changes {
-        let mut tables = self.0.input.tables.iter();
-        match tables.any(|own| own.name == table.name && own.is_updating) {
-            true => Changes::Changelog,
-            false => Changes::Append,
+        let own = self.0.input.tables.iter().find(|own| own.name == table.name);
+        match own.map_or(Comes::Append, |own| own.comes) {
+            Comes::Append => Changes::Append,
+            Comes::Changelog => Changes::Changelog,
+            Comes::Upsert => Changes::Upsert,
         }
     }
 
@@ -188,7 +202,7 @@ impl SplitReader for FeedReader {
         let table = &feed.input.tables[*table];
         let rows = table.batch(&step.rows.iter().collect::<Vec<_>>()).project(columns)?;
         let weights = step.rows.iter().map(|row| row.weight).collect::<Vec<_>>();
-        let rows = match table.is_updating {
+        let rows = match table.is_updating() {
             true => Change::weighted(rows, weights.into())?,
             false => Change::append(rows),
         };

@@ -1,10 +1,14 @@
 //! Makes random queries. Types are followed, so that most of them are valid.
 
 use super::expression::{
-    AGGREGATES, Dialect, EXISTENCE, Expr, MEMBERS, Operator, SCALAR_QUERY, SCALARS, Type,
+    AGGREGATES, Dialect, EXISTENCE, Expr, MEMBERS, Operator, PLACED, RUNNING, SCALAR_QUERY,
+    SCALARS, Type,
 };
-use super::query::{Group, JoinKind, Joined, Order, Query, Select, SetOperation, Top, Values};
-use super::schema::{Input, Kind};
+use super::query::{
+    Group, JoinKind, Joined, Order, Query, Select, SetOperation, Sets, Top, Values,
+};
+use super::schema::{Input, Kind, TIME, Table};
+use super::timed::{END, FRAMES, Over, START, Shape, Windowed};
 use crate::support::Dice;
 
 /// Columns by their names.
@@ -15,6 +19,8 @@ pub(super) struct Generator<'a> {
     dice: &'a mut Dice,
     /// Tables, and the common table expressions in scope.
     tables: Vec<(String, Columns)>,
+    /// Tables with event time.
+    timed: Vec<Table>,
     /// Names given so far.
     names: usize,
 }
@@ -25,7 +31,8 @@ const EXPRESSION_DEPTH: usize = 2;
 impl<'a> Generator<'a> {
     pub(super) fn new(input: &Input, dice: &'a mut Dice) -> Generator<'a> {
         let tables = input.tables.iter().map(|table| (table.name.clone(), table.columns.clone()));
-        Generator { dice, tables: tables.collect(), names: 0 }
+        let timed = input.tables.iter().filter(|table| table.has_time()).cloned().collect();
+        Generator { dice, tables: tables.collect(), timed, names: 0 }
     }
 
     /// Returns a query, with at most so many levels of queries within.
@@ -54,6 +61,10 @@ impl<'a> Generator<'a> {
             0..3 => self.set(depth),
             3..5 => self.with(depth),
             5..8 => self.top(depth),
+            8 | 9 => match self.over() {
+                Some(over) => over,
+                None => self.select(depth, None),
+            },
             _ => self.select(depth, None),
         }
     }
@@ -94,9 +105,9 @@ impl<'a> Generator<'a> {
             names.swap(at, other);
         }
         let partition = names[..self.below(names.len().min(2) + 1)].to_vec();
-        let function = ["ROW_NUMBER", "ROW_NUMBER", "RANK"][self.below(3)];
+        let function = ["ROW_NUMBER", "ROW_NUMBER", "RANK", "DENSE_RANK"][self.below(4)];
         // Rows of one number are the same, or all of them are meant.
-        if function == "RANK" {
+        if function != "ROW_NUMBER" {
             names.truncate(1 + self.below(2));
         }
         let order = |column: String| Order { column, is_descending: self.one_in(2) };
@@ -115,12 +126,69 @@ impl<'a> Generator<'a> {
         match self.below(10) {
             0..4 if depth > 0 => self.any(depth - 1),
             4 => self.values(),
+            5 if !self.timed.is_empty() => self.windowed(),
+            6 if self.one_in(2) => self.over().unwrap_or_else(|| self.values()),
             _ => {
                 let at = self.below(self.tables.len());
                 let (name, columns) = self.tables[at].clone();
                 (Query::Table(name), columns)
             }
         }
+    }
+
+    /// Returns the rows of a table with their windows.
+    fn windowed(&mut self) -> (Query, Columns) {
+        let at = self.below(self.timed.len());
+        let Table { name: table, columns, .. } = self.timed[at].clone();
+        let (step, times) = (1 + self.dice.below(5) as i64, 1 + self.dice.below(3) as i64);
+        let size = step * times;
+        let shape = match self.below(3) {
+            0 => Shape::Tumble { size },
+            1 => Shape::Hop { slide: step, size },
+            _ => Shape::Cumulate { step, size },
+        };
+        let ends = [START, END].map(|end| (end.to_owned(), Kind::Timestamp));
+        let all = columns.iter().cloned().chain(ends).collect();
+        (Query::Windowed(Windowed { table, columns, shape }), all)
+    }
+
+    /// Returns functions over the rows of a table that came before each; those of one that is
+    /// updated have none.
+    fn over(&mut self) -> Option<(Query, Columns)> {
+        let tables = self.timed.iter().filter(|table| !table.is_updating());
+        let tables: Vec<_> =
+            tables.map(|table| (table.name.clone(), table.columns.clone())).collect();
+        let (table, columns) = tables.get(self.below(tables.len().max(1)))?.clone();
+        let alias = self.name("r");
+        let scope: Columns =
+            columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
+        let mut all = Columns::new();
+        let mut passed = Vec::new();
+        for (name, kind) in scope.iter().filter(|(name, _)| !name.ends_with(TIME)) {
+            if self.one_in(2) {
+                all.push((self.name("x"), *kind));
+                passed.push((Expr::Column(name.clone()), all[all.len() - 1].0.clone()));
+            }
+        }
+        let mut functions = Vec::new();
+        for _ in 0..1 + self.below(3) {
+            let is_placed = self.one_in(4);
+            let known = if is_placed { PLACED } else { RUNNING };
+            let operator = &known[self.below(known.len())];
+            let kind = match operator.result {
+                Type::Of(kind) => kind,
+                Type::Same => self.kind_of(&scope),
+            };
+            let frame = if is_placed { "" } else { FRAMES[self.below(FRAMES.len())] };
+            let function = self.call(operator, kind, &scope, 1);
+            all.push((self.name("x"), kind));
+            functions.push((function, frame, all[all.len() - 1].0.clone()));
+        }
+        let partition = (0..self.below(3)).map(|at| scope[at].0.clone()).collect();
+        let filter = self.one_in(4).then(|| self.expr(Kind::Boolean, &scope, 2));
+        let filter = filter.into_iter().collect();
+        let over = Over { table, alias, passed, functions, partition, filter };
+        Some((Query::Over(over), all))
     }
 
     fn joined(&mut self, depth: usize, scope: &mut Columns) -> Joined {
@@ -190,6 +258,12 @@ impl<'a> Generator<'a> {
         let mut keys = Vec::new();
         let has_keys = !self.one_in(5);
         let mut items = Vec::new();
+        if let Some(window) = window_of(scope)
+            && self.one_in(2)
+        {
+            keys.extend(window.map(Expr::Column));
+        }
+        let has_window = !keys.is_empty();
         for kind in kinds {
             if has_keys && self.one_in(2) {
                 let key = self.expr(*kind, scope, 1);
@@ -210,9 +284,21 @@ impl<'a> Generator<'a> {
             let sides = vec![self.aggregate(compared, scope), self.value(compared)];
             Expr::Call(self.comparison(), sides)
         });
-        let sets = (0..keys.len()).all(|at| matches!(keys[at], Expr::Column(_))) && self.one_in(5);
-        let sets = sets.then(|| ["ROLLUP", "CUBE"][self.below(2)]);
+        let sets = keys.iter().all(|key| matches!(key, Expr::Column(_))) && self.one_in(5);
+        let sets = (sets && !has_window).then(|| self.sets(keys.len()));
         (items, Some(Group { keys, sets, having }))
+    }
+
+    fn sets(&mut self, keys: usize) -> Sets {
+        match self.below(3) {
+            0 => Sets::Rollup,
+            1 => Sets::Cube,
+            _ => {
+                let sets = 1 + self.below(3);
+                let set = |this: &mut Self| (0..keys).filter(|_| this.one_in(2)).collect();
+                Sets::Listed((0..sets).map(|_| set(self)).collect())
+            }
+        }
     }
 
     fn comparison(&mut self) -> &'static Operator {
@@ -287,9 +373,16 @@ impl<'a> Generator<'a> {
         match self.below(12) {
             0 | 1 => {
                 let kind = self.kind_of(scope);
-                let (query, _) = self.select(depth - 1, Some(&[kind]));
+                // DataFusion takes a correlated NOT IN of no rows for one of NULLs.
+                let operator = &MEMBERS[self.below(2)];
+                let query = match operator.name == "IN sub-query" && self.one_in(2) {
+                    true => {
+                        self.correlated(scope, depth, |this, own| (this.expr(kind, own, 1), false))
+                    }
+                    false => self.select(depth - 1, Some(&[kind])).0,
+                };
                 let member = self.expr(kind, scope, 1);
-                Expr::Query(&MEMBERS[self.below(2)], vec![member], Box::new(query))
+                Expr::Query(operator, vec![member], Box::new(query))
             }
             2 | 3 => {
                 let query =
@@ -340,6 +433,13 @@ impl<'a> Generator<'a> {
         let items = vec![(expr, self.name("x"))];
         Query::Select(Select { is_distinct: false, items, from, filter, group })
     }
+}
+
+/// Returns the names of the first window's ends.
+fn window_of(scope: &Columns) -> Option<[String; 2]> {
+    let start = scope.iter().find(|(name, _)| name.ends_with(START))?.0.clone();
+    let end = start.replace(START, END);
+    Some([start, end])
 }
 
 /// Is `expr` written as one of `exprs` is?

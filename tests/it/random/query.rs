@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::expression::{Dialect, Expr};
 use super::schema::{Code, Kind};
+use super::timed::{END, Over, START, Windowed};
 
 /// A query; the names of its columns are told apart.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub(super) enum Query {
     Select(Select),
     Set(SetOperation, Box<[Query; 2]>),
     Top(Top),
+    Windowed(Windowed),
+    Over(Over),
     With {
         name: String,
         definition: Box<Query>,
@@ -63,9 +66,18 @@ pub(super) enum JoinKind {
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) keys: Vec<Expr>,
-    /// `ROLLUP` or `CUBE` of the keys.
-    pub(super) sets: Option<&'static str>,
+    /// Which of the keys are grouped by together.
+    pub(super) sets: Option<Sets>,
     pub(super) having: Option<Expr>,
+}
+
+/// Sets of keys, of which there is a result each.
+#[derive(Clone, Debug)]
+pub(super) enum Sets {
+    Rollup,
+    Cube,
+    /// Lists of places among the keys.
+    Listed(Vec<Vec<usize>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +95,7 @@ pub(super) enum SetOperation {
 pub(super) struct Top {
     pub(super) query: Box<Query>,
     pub(super) alias: String,
-    /// `ROW_NUMBER` or `RANK`.
+    /// `ROW_NUMBER`, `RANK` or `DENSE_RANK`.
     pub(super) function: &'static str,
     pub(super) partition: Vec<String>,
     pub(super) order: Vec<Order>,
@@ -107,6 +119,8 @@ impl Query {
             Query::Select(select) => select.sql(dialect),
             Query::Set(operation, sides) => operation.sql(sides, dialect),
             Query::Top(top) => top.sql(dialect),
+            Query::Windowed(windowed) => windowed.sql(dialect),
+            Query::Over(over) => over.sql(dialect),
             Query::With { name, definition, body } => {
                 format!("WITH {name} AS ({}) {}", definition.sql(dialect), body.sql(dialect))
             }
@@ -125,6 +139,8 @@ impl Query {
                 names.extend(top.is_numbered.then(|| top.number()));
                 names
             }
+            Query::Windowed(windowed) => windowed.names(),
+            Query::Over(over) => over.names(),
             Query::With { body, .. } => body.names(),
         }
     }
@@ -144,6 +160,10 @@ impl Query {
                 found.insert(top.function);
                 top.query.features(found);
             }
+            Query::Windowed(windowed) => {
+                found.insert(windowed.feature());
+            }
+            Query::Over(over) => over.features(found),
             Query::With { definition, body, .. } => {
                 found.insert("WITH");
                 definition.features(found);
@@ -191,10 +211,10 @@ impl Select {
             text += &format!(" WHERE {}", listed(&self.filter, " AND ", condition));
         }
         if let Some(group) = &self.group {
-            let sets = group.sets.filter(|_| !group.keys.is_empty());
+            let sets = group.sets.as_ref().filter(|_| !group.keys.is_empty());
             let keys = listed(&group.keys, ", ", condition);
             text += &match sets {
-                Some(sets) => format!(" GROUP BY {sets} ({keys})"),
+                Some(sets) => format!(" GROUP BY {}", sets.sql(&group.keys, dialect)),
                 None if keys.is_empty() => keys,
                 None => format!(" GROUP BY {keys}"),
             };
@@ -223,14 +243,40 @@ impl Select {
             joined.query.features(found);
         }
         if let Some(group) = &self.group {
-            found.insert(match group.sets {
+            found.insert(match &group.sets {
                 _ if group.keys.is_empty() => "one group",
-                Some(sets) => sets,
+                Some(Sets::Rollup) => "ROLLUP",
+                Some(Sets::Cube) => "CUBE",
+                Some(Sets::Listed(_)) => "GROUPING SETS",
+                None if is_windowed(&group.keys) => "GROUP BY windows",
                 None => "GROUP BY",
             });
             if let Some(having) = &group.having {
                 found.insert("HAVING");
                 having.features(found);
+            }
+        }
+    }
+}
+
+/// Are windows among the keys?
+fn is_windowed(keys: &[Expr]) -> bool {
+    let ends = |key: &Expr, end: &str| matches!(key, Expr::Column(name) if name.ends_with(end));
+    [START, END].iter().all(|end| keys.iter().any(|key| ends(key, end)))
+}
+
+impl Sets {
+    fn sql(&self, keys: &[Expr], dialect: Dialect) -> String {
+        let text = |key: &Expr| key.sql(dialect);
+        match self {
+            Sets::Rollup => format!("ROLLUP ({})", listed(keys, ", ", text)),
+            Sets::Cube => format!("CUBE ({})", listed(keys, ", ", text)),
+            Sets::Listed(sets) => {
+                let set = |set: &Vec<usize>| {
+                    let keys: Vec<_> = set.iter().filter_map(|at| keys.get(*at)).collect();
+                    format!("({})", listed(&keys, ", ", |key| text(key)))
+                };
+                format!("GROUPING SETS ({})", listed(sets, ", ", set))
             }
         }
     }

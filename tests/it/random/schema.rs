@@ -31,6 +31,10 @@ pub(super) type Code = Option<i64>;
 
 /// Distinct values of a kind, beside NULL.
 const CODES: u64 = 6;
+/// The column of event time.
+pub(super) const TIME: &str = "ts";
+/// The column of an upserted table by which its rows are told apart, so that a probe knows each.
+pub(super) const NUMBER: &str = "seq";
 const TEXTS: [&str; CODES as usize] = ["", "a", "b", "ab", "A", "x y"];
 /// 2024-05-01 00:00:00.
 const BASE_MS: i64 = 1_714_521_600_000;
@@ -102,7 +106,8 @@ impl Kind {
             Kind::Boolean => ["FALSE", "TRUE"][code as usize % 2].to_owned(),
             Kind::Timestamp => {
                 let millis = code * STEP_MS;
-                format!("TIMESTAMP '2024-05-01 00:00:{:02}.{:03}'", millis / 1000, millis % 1000)
+                let (minute, second) = (millis / 60_000, millis / 1000 % 60);
+                format!("TIMESTAMP '2024-05-01 00:{minute:02}:{second:02}.{:03}'", millis % 1000)
             }
             Kind::Date => format!("DATE '2024-05-{:02}'", code + 1),
         }
@@ -158,13 +163,31 @@ pub(super) struct Row {
     pub(super) weight: i64,
 }
 
-/// A table.
+impl Row {
+    /// Returns the number of a row of an upserted table, as [`NUMBER`] holds it.
+    pub(super) fn number(&self) -> Option<i64> {
+        self.codes.last().copied().flatten().map(|code| code - 2)
+    }
+}
+
+/// What the rows of a table say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comes {
+    /// Each row is there for good.
+    Append,
+    /// Rows are taken back, too.
+    Changelog,
+    /// A row takes the place of that with the same first column, or takes it away.
+    Upsert,
+}
+
+/// A table. Its first column is the key if rows are upserted; the last one is then [`NUMBER`].
+/// If it has event time, that is [`TIME`], which no two rows share and which is nearly in order.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) columns: Vec<(String, Kind)>,
-    /// Are rows taken back, too?
-    pub(super) is_updating: bool,
+    pub(super) comes: Comes,
 }
 
 impl Table {
@@ -177,20 +200,68 @@ impl Table {
             _ => Kind::random(dice),
         };
         let columns = (0..columns).map(|column| (format!("c{column}"), kind(column, dice)));
-        let columns = columns.collect();
-        Table { name: format!("t{number}"), columns, is_updating: dice.below(3) == 0 }
+        let mut columns: Vec<_> = columns.collect();
+        let comes = [
+            Comes::Append,
+            Comes::Append,
+            Comes::Append,
+            Comes::Changelog,
+            Comes::Changelog,
+            Comes::Upsert,
+        ][dice.below(6) as usize];
+        match comes {
+            Comes::Upsert => columns.push((NUMBER.to_owned(), Kind::BigInt)),
+            _ if dice.below(2) == 0 => columns.push((TIME.to_owned(), Kind::Timestamp)),
+            _ => {}
+        }
+        Table { name: format!("t{number}"), columns, comes }
+    }
+
+    pub(super) fn is_updating(&self) -> bool {
+        self.comes != Comes::Append
+    }
+
+    pub(super) fn has_time(&self) -> bool {
+        self.columns.iter().any(|(name, _)| name == TIME)
+    }
+
+    /// Returns rows that come at once; `made` is how many were made before, and `present` what can be
+    /// taken back.
+    fn rows(&self, present: &mut Vec<Row>, made: &mut i64, dice: &mut Dice) -> Vec<Row> {
+        let count = 1 + dice.below(12);
+        let row = |at: u64| {
+            *made += 1;
+            match self.comes {
+                Comes::Upsert => self.upsert(*made, at + 1 == count, dice),
+                _ => self.row(present, *made, dice),
+            }
+        };
+        (0..count).map(row).collect()
     }
 
     /// Returns a row, or one of those that are `present` with a weight that takes it back.
-    fn row(&self, present: &mut Vec<Row>, dice: &mut Dice) -> Row {
-        if self.is_updating && !present.is_empty() && dice.below(5) < 2 {
+    fn row(&self, present: &mut Vec<Row>, number: i64, dice: &mut Dice) -> Row {
+        if self.comes == Comes::Changelog && !present.is_empty() && dice.below(5) < 2 {
             let old = present.swap_remove(dice.below(present.len() as u64) as usize);
             return Row { weight: -1, ..old };
         }
-        let codes = self.columns.iter().map(|_| Kind::code(dice)).collect();
-        let row = Row { codes, weight: 1 };
+        let code = |(name, _): &(String, Kind)| match name.as_str() {
+            // Up to three come too late.
+            TIME => Some(number ^ 3),
+            _ => Kind::code(dice),
+        };
+        let row = Row { codes: self.columns.iter().map(code).collect(), weight: 1 };
         present.push(row.clone());
         row
+    }
+
+    /// Returns the row of some key, or that it is gone; the last one of several is there.
+    fn upsert(&self, number: i64, is_last: bool, dice: &mut Dice) -> Row {
+        let mut codes: Vec<Code> = self.columns.iter().map(|_| Kind::code(dice)).collect();
+        codes[0] = Some(dice.below(CODES) as i64);
+        *codes.last_mut().unwrap() = Some(number);
+        let is_gone = !is_last && dice.below(5) == 0;
+        Row { codes, weight: if is_gone { -1 } else { 1 } }
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -225,7 +296,13 @@ impl Table {
     /// Returns the columns as `CREATE TABLE` has them.
     pub(super) fn declared(&self) -> String {
         let columns = self.columns.iter().map(|(name, kind)| format!("{name} {}", kind.sql()));
-        columns.collect::<Vec<_>>().join(", ")
+        // Rows of an updated table go long after they came.
+        let delay = if self.is_updating() { "'1' DAY" } else { "'5' SECOND" };
+        let watermark = format!("WATERMARK FOR {TIME} AS {TIME} - INTERVAL {delay}");
+        let watermark = self.has_time().then_some(watermark);
+        let is_keyed = self.comes == Comes::Upsert;
+        let key = is_keyed.then(|| format!("PRIMARY KEY ({}) NOT ENFORCED", self.columns[0].0));
+        columns.chain(watermark).chain(key).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -249,11 +326,10 @@ impl Input {
         let tables: Vec<_> =
             (0..2 + dice.below(2)).map(|n| Table::random(n as usize, dice)).collect();
         let steps = 3 + dice.below(5);
-        let mut present = vec![Vec::new(); tables.len()];
+        let (mut present, mut made) = (vec![Vec::new(); tables.len()], vec![0; tables.len()]);
         let mut step = |dice: &mut Dice| {
             let table = dice.below(tables.len() as u64) as usize;
-            let count = 1 + dice.below(12);
-            let rows = (0..count).map(|_| tables[table].row(&mut present[table], dice)).collect();
+            let rows = tables[table].rows(&mut present[table], &mut made[table], dice);
             Step { table, rows }
         };
         let steps = (0..steps).map(|_| step(dice)).collect();
@@ -263,8 +339,14 @@ impl Input {
     /// Returns the rows of a table that the first `steps` of its steps left.
     pub(super) fn content(&self, table: usize, steps: usize) -> Vec<&Row> {
         let steps = self.steps.iter().filter(|step| step.table == table).take(steps);
+        let is_keyed = self.tables[table].comes == Comes::Upsert;
         let mut present: Vec<&Row> = Vec::new();
         for row in steps.flat_map(|step| &step.rows) {
+            if is_keyed {
+                present.retain(|old| old.codes[0] != row.codes[0]);
+                present.extend((row.weight > 0).then_some(row));
+                continue;
+            }
             match present.iter().position(|old| old.codes == row.codes) {
                 Some(old) if row.weight < 0 => drop(present.swap_remove(old)),
                 _ => present.push(row),
@@ -273,10 +355,16 @@ impl Input {
         present
     }
 
-    /// Is each row that is taken back there?
+    /// Is each row that is taken back there, and what a probe must see?
     pub(super) fn is_possible(&self) -> bool {
         let mut present: Vec<(usize, &Vec<Code>)> = Vec::new();
-        let rows = self.steps.iter().flat_map(|step| step.rows.iter().map(|row| (step.table, row)));
+        let is_keyed = |step: &&Step| self.tables[step.table].comes == Comes::Upsert;
+        let ends = |step: &Step| step.rows.last().is_some_and(|row| row.weight > 0);
+        if !self.steps.iter().filter(is_keyed).all(ends) {
+            return false;
+        }
+        let steps = self.steps.iter().filter(|step| !is_keyed(step));
+        let rows = steps.flat_map(|step| step.rows.iter().map(|row| (step.table, row)));
         for (table, row) in rows {
             let known = present.iter().position(|known| *known == (table, &row.codes));
             match (row.weight, known) {

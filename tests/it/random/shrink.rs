@@ -3,9 +3,10 @@
 //! A smaller query may mean nothing any more; then it is refused, which is no failure, and another
 //! part is tried. So the candidates need not be right.
 
-use super::expression::Expr;
+use super::expression::{AGGREGATES, Expr, Operator};
 use super::query::{Query, Select};
 use super::schema::Input;
+use super::timed::Over;
 use super::trial::Trial;
 
 /// Trials that are run to make one small.
@@ -62,7 +63,8 @@ fn queries(trial: &Trial) -> Vec<Trial> {
 /// Returns queries that are smaller than `query` by one part.
 fn smaller(query: &Query) -> Vec<Query> {
     match query {
-        Query::Table(_) => Vec::new(),
+        Query::Table(_) | Query::Windowed(_) => Vec::new(),
+        Query::Over(over) => overs(over),
         Query::Values(values) => {
             let rows = 0..if values.rows.len() > 1 { values.rows.len() } else { 0 };
             let without = rows.map(|row| {
@@ -109,6 +111,23 @@ fn smaller(query: &Query) -> Vec<Query> {
             found
         }
     }
+}
+
+/// Returns the functions without one of their parts.
+fn overs(over: &Over) -> Vec<Query> {
+    let mut found = Vec::new();
+    let mut changed = |change: &dyn Fn(&mut Over)| {
+        let mut over = over.clone();
+        change(&mut over);
+        found.push(Query::Over(over));
+    };
+    (0..over.filter.len()).for_each(|at| changed(&|over| drop(over.filter.remove(at))));
+    (0..over.partition.len()).for_each(|at| changed(&|over| drop(over.partition.remove(at))));
+    (0..over.passed.len()).for_each(|at| changed(&|over| drop(over.passed.remove(at))));
+    if over.functions.len() > 1 {
+        (0..over.functions.len()).for_each(|at| changed(&|over| drop(over.functions.remove(at))));
+    }
+    found
 }
 
 /// Returns both sides of a set operation without one of their columns.
@@ -160,7 +179,9 @@ fn selects(select: &Select) -> Vec<Query> {
         changed(&|select| drop(select.items.remove(at)));
     }
     if let Some(group) = &select.group {
-        changed(&|select| select.group = None);
+        if !select.items.iter().any(|(expr, _)| is_aggregate(expr)) {
+            changed(&|select| select.group = None);
+        }
         if group.having.is_some() {
             changed(&|select| select.group.iter_mut().for_each(|group| group.having = None));
         }
@@ -197,6 +218,13 @@ fn selects(select: &Select) -> Vec<Query> {
         }
     }
     found
+}
+
+/// Is an expression one of a whole group?
+fn is_aggregate(expr: &Expr) -> bool {
+    let is_one =
+        |operator: &Operator| AGGREGATES.iter().any(|known| known.stream == operator.stream);
+    matches!(expr, Expr::Call(operator, _) if is_one(operator))
 }
 
 /// Returns expressions that are simpler than `expr`: its arguments, and itself with simpler ones.

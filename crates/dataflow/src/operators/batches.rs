@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use arrow::util::display::array_value_to_string;
 use thalweg_types::{Error, Result};
 
 /// Rows of one batch of results.
@@ -29,6 +30,18 @@ pub fn next_rows(from: usize, total: usize, most: usize) -> Range<usize> {
 /// Returns the numbers of a range of groups.
 pub fn groups_of(range: Range<usize>) -> Vec<u32> {
     (range.start as u32..range.end as u32).collect()
+}
+
+/// Returns the error of a row that is taken back and never came.
+pub fn never_came(rows: &RecordBatch, row: usize) -> Error {
+    let names = rows.schema();
+    let values = rows.columns().iter().zip(names.fields()).map(|(column, field)| {
+        let value = array_value_to_string(column, row);
+        format!("{} {}", field.name(), value.unwrap_or_else(|error| error.to_string()))
+    });
+    let values: Vec<String> = values.collect();
+    Error::data(format!("a row is taken back that never came: {}", values.join(", ")))
+        .remedy("a changelog must insert a row before it deletes it")
 }
 
 /// Checks that restored rows are rows of `schema`.

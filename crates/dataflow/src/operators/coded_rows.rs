@@ -15,9 +15,12 @@ use thalweg_plan::node::SortKey;
 use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
 use thalweg_types::{Error, Groups, Result};
 
-use super::batches::{BATCH_ROWS, batch, check_state};
+use super::batches::{BATCH_ROWS, batch, check_state, never_came};
 use super::group_set::GroupSet;
 use super::ordering::Ordering;
+
+/// Partitions from which on the memory of those without rows is given back.
+pub const PACK_PARTITIONS: usize = 4096;
 
 /// Bytes that a row takes beside its code, about.
 const ROW_BYTES: usize = 40;
@@ -26,6 +29,8 @@ const ROW_BYTES: usize = 40;
 pub struct CodedRows {
     /// How rows are coded.
     pub ordering: Ordering,
+    /// The columns of the rows.
+    schema: SchemaRef,
     /// The keys of the partitions.
     pub partitions: GroupTable,
     /// Columns of the partition in the input.
@@ -95,6 +100,7 @@ impl CodedRows {
             origins: origins.ok_or_else(|| Error::internal("a column has no place in a code"))?,
             state: state_schema(partition, ordering.columns(), input),
             ordering,
+            schema: input.clone(),
             partitions: GroupTable::new(&types)?,
             partition: partition.to_vec(),
             sequence: 0,
@@ -166,6 +172,15 @@ impl CodedRows {
         if number < self.saved_to {
             self.dropped.push((group, number));
         }
+    }
+
+    /// Returns the error of a row that is taken back and is not there.
+    pub fn never_came(&self, group: u32, code: &[u8]) -> Error {
+        let schema = self.schema.clone();
+        let columns = self.columns(&[group], std::iter::once(code));
+        columns
+            .and_then(|columns| batch(&schema, columns, 1))
+            .map_or_else(|error| error, |row| never_came(&row, 0))
     }
 
     /// Keeps some partitions, which get new numbers; nothing of the others is kept, and all is saved.

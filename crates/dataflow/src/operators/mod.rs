@@ -19,6 +19,8 @@ pub mod ordering;
 
 pub mod coded_rows;
 
+pub mod kept;
+
 #[cfg(test)]
 mod testing;
 
@@ -83,6 +85,9 @@ fn make_single(
             Some(Box::new(first_row::FirstRow::new(top, &input, output)?))
         }
         NodeKind::Top(top) => Some(Box::new(top::Top::new(top, &input, output)?)),
+        NodeKind::Over(over) if over.basis.is_none() => {
+            Some(Box::new(over::UpdatingOver::new(over, &input, output)?))
+        }
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::SessionRows(node) => {
             Some(Box::new(window::session_rows::SessionRows::new(node, input)?))

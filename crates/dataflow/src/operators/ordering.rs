@@ -100,6 +100,15 @@ impl Ordering {
         Ok(&code[..width])
     }
 
+    /// Returns the code of one sort key, of an order that has no other.
+    ///
+    /// # Errors
+    /// `Internal` if the order has other keys.
+    pub fn encode_key(&self, key: ArrayRef) -> Result<Vec<u8>> {
+        let keys = self.keys.as_ref().ok_or_else(|| Error::internal("an order without a key"))?;
+        Ok(keys.convert_columns(&[key])?.row(0).data().to_vec())
+    }
+
     /// Returns the columns of rows, from their codes.
     ///
     /// # Errors

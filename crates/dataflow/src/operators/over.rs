@@ -3,29 +3,42 @@
 //! Invariants: rows of a partition are computed in order of time, ties by the whole row, each once
 //! and only when no row before it can come any more; by event time that is when the watermark has
 //! reached it, and a row is late if that was so at the close before. What no frame can need any
-//! more is dropped. Cuts into epochs, workers and crashes change nothing, by event time.
+//! more is dropped, and a partition of which nothing is left. Cuts into epochs, workers and crashes
+//! change nothing, by event time.
+//!
+//! With a time-to-live, a partition to which no row came for so long begins anew with the next one; as
+//! in Flink, not while rows of it still wait.
 
 mod partition;
 
-mod frames;
+mod steps;
 
+mod frames;
 mod values;
+
+mod reach;
+
+mod runs;
+
+mod updating;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_arrays;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use thalweg_plan::node::{Frame, OverNode, SortKey};
+use thalweg_plan::node::{Frame, OverFunction, OverNode};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::epoch::Ending;
-use thalweg_types::{Change, Error, Groups, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Groups, Moment, Result};
 
-use super::batches::{BATCH_ROWS, batch, check_state, next_rows};
-use super::coded_rows::CodedRows;
+use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
+use super::coded_rows::{CodedRows, PACK_PARTITIONS};
 use super::due::{Due, refuse};
 use super::group_set::GroupSet;
+use super::idle::Idle;
 use super::slices::times;
 use crate::operator::{Close, Operator, Output, Step};
 
@@ -33,12 +46,17 @@ use frames::Work;
 use partition::{Entry, Partition, Progress, SAVED};
 use values::Values;
 
+pub use updating::UpdatingOver;
+
 /// Rows that are computed at once, about.
 const WORK_ROWS: usize = 32 * 1024;
 
 /// Keeps rows until their time has come, and as long as frames need them.
 pub struct Over {
     node: OverNode,
+    /// The column by which rows are ordered, and which time it is.
+    time: usize,
+    basis: TimeBasis,
     due: Due,
     rows: CodedRows,
     /// By partition.
@@ -47,6 +65,8 @@ pub struct Over {
     /// for the end of the epoch.
     waiting: BTreeSet<(i64, u32)>,
     values: Values,
+    /// How many groups of aggregates were given to partitions.
+    slots: u32,
     input: SchemaRef,
     output: SchemaRef,
     /// What is saved of each partition beside its rows.
@@ -57,6 +77,13 @@ pub struct Over {
     /// Frames of all rows that are still to come begin at this time or later; what is before it was
     /// dropped from all partitions.
     swept_to: i64,
+    /// Partitions with something to keep, when that was last counted.
+    live: usize,
+    /// When rows came to partitions, if these have a time-to-live; those of the open epoch.
+    idle: Option<Idle>,
+    written: GroupSet,
+    /// The clock at the last close.
+    clock: EventTime,
 }
 
 /// What a close has to do.
@@ -79,9 +106,14 @@ impl Over {
     /// # Errors
     /// `Invalid` if a column has no order, or an aggregate does not take its argument.
     pub fn new(node: &OverNode, input: &SchemaRef, output: SchemaRef) -> Result<Over> {
-        let (start, end, basis) = (node.time, node.time, node.basis);
+        let &OverNode { ref order, basis: Some(basis), .. } = node else {
+            return Err(Error::internal("an OVER window whose result is updated"));
+        };
+        let [time] = order[..] else {
+            return Err(Error::internal("an OVER window in an order that is no time"));
+        };
+        let (start, end, basis) = (time.column, time.column, basis);
         let spec = WindowSpec { assigner: Assigner::Attached, basis, start, end, zone: None };
-        let time = SortKey { column: node.time, descending: false, nulls_first: true };
         let values = Values::new(node, input)?;
         let keys = node.partition.iter().enumerate();
         let keys = keys.map(|(n, c)| input.field(*c).clone().with_name(format!("__partition_{n}")));
@@ -89,7 +121,9 @@ impl Over {
         let fields = keys.chain(numbers).chain(values.state_fields().iter().cloned());
         Ok(Over {
             due: Due::new(&spec, input)?,
-            rows: CodedRows::new(&node.partition, &[time], input)?,
+            rows: CodedRows::new(&node.partition, order, input)?,
+            time: time.column,
+            basis,
             partitions: Vec::new(),
             waiting: BTreeSet::new(),
             state: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
@@ -100,12 +134,17 @@ impl Over {
             unsaved: GroupSet::default(),
             firing: Firing::default(),
             swept_to: i64::MIN,
+            slots: 0,
+            live: 0,
+            idle: node.ttl.map(Idle::new),
+            written: GroupSet::default(),
+            clock: EventTime::MIN,
         })
     }
 
     /// Returns the rows in time; counts the late ones, and those without a time.
     fn admit(&self, change: Change, out: &mut Output) -> Result<Change> {
-        let times = times(change.rows.column(self.node.time))?;
+        let times = times(change.rows.column(self.time))?;
         let is_good = |row: &u32| {
             let row = *row as usize;
             times.is_valid(row) && !self.due.is_late(times.value(row).saturating_add(1))
@@ -122,9 +161,12 @@ impl Over {
     fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         let groups = self.rows.intern(rows)?;
         let codes = self.rows.ordering.rows(rows)?;
-        let times = times(rows.column(self.node.time))?;
-        self.partitions.resize_with(self.rows.partitions.len(), Partition::default);
-        let (is_due, reached) = (self.node.basis == TimeBasis::Processing, self.due.complete());
+        let times = times(rows.column(self.time))?;
+        resize(&mut self.partitions, &mut self.slots, self.rows.partitions.len());
+        if self.idle.is_some() {
+            self.written.extend(&groups);
+        }
+        let (is_due, reached) = (self.basis == TimeBasis::Processing, self.due.complete());
         for (row, group) in groups.into_iter().enumerate() {
             let (code, time) = (codes.row(row).data(), times.value(row));
             let number = self.rows.keep(group, code);
@@ -149,7 +191,7 @@ impl Over {
     fn begin(&mut self, close: &Close) {
         self.due.close(close);
         let is_last = close.ending == Some(Ending::Finish);
-        let until = match self.node.basis {
+        let until = match self.basis {
             TimeBasis::Event => self.due.complete(),
             TimeBasis::Processing => i64::MAX,
         };
@@ -179,6 +221,7 @@ impl Over {
             self.firing.results = self.compute()?.map(|rows| (rows, 0));
             if self.firing.results.is_none() {
                 self.sweep()?;
+                self.forget_idle(out);
                 return Ok(Step::Done);
             }
         }
@@ -203,7 +246,11 @@ impl Over {
             let groups: Vec<u32> = work.rows.iter().map(|(group, _)| *group).collect();
             let codes = work.rows.iter().map(|(_, entry)| &*entry.code);
             let rows = batch(&self.input, self.rows.columns(&groups, codes)?, groups.len())?;
-            let columns = self.values.compute(&mut work, &rows, self.partitions.len())?;
+            let at = work.in_order();
+            let places = UInt32Array::from(at.clone());
+            let mut columns = take_arrays(rows.columns(), &places, None)?;
+            let total = self.slots as usize;
+            columns.extend(self.values.compute(&mut work.steps, &at, &rows, total)?);
             results = batch(&self.output, columns, work.count())?;
         }
         for (group, progress) in work.progress {
@@ -228,8 +275,7 @@ impl Over {
     /// Drops rows that no frame can need any more from partitions to which no row came: whenever the
     /// watermark has gone on by the length of a frame.
     fn sweep(&mut self) -> Result<()> {
-        let (Frame::Range(Some(length)), TimeBasis::Event) = (self.node.frame, self.node.basis)
-        else {
+        let (Frame::Range(Some(length)), TimeBasis::Event) = (self.node.frame, self.basis) else {
             return Ok(());
         };
         let until = self.firing.until;
@@ -244,10 +290,69 @@ impl Over {
             if count > 0 {
                 let old = self.rows.columns(&vec![group; count], old.map(|entry| &*entry.code))?;
                 let old = batch(&self.input, old, count)?;
-                self.values.take_back(&old, group, self.partitions.len())?;
+                self.values.take_back(&old, partition.slot(), self.slots as usize)?;
                 let progress = partition.progress();
                 self.advance(group, Progress { framed: progress.framed - count, ..progress });
             }
+        }
+        Ok(())
+    }
+
+    /// Lets partitions begin anew whose time is over.
+    fn forget_idle(&mut self, out: &mut Output) {
+        let written = self.written.take();
+        let Some(idle) = &mut self.idle else { return };
+        idle.write(&written, self.clock);
+        for group in idle.take(self.clock) {
+            let partition = &mut self.partitions[group as usize];
+            if partition.waits() {
+                idle.write(&[group], self.clock);
+                continue;
+            }
+            let gone = std::mem::replace(partition, Partition::new(self.slots));
+            self.slots += 1;
+            gone.numbered().for_each(|gone| self.rows.forget(group, gone));
+            out.count_forgotten(gone.entries().len().max(1));
+            self.unsaved.insert(group);
+        }
+    }
+
+    /// Is nothing of a partition needed any more?
+    fn is_blank(&self, partition: &Partition) -> bool {
+        let only_frames = self.node.functions.iter().all(|function| match function {
+            OverFunction::Aggregate(_) => self.node.is_bounded(),
+            OverFunction::Number(_) => false,
+            OverFunction::Shift { .. } => true,
+        });
+        partition.entries().is_empty() && (only_frames || partition.is_new())
+    }
+
+    /// Gives the memory of partitions of which nothing is needed back, if they are most; all is saved.
+    fn pack(&mut self) -> Result<()> {
+        let total = self.partitions.len();
+        if total < PACK_PARTITIONS.max(2 * self.live) {
+            return Ok(());
+        }
+        let groups = 0..total as u32;
+        let live = groups.filter(|group| !self.is_blank(&self.partitions[*group as usize]));
+        let live: Vec<u32> = live.collect();
+        self.live = live.len();
+        if total < 2 * self.live {
+            return Ok(());
+        }
+        self.rows.retain(&live)?;
+        let slots: Vec<u32> =
+            live.iter().map(|group| self.partitions[*group as usize].slot()).collect();
+        self.values.retain(&slots)?;
+        let partitions = live.iter().zip(0..).map(|(group, slot)| {
+            let partition = &mut self.partitions[*group as usize];
+            std::mem::replace(partition, Partition::new(0)).with_slot(slot)
+        });
+        (self.partitions, self.slots) = (partitions.collect(), live.len() as u32);
+        let new = |group| live.binary_search(&group).map_or(0, |new| new as u32);
+        self.waiting = self.waiting.iter().map(|(time, group)| (*time, new(*group))).collect();
+        if let Some(idle) = &mut self.idle {
+            idle.renumber(&live);
         }
         Ok(())
     }
@@ -260,7 +365,9 @@ impl Over {
         columns.extend((0..SAVED.len()).map(|at| -> ArrayRef {
             Arc::new(saved.iter().map(|row| row[at]).collect::<Int64Array>())
         }));
-        columns.extend(self.values.states(groups)?);
+        let slots: Vec<u32> =
+            groups.iter().map(|group| self.partitions[*group as usize].slot()).collect();
+        columns.extend(self.values.states(&slots)?);
         batch(&self.state, columns, groups.len())
     }
 
@@ -270,17 +377,27 @@ impl Over {
         let (keys, saved) = rows.columns().split_at(keys);
         let (saved, states) = saved.split_at(SAVED.len());
         let groups = self.rows.intern_keys(keys, rows.num_rows())?;
-        self.partitions.resize_with(self.rows.partitions.len(), Partition::default);
+        resize(&mut self.partitions, &mut self.slots, self.rows.partitions.len());
         for (row, group) in groups.iter().enumerate() {
             let number = |at: usize| saved[at].as_primitive::<Int64Type>().value(row);
             self.partitions[*group as usize].restore(std::array::from_fn(number));
         }
-        self.values.merge(&groups, states, self.partitions.len())
+        let slots: Vec<u32> =
+            groups.iter().map(|group| self.partitions[*group as usize].slot()).collect();
+        self.values.merge(&slots, states, self.slots as usize)
     }
 
     fn table(&self) -> TableSpec {
         let keys = self.node.partition.len();
         TableSpec { name: "partitions", key: keys, route: (0..keys).collect() }
+    }
+}
+
+/// Makes room for partitions, each with a group of aggregates of its own.
+fn resize(partitions: &mut Vec<Partition>, slots: &mut u32, total: usize) {
+    while partitions.len() < total {
+        partitions.push(Partition::new(*slots));
+        *slots += 1;
     }
 }
 
@@ -295,6 +412,7 @@ impl Operator for Over {
     }
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
+        self.clock = close.moment.clock;
         self.begin(close);
         self.fire(out)
     }
@@ -303,22 +421,36 @@ impl Operator for Over {
         self.fire(out)
     }
 
+    fn wake(&self) -> Option<EventTime> {
+        self.idle.as_ref().and_then(Idle::wake)
+    }
+
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
         let partitions = &self.partitions;
         self.rows.snapshot(to, |group| partitions[group as usize].numbered())?;
         let unsaved = self.unsaved.take();
         let all = 0..self.partitions.len() as u32;
         let groups: Vec<u32> = if to.is_full() { all.collect() } else { unsaved };
+        let is_blank = |group: &u32| self.is_blank(&self.partitions[*group as usize]);
+        let (blank, groups): (Vec<u32>, Vec<u32>) = groups.into_iter().partition(is_blank);
         let table = self.table();
-        groups.chunks(BATCH_ROWS).try_for_each(|groups| to.put(&table, self.saved(groups)?))
+        if !to.is_full() && !blank.is_empty() {
+            let keys = self.rows.partitions.keys(Groups::At(&blank))?;
+            let schema = self.state.project(&(0..keys.len()).collect::<Vec<_>>())?;
+            to.delete(&table, batch(&Arc::new(schema), keys, blank.len())?)?;
+        }
+        for groups in groups.chunks(BATCH_ROWS) {
+            to.put(&table, self.saved(groups)?)?;
+        }
+        self.pack()
     }
 
     fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
         self.due.restore(at);
-        let partitions = &mut self.partitions;
+        let (partitions, slots) = (&mut self.partitions, &mut self.slots);
         self.rows.restore(from, |row| {
             let group = row.group as usize;
-            partitions.resize_with(partitions.len().max(group + 1), Partition::default);
+            resize(partitions, slots, group + 1);
             let time = times(&row.columns[0].slice(row.row, 1))?.value(0);
             partitions[group].insert(Entry { time, code: row.code.into(), number: row.number });
             Ok(())
@@ -327,11 +459,14 @@ impl Operator for Over {
             check_state(&rows, &self.state)?;
             self.restore_partitions(&rows)?;
         }
-        if self.node.basis == TimeBasis::Event {
+        if self.basis == TimeBasis::Event {
             let waiting = self.partitions.iter().zip(0..).filter_map(|(partition, group)| {
                 Some((partition.next_time(self.due.complete())?, group))
             });
             self.waiting = waiting.collect();
+        }
+        if let Some(idle) = &mut self.idle {
+            idle.write(&groups_of(0..self.partitions.len()), at.clock);
         }
         Ok(())
     }
@@ -339,7 +474,8 @@ impl Operator for Over {
     fn size(&self) -> (usize, usize) {
         let (bytes, rows) = self.rows.size();
         let partitions = self.partitions.capacity() * size_of::<Partition>();
-        (bytes + partitions + self.values.bytes(), rows)
+        let idle = self.idle.as_ref().map_or(0, Idle::bytes);
+        (bytes + partitions + self.values.bytes() + idle, rows)
     }
 }
 

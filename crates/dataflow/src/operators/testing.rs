@@ -1,7 +1,7 @@
 //! What the operators' tests share: small aggregates, rows, and a stand that drives operators by
 //! hand: any number of workers, outputs that are full at once, crashes and restores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -341,6 +341,63 @@ pub(super) fn run_one(operator: &mut dyn Operator, turns: &[Turn]) -> Vec<Sent> 
         all.push(sent);
     }
     all
+}
+
+/// Returns random epochs, and all rows there are at the end of each. Without retractions the values rise,
+/// so that first rows are displaced often.
+pub(super) fn changing_rows(
+    seed: u64,
+    is_retracted: bool,
+    keys: i64,
+) -> (Vec<Vec<Row>>, Vec<Turn>) {
+    let mut random = Random::new(seed);
+    let mut rows: Vec<Row> = Vec::new();
+    let (mut all, mut turns) = (Vec::new(), Vec::new());
+    for epoch in 0..20 {
+        let mut batches = Vec::new();
+        for _ in 0..random.below(3) {
+            let (mut changed, mut weights) = (Vec::new(), Vec::new());
+            for _ in 0..random.below(30) {
+                let is_gone = is_retracted && !rows.is_empty() && random.below(5) < 2;
+                let row = match is_gone {
+                    true => rows.swap_remove(random.below(rows.len() as i64) as usize),
+                    false => {
+                        let value = random.below(6) + if is_retracted { 0 } else { epoch / 4 };
+                        let key = format!("key {}", random.below(keys));
+                        let value = (value > 0).then_some(value);
+                        Row { key, value, start: random.below(3), end: 7 }
+                    }
+                };
+                weights.push(if is_gone { -1 } else { 1 });
+                changed.push(row.clone());
+                rows.extend((!is_gone).then_some(row));
+            }
+            let change = change(&changed);
+            batches.push(match is_retracted {
+                true => Change::weighted(change.rows, weights.into()).unwrap(),
+                false => change,
+            });
+        }
+        turns.push(Turn::at(epoch, batches));
+        all.push(rows.clone());
+    }
+    (all, turns)
+}
+
+/// Returns what must be sent to turn one result into another, sorted.
+pub(super) fn difference(
+    before: &BTreeMap<String, i64>,
+    after: &BTreeMap<String, i64>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let rows: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    for row in rows {
+        let count = |all: &BTreeMap<String, i64>| all.get(row).copied().unwrap_or(0);
+        let more = count(after) - count(before);
+        lines.extend((0..more.abs()).map(|_| format!("{:+} {row}", more.signum())));
+    }
+    lines.sort();
+    lines
 }
 
 type Make<'a> = &'a dyn Fn() -> Box<dyn Operator>;

@@ -11,8 +11,6 @@
 //! Rows are kept as codes (see [`super::coded_rows`]), so that to compare, to find and to tell equal
 //! rows is to compare bytes.
 
-mod kept;
-
 mod ranks;
 
 mod sending;
@@ -23,19 +21,16 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
 use thalweg_plan::node::TopNode;
 use thalweg_state::{StateReader, StateWriter};
-use thalweg_types::{Change, Error, EventTime, Moment, Result};
+use thalweg_types::{Change, EventTime, Moment, Result};
 
 use super::batches::groups_of;
-use super::coded_rows::CodedRows;
+use super::coded_rows::{CodedRows, PACK_PARTITIONS};
 use super::idle::Idle;
+use super::kept::{Entry, Kept};
 use crate::operator::{Close, Operator, Output, Step};
 
-use kept::{Entry, Kept};
 use ranks::{Changed, Net, Ranks};
 use sending::Sending;
-
-/// Partitions from which on the memory of those without rows is given back.
-const PACK_PARTITIONS: usize = 4096;
 
 /// Keeps the first rows of each partition, or all that may become first.
 pub struct Top {
@@ -212,8 +207,7 @@ impl Top {
             }
             for _ in net.weight..0 {
                 let gone = self.kept[group as usize].remove(net.code);
-                let gone =
-                    gone.ok_or_else(|| Error::internal("a row was taken back that was not there"))?;
+                let gone = gone.map_or_else(|| Err(self.rows.never_came(group, net.code)), Ok)?;
                 self.rows.forget(group, gone.numbered());
             }
         }
@@ -275,7 +269,8 @@ impl Top {
             return Ok(());
         }
         let groups = 0..self.kept.len() as u32;
-        let live: Vec<u32> = groups.filter(|group| self.kept[*group as usize].len() > 0).collect();
+        let live: Vec<u32> =
+            groups.filter(|group| !self.kept[*group as usize].is_empty()).collect();
         self.rows.retain(&live)?;
         let kept = live.iter().map(|group| std::mem::take(&mut self.kept[*group as usize]));
         self.kept = kept.collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_types::NodeId;
 
 use super::Fact;
@@ -172,8 +172,11 @@ fn overs(plan: &Plan, node: &Node, over: &OverNode) -> String {
     let schema = input_schema(plan, node);
     let by = columns(&schema, &over.partition);
     let of = if by.is_empty() { String::new() } else { format!(" of each ({by})") };
-    let time = schema.field(over.time).name();
-    format!("computes {} for each row{of}, in order of {time}", functions(plan, node, over))
+    let order = match over.basis {
+        Some(_) => schema.field(over.order[0].column).name().clone(),
+        None => order(&schema, &over.order),
+    };
+    format!("computes {} for each row{of}, in order of {order}", functions(plan, node, over))
 }
 
 /// Returns the functions of an OVER window, in the user's words, with their frame.
@@ -193,12 +196,18 @@ pub fn functions(plan: &Plan, node: &Node, over: &OverNode) -> String {
     if over.calls().next().is_none() {
         return all;
     }
-    let kind = schema.field(over.time).data_type();
+    let first = schema.field(over.order[0].column);
     let frame = match over.frame {
         Frame::Rows(None) => "all rows up to it".to_owned(),
         Frame::Rows(Some(rows)) => format!("it and {rows} rows before it"),
-        Frame::Range(None) => "all rows up to its time".to_owned(),
-        Frame::Range(Some(length)) => format!("the rows of the last {}", span(length, kind)),
+        Frame::Range(None) if over.basis.is_some() => "all rows up to its time".to_owned(),
+        Frame::Range(None) => "all rows up to it and its equals".to_owned(),
+        Frame::Range(Some(length)) => match first.data_type() {
+            kind @ DataType::Timestamp(_, _) => {
+                format!("the rows of the last {}", span(length, kind))
+            }
+            _ => format!("the rows whose {} is at most {length} before its own", first.name()),
+        },
     };
     format!("{all} over {frame}")
 }
@@ -339,8 +348,9 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
 
 fn when_over(over: &OverNode) -> String {
     let when = match over.basis {
-        TimeBasis::Event => "a row when the watermark reaches its time",
-        TimeBasis::Processing => "what came in, at the end of each epoch",
+        Some(TimeBasis::Event) => "a row when the watermark reaches its time",
+        Some(TimeBasis::Processing) => "what came in, at the end of each epoch",
+        None => return "what changed, at the end of each epoch".to_owned(),
     };
     match over.rows_ahead() {
         0 => when.to_owned(),

@@ -136,21 +136,24 @@ fn partition_lived(ttl: Duration) -> String {
 fn over_rows(plan: &Plan, node: &Node, over: &OverNode) -> Vec<Fact> {
     let by = columns(&input_schema(plan, node), &over.partition);
     let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
-    let is_bounded_frame = matches!(over.frame, Frame::Rows(Some(_)) | Frame::Range(Some(_)));
+    let Some(basis) = over.basis else { return all_over_rows(&by, over, is_bounded) };
     let only_aggregates = over.calls().count() == over.functions.len();
     let ends = only_aggregates && matches!(over.frame, Frame::Range(Some(_)));
-    let rows = match over.calls().next().is_some() && is_bounded_frame {
+    let rows = match over.calls().next().is_some() && over.is_bounded() {
         true => "the rows of each frame".to_owned(),
         false => functions(plan, node, over),
     };
     let per = if by.is_empty() { String::new() } else { format!(" per ({by})") };
-    let waiting = match over.basis {
+    let waiting = match basis {
         TimeBasis::Event => ", and rows that the watermark has not reached",
         TimeBasis::Processing => "",
     };
     let text = format!("{rows}{per}{waiting}");
     if ends || by.is_empty() {
         return vec![("state", format!("{text}: bounded"))];
+    }
+    if let Some(ttl) = over.ttl {
+        return vec![("state", format!("{text}{}", partition_lived(ttl)))];
     }
     if is_bounded {
         return vec![("state", format!("{text}, until the input ends: grows with its keys"))];
@@ -160,6 +163,23 @@ fn over_rows(plan: &Plan, node: &Node, over: &OverNode) -> Vec<Fact> {
         ("state", format!("{text}, for ever: unbounded, grows with every new key")),
         ("help", help.to_owned()),
     ]
+}
+
+/// Where rows may change, those before and behind them are needed again.
+fn all_over_rows(by: &str, over: &OverNode, is_bounded: bool) -> Vec<Fact> {
+    let per = if by.is_empty() { String::new() } else { format!(" per ({by})") };
+    let text = format!("every row of the input{per}, since one that changes changes others");
+    match (over.ttl, is_bounded) {
+        (Some(ttl), _) => vec![("state", format!("{text}{}", partition_lived(ttl)))],
+        (None, true) => vec![("state", format!("{text}, until the input ends: grows with it"))],
+        (None, false) => {
+            let help = "order rows that are only inserted by the time of their WATERMARK";
+            vec![
+                ("state", format!("{text}, for ever: unbounded, grows with every row")),
+                ("help", help.to_owned()),
+            ]
+        }
+    }
 }
 
 /// Says what is kept for one group.

@@ -32,7 +32,7 @@ impl Lowering<'_> {
         if let Some(sets) = sets.as_ref().filter(|_| is_windowed) {
             check_windows(sets, &roles)?;
         }
-        if !is_windowed {
+        if !is_windowed || reads_window((groups, &roles), &aggregate.aggr_expr, input, &stream) {
             stream = self.settle(stream)?;
         }
         let mut columns = Columns::default();
@@ -232,6 +232,22 @@ fn total_order(
         }
     }
     Ok(call)
+}
+
+/// Do keys that are no window, or aggregates, read where the row's window starts or ends? Slices do
+/// not say it.
+fn reads_window(
+    (keys, roles): (&[Expr], &[Role]),
+    calls: &[Expr],
+    input: &DFSchema,
+    stream: &Stream,
+) -> bool {
+    let is_window = |column: usize| stream.roles[column].is_window();
+    let keys = keys.iter().zip(roles).filter(|(_, role)| !role.is_window());
+    keys.map(|(key, _)| key).chain(calls).any(|expr| {
+        let columns = expr.column_refs();
+        columns.iter().filter_map(|column| input.maybe_index_of_column(column)).any(is_window)
+    })
 }
 
 /// Checks that windows are in all sets, where they are in some.

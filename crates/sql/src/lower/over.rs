@@ -1,4 +1,7 @@
-//! `OVER` windows: functions over the rows up to each row, in order of a time attribute.
+//! `OVER` windows: functions over the rows up to each row.
+//!
+//! Invariant: of rows that are only inserted and are ordered by a time attribute the results are final;
+//! any other order, and input that is updated, makes an updating result.
 
 use std::sync::Arc;
 
@@ -9,18 +12,18 @@ use datafusion::logical_expr::expr::{
     AggregateFunction as AggregateExpr, NullTreatment, WindowFunction,
 };
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, ExprSchemable, Window, WindowFrameBound, WindowFrameUnits,
+    AggregateUDF, Expr, ExprSchemable, SortExpr, Window, WindowFrameBound, WindowFrameUnits,
     WindowFunctionDefinition, cast,
 };
-use thalweg_plan::node::{Frame, Input, NodeKind, OverFunction, OverNode, Ranking};
+use thalweg_plan::node::{Frame, Input, NodeKind, OverFunction, OverNode, Ranking, SortKey};
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::time::nanos_per;
 use thalweg_types::{Error, Result};
 
 use super::aggregate::Columns;
 use super::ranking::call_of;
-use super::top::exchange_by;
-use super::{Lowering, Role, Stream, column_of, forward, unit_of};
+use super::top::{exchange_by, sort_keys};
+use super::{Lowering, Role, Stream, column_of, forward};
 use crate::aggregate;
 use crate::expression::Projection;
 use crate::text::{place_in_plan, plan_error};
@@ -41,19 +44,17 @@ impl Lowering<'_> {
         let Some(first) = calls.first() else {
             return Err(Error::internal("an OVER window without a function"));
         };
-        if self.builder.plan().node(stream.node).is_updating {
-            return Err(Error::invalid("an OVER window needs an input that is never updated")
-                .remedy(
-                    "rank by ROW_NUMBER() with a filter on its number, or aggregate by GROUP BY",
-                ));
-        }
-        let (time, basis) = time_of(first, &stream, input)?;
+        let is_updating = self.builder.plan().node(stream.node).is_updating;
+        let basis = basis_of(first, (&stream, is_updating), input)?;
         let mut columns = Columns::default();
         for column in 0..input.fields().len() {
             columns.add_column(column, input)?;
         }
         let partition = first.params.partition_by.iter().map(|expr| columns.add(expr, input));
         let partition = partition.collect::<Result<Vec<_>>>()?;
+        let order = &first.params.order_by;
+        let keys = order.iter().map(|key| columns.add(&key.expr, input));
+        let order = sort_keys(order, &keys.collect::<Result<Vec<_>>>()?);
         let called = calls.iter().map(|call| self.called(call, &mut columns, input));
         let called = called.collect::<Result<Vec<_>>>()?;
         let schema = columns.schema();
@@ -64,15 +65,16 @@ impl Lowering<'_> {
         }
         let functions = called.into_iter().map(|called| made(called, &schema));
         let functions = functions.collect::<Result<Vec<_>>>()?;
-        let frames = calls.iter().map(|call| frame_of(call, (time, basis), &schema));
+        let frames = calls.iter().map(|call| frame_of(call, (&order, basis), &schema));
         let frames = frames.collect::<Result<Vec<_>>>()?;
         let node = OverNode {
             partition,
-            time,
+            order,
             basis,
             frame: Frame::Rows(None),
             functions,
             divert_late: false,
+            ttl: self.ttl_of(&stream),
         };
         let places = self.chain_of_frames(&mut stream, node, &frames);
         let picks = (0..input.fields().len()).chain(places).map(Pick::Column).collect();
@@ -111,7 +113,8 @@ impl Lowering<'_> {
     }
 
     fn add_over(&mut self, stream: &mut Stream, mut node: OverNode) {
-        let late_table = stream.late_table.clone().filter(|_| node.basis == TimeBasis::Event);
+        let is_event_time = node.basis == Some(TimeBasis::Event);
+        let late_table = stream.late_table.clone().filter(|_| is_event_time);
         node.divert_late = late_table.is_some();
         let before = self.schema(stream);
         let results = node.functions.iter().map(|function| match function {
@@ -121,7 +124,7 @@ impl Lowering<'_> {
         });
         let fields = before.fields().iter().map(|field| field.as_ref().clone()).chain(results);
         let made: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let waits = node.rows_ahead() > 0;
+        let waits = node.rows_ahead() > 0 || node.basis.is_none();
         stream.roles.resize(made.fields().len(), Role::Plain);
         let edge = Input { from: stream.node, port: 0, exchange: exchange_by(&node.partition) };
         stream.node = self.builder.add(NodeKind::Over(node), vec![edge], made);
@@ -129,7 +132,7 @@ impl Lowering<'_> {
             self.reject(&table, forward(stream.node, 1));
         }
         if waits {
-            // The watermark has passed rows that wait for others.
+            // The watermark has passed rows that wait for others, or may change.
             stream.roles.iter_mut().for_each(|role| *role = Role::Plain);
             stream.window = None;
         }
@@ -223,43 +226,48 @@ fn other(
     })
 }
 
-/// Returns the time by which a window is ordered: its column, and which time it is.
-fn time_of(call: &WindowFunction, stream: &Stream, input: &DFSchema) -> Result<(usize, TimeBasis)> {
-    let needs_time = |error: Error| {
-        error.remedy(
-            "order by the time of the table's WATERMARK, or by a column that is PROCTIME(); to rank \
-             by other columns filter on ROW_NUMBER(), as in WHERE rn <= 10",
-        )
+/// Returns the time by which a window is ordered, if its results are final.
+fn basis_of(
+    call: &WindowFunction,
+    (stream, is_updating): (&Stream, bool),
+    input: &DFSchema,
+) -> Result<Option<TimeBasis>> {
+    let order = &call.params.order_by;
+    let role = |key: &SortExpr| column_of(&key.expr, input).map(|column| stream.roles[column]);
+    let is_arrival = |role: Option<Role>| match role {
+        Some(Role::WindowTime) => stream.basis == TimeBasis::Processing,
+        role => role == Some(Role::Proctime),
     };
-    let [key] = call.params.order_by.as_slice() else {
-        let error = Error::invalid("an OVER window is ordered by one column, the time of its rows");
-        return Err(needs_time(error));
-    };
-    let placed = |error: Error| match key.expr.spans().and_then(|spans| spans.first()) {
-        Some(span) => error.at(place_in_plan(span)),
-        None => error,
-    };
-    let column = column_of(&key.expr, input);
-    let basis = column.and_then(|column| match stream.roles[column] {
-        Role::Rowtime => Some(TimeBasis::Event),
-        Role::WindowTime => Some(stream.basis),
-        Role::Proctime => Some(TimeBasis::Processing),
-        _ => None,
-    });
-    let (Some(column), Some(basis)) = (column, basis) else {
-        let error = format!("`{}` is no time by which an OVER window can be ordered", key.expr);
-        return Err(placed(needs_time(Error::invalid(error))));
-    };
-    match key.asc {
-        true => Ok((column, basis)),
-        false => Err(placed(Error::invalid("an OVER window is ordered by ascending time"))),
+    match order.as_slice() {
+        [] => Err(Error::invalid("an OVER window has no order")
+            .remedy("add ORDER BY: by the time of the table's WATERMARK, or by any columns")),
+        [key] if key.asc && !is_updating => Ok(match role(key) {
+            Some(Role::Rowtime) => Some(TimeBasis::Event),
+            Some(Role::WindowTime) => Some(stream.basis),
+            Some(Role::Proctime) => Some(TimeBasis::Processing),
+            _ => None,
+        }),
+        keys => match keys.iter().find(|key| is_arrival(role(key))) {
+            None => Ok(None),
+            Some(key) => {
+                let error = Error::invalid(
+                    "an OVER window is ordered by processing time alone, rising, and of rows that \
+                     are only inserted",
+                )
+                .remedy("order by a column that the rows have, or drop what updates them");
+                Err(match key.expr.spans().and_then(|spans| spans.first()) {
+                    Some(span) => error.at(place_in_plan(span)),
+                    None => error,
+                })
+            }
+        },
     }
 }
 
 /// Returns the frame of an aggregate; `None` for a function that has none.
 fn frame_of(
     call: &WindowFunction,
-    (time, basis): (usize, TimeBasis),
+    (order, basis): (&[SortKey], Option<TimeBasis>),
     schema: &SchemaRef,
 ) -> Result<Option<Frame>> {
     if let WindowFunctionDefinition::WindowUDF(function) = &call.fun
@@ -268,10 +276,6 @@ fn frame_of(
         return Ok(None);
     }
     let frame = &call.params.window_frame;
-    let refused = |what: &str| {
-        Error::invalid(format!("a frame of an OVER window {what}"))
-            .remedy("write ROWS or RANGE BETWEEN … PRECEDING AND CURRENT ROW")
-    };
     if frame.end_bound != WindowFrameBound::CurrentRow {
         return Err(refused("ends at the current row"));
     }
@@ -288,20 +292,34 @@ fn frame_of(
     };
     Ok(Some(match (is_rows, start) {
         // Rows of the clock come one after the other, also those of one instant.
-        (false, None) if basis == TimeBasis::Event => Frame::Range(None),
+        (false, None) if basis != Some(TimeBasis::Processing) => Frame::Range(None),
         (_, None) => Frame::Rows(None),
         (true, Some(rows)) => {
             let rows = whole(&rows).and_then(|rows| usize::try_from(rows).ok());
             Frame::Rows(Some(rows.ok_or_else(|| refused("begins a whole number of rows before"))?))
         }
-        (false, Some(length)) => {
-            let unit = nanos_per(unit_of(schema, time)?);
-            let nanos = nanos_of(&length).filter(|nanos| *nanos >= 0);
-            let nanos =
-                nanos.ok_or_else(|| refused("begins an interval of days or less before"))?;
-            Frame::Range(Some(nanos / unit))
-        }
+        (false, Some(length)) => Frame::Range(Some(range_of(&length, order, schema)?)),
     }))
+}
+
+/// Says what of a frame is not as it must be.
+fn refused(what: &str) -> Error {
+    Error::invalid(format!("a frame of an OVER window {what}"))
+        .remedy("write ROWS or RANGE BETWEEN … PRECEDING AND CURRENT ROW")
+}
+
+/// Returns how far before the sort key of a row its frame begins.
+fn range_of(length: &ScalarValue, order: &[SortKey], schema: &SchemaRef) -> Result<i64> {
+    let [key] = order else { return Err(refused("measures a range by one column only")) };
+    let (length, wanted) = match schema.field(key.column).data_type() {
+        DataType::Timestamp(unit, _) => {
+            let nanos = nanos_of(length).map(|nanos| nanos / nanos_per(*unit));
+            (nanos, "begins an interval of days or less before")
+        }
+        kind if kind.is_integer() => (whole(length), "begins a whole number before"),
+        _ => (None, "measures a range of times or of whole numbers"),
+    };
+    length.filter(|length| *length >= 0).ok_or_else(|| refused(wanted))
 }
 
 fn whole(value: &ScalarValue) -> Option<i64> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::concat;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{EmptyRelation, Values};
 use thalweg_plan::node::{BadRecords, NodeKind, SourceNode};
@@ -50,7 +50,16 @@ impl Lowering<'_> {
             true => one_row()?,
             false => RecordBatch::new_empty(Arc::new(empty.schema.as_arrow().clone())),
         };
-        Ok(self.literal(rows))
+        let mut stream = self.literal(rows);
+        if !empty.produce_one_row {
+            // What conditions left nothing of still has the event time that windows ask for.
+            for (role, field) in stream.roles.iter_mut().zip(empty.schema.fields()) {
+                if matches!(field.data_type(), DataType::Timestamp(_, _)) {
+                    *role = Role::Rowtime;
+                }
+            }
+        }
+        Ok(stream)
     }
 
     fn literal(&mut self, rows: RecordBatch) -> Stream {

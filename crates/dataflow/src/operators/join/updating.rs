@@ -19,9 +19,9 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use thalweg_plan::join::Alone;
 use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::fault::is_planted;
-use thalweg_types::{Change, Error, EventTime, Moment, Result};
+use thalweg_types::{Change, EventTime, Moment, Result};
 
-use super::super::batches::{BATCH_ROWS, batch};
+use super::super::batches::{BATCH_ROWS, batch, never_came};
 use super::super::group_set::GroupSet;
 use super::TABLES;
 use super::delta::Delta;
@@ -205,7 +205,7 @@ impl UpdatingJoin {
                     slots.push(slot);
                 }
                 None if self.lifetimes.ends(side) => slots.push(NONE),
-                None => return Err(unknown(rows, row)),
+                None => return Err(never_came(rows, row)),
             }
         }
         Ok(slots)
@@ -441,18 +441,6 @@ impl Matches {
         }
         matched
     }
-}
-
-/// Says that a row is taken back that never came.
-fn unknown(rows: &RecordBatch, row: usize) -> Error {
-    let names = rows.schema();
-    let values = rows.columns().iter().zip(names.fields()).map(|(column, field)| {
-        let value = arrow::util::display::array_value_to_string(column, row);
-        format!("{} {}", field.name(), value.unwrap_or_else(|error| error.to_string()))
-    });
-    let values: Vec<String> = values.collect();
-    Error::data(format!("a row is taken back that never came: {}", values.join(", ")))
-        .remedy("a changelog must insert a row before it deletes it")
 }
 
 impl Operator for UpdatingJoin {

@@ -1,30 +1,13 @@
 //! What is to be computed of some partitions: rows, and the frames around them.
 //!
-//! Pure. Rows that are needed stand in one list, each partition's one after the other; a frame is a
-//! range of that list, and so is what enters and what leaves it from one row to the next. Steps of
-//! different partitions that are the n-th of theirs make up the n-th wave, which can be computed at
-//! once.
+//! Pure. Rows of each partition stand one after the other in the list; its steps are those of one group.
 
 use std::ops::Range;
 
-use thalweg_plan::node::{Frame, OverFunction, OverNode};
+use thalweg_plan::node::{Frame, OverNode};
 
 use super::partition::{Entry, Numbers, Partition, Progress};
-
-/// One step of a partition: to the next row, or to the next rows of one time.
-#[derive(Clone, Debug)]
-pub(super) struct Advance {
-    /// The partition.
-    pub(super) group: u32,
-    /// How many steps there were before it.
-    pub(super) wave: u32,
-    /// Rows that leave the frame; none if frames reach back to the first row.
-    pub(super) leaving: Range<u32>,
-    /// Rows that enter the frame: those that are computed.
-    pub(super) entering: Range<u32>,
-    /// The frame; right only if the list holds frames as a whole.
-    pub(super) frame: Range<u32>,
-}
+use super::steps::{Advance, Steps, shifts};
 
 /// What is to be computed.
 pub(super) struct Work<'a> {
@@ -33,12 +16,8 @@ pub(super) struct Work<'a> {
     has_frames: bool,
     /// The rows, each with its partition.
     pub(super) rows: Vec<(u32, &'a Entry)>,
-    /// The steps, wave by wave once all are there.
-    pub(super) advances: Vec<Advance>,
-    /// How each row of the list is numbered, if it is computed.
-    pub(super) numbers: Vec<Numbers>,
-    /// For each function that looks at another row, which one it is, by row of the list.
-    pub(super) shifted: Vec<Vec<Option<u32>>>,
+    /// How to compute them.
+    pub(super) steps: Steps,
     /// How far each partition is when all is done.
     pub(super) progress: Vec<(u32, Progress)>,
     count: usize,
@@ -71,15 +50,11 @@ impl Places {
 impl<'a> Work<'a> {
     /// Returns no work.
     pub(super) fn new(node: &'a OverNode, has_frames: bool) -> Work<'a> {
-        let is_shift = |function: &&OverFunction| matches!(function, OverFunction::Shift { .. });
-        let shifts = node.functions.iter().filter(is_shift).count();
         Work {
             node,
             has_frames,
             rows: Vec::new(),
-            advances: Vec::new(),
-            numbers: Vec::new(),
-            shifted: vec![Vec::new(); shifts],
+            steps: Steps::new(node),
             progress: Vec::new(),
             count: 0,
         }
@@ -88,6 +63,14 @@ impl<'a> Work<'a> {
     /// Returns how many rows are computed.
     pub(super) fn count(&self) -> usize {
         self.count
+    }
+
+    /// Returns the rows that are computed, in order of time.
+    pub(super) fn in_order(&self) -> Vec<u32> {
+        let computed = self.steps.advances.iter().flat_map(|advance| advance.rows.clone());
+        let mut computed: Vec<u32> = computed.collect();
+        computed.sort_by_key(|row| (self.rows[*row as usize].1.time, *row));
+        computed
     }
 
     /// Adds a partition, of which `released` rows are there for good; each needs `ahead` others
@@ -118,13 +101,14 @@ impl<'a> Work<'a> {
         let needed = entries.range(first).chain(entries.range(second..released));
         self.rows.extend(needed.map(|entry| (group, entry)));
         let mut from = before.done - before.framed;
-        for (wave, (frame, entering)) in steps.into_iter().enumerate() {
-            self.advances.push(Advance {
-                group,
+        for (wave, (frame, rows)) in steps.into_iter().enumerate() {
+            self.steps.advances.push(Advance {
+                group: partition.slot(),
                 wave: wave as u32,
                 leaving: places.range(from..frame.start),
-                entering: places.range(entering),
+                entering: places.range(rows.clone()),
                 frame: if self.has_frames { places.range(frame.clone()) } else { 0..0 },
+                rows: places.range(rows),
             });
             from = frame.start;
         }
@@ -136,8 +120,7 @@ impl<'a> Work<'a> {
     }
 
     fn is_bounded(&self) -> bool {
-        let is_bounded = matches!(self.node.frame, Frame::Rows(Some(_)) | Frame::Range(Some(_)));
-        is_bounded && self.node.calls().next().is_some()
+        self.node.is_bounded() && self.node.calls().next().is_some()
     }
 
     /// Returns for each step of a partition its frame, and the rows that it computes.
@@ -173,21 +156,18 @@ impl<'a> Work<'a> {
     fn number(&mut self, partition: &Partition, ready: usize, places: &Places) -> Numbers {
         let before = partition.progress();
         let mut numbers = before.numbers;
-        self.numbers.resize(self.rows.len(), Numbers::default());
+        let all = &mut self.steps.numbers;
+        all.resize(self.rows.len(), Numbers::default());
         for row in before.done..ready {
             numbers.next(partition.entries()[row].time);
-            self.numbers[places.of(row) as usize] = numbers;
+            all[places.of(row) as usize] = numbers;
         }
         numbers
     }
 
     /// Finds the rows that functions look at beside the frame.
     fn shift(&mut self, done: Range<usize>, released: usize, places: &Places) {
-        let shifts = self.node.functions.iter().filter_map(|function| match function {
-            OverFunction::Shift { by, .. } => Some(*by),
-            OverFunction::Aggregate(_) | OverFunction::Number(_) => None,
-        });
-        for (by, shifted) in shifts.zip(&mut self.shifted) {
+        for (by, shifted) in shifts(self.node).zip(&mut self.steps.shifted) {
             shifted.resize(self.rows.len(), None);
             for row in done.clone() {
                 let other = row.checked_add_signed(by).filter(|other| *other < released);

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use thalweg_plan::node::Ranking;
+
 use crate::operators::coded_rows::Numbered;
 
 /// Names of the numbers that are saved of a partition.
@@ -23,21 +25,41 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Numbers {
     /// The number of the last row.
-    pub(super) rows: i64,
+    rows: i64,
     /// Its rank.
-    pub(super) rank: i64,
+    rank: i64,
     /// Its rank if none is left out.
-    pub(super) dense_rank: i64,
+    dense_rank: i64,
     /// Its time.
     time: i64,
 }
 
 impl Numbers {
+    /// Returns the numbers of the last row before some others.
+    pub(super) fn before(rows: usize, dense_rank: usize) -> Numbers {
+        Numbers { rows: rows as i64, dense_rank: dense_rank as i64, ..Numbers::default() }
+    }
+
     /// Goes on to a row of this time.
     pub(super) fn next(&mut self, time: i64) {
+        self.step(self.rows > 0 && time == self.time);
+        self.time = time;
+    }
+
+    /// Returns the number that a ranking gives the row.
+    pub(super) fn of(&self, ranking: Ranking) -> i64 {
+        match ranking {
+            Ranking::RowNumber => self.rows,
+            Ranking::Rank => self.rank,
+            Ranking::DenseRank => self.dense_rank,
+        }
+    }
+
+    /// Goes on to a row; does it share its place in the order with the one before?
+    pub(super) fn step(&mut self, is_peer: bool) {
         self.rows += 1;
-        if self.rows == 1 || time != self.time {
-            (self.rank, self.time) = (self.rows, time);
+        if !is_peer {
+            self.rank = self.rows;
             self.dense_rank += 1;
         }
     }
@@ -54,8 +76,10 @@ pub(super) struct Progress {
 }
 
 /// The rows of one partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Partition {
+    /// The group of its aggregates.
+    slot: u32,
     entries: VecDeque<Entry>,
     done: usize,
     framed: usize,
@@ -63,6 +87,32 @@ pub(super) struct Partition {
 }
 
 impl Partition {
+    /// Returns no rows, with this group of aggregates.
+    pub(super) fn new(slot: u32) -> Partition {
+        let (entries, numbers) = (VecDeque::new(), Numbers::default());
+        Partition { slot, entries, done: 0, framed: 0, numbers }
+    }
+
+    /// Returns the group of its aggregates.
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Returns the same rows with another group of aggregates.
+    pub(super) fn with_slot(self, slot: u32) -> Partition {
+        Partition { slot, ..self }
+    }
+
+    /// Are there rows that wait?
+    pub(super) fn waits(&self) -> bool {
+        self.done < self.entries.len()
+    }
+
+    /// Was no row computed yet?
+    pub(super) fn is_new(&self) -> bool {
+        self.numbers == Numbers::default()
+    }
+
     /// Adds a row that waits.
     pub(super) fn insert(&mut self, entry: Entry) {
         let waiting = self.entries.range(self.done..);

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use arrow::datatypes::DataType::Int64;
 use thalweg_plan::aggregate::{count, max, sum};
-use thalweg_plan::node::{AggregateCall, OverFunction, Ranking};
+use thalweg_plan::node::{AggregateCall, OverFunction, Ranking, SortKey};
 
 use super::*;
 use crate::operators::testing::*;
@@ -13,6 +15,8 @@ struct Query {
     /// How far LAG looks back, and LEAD ahead.
     back: isize,
     ahead: isize,
+    has_numbers: bool,
+    ttl: Option<Duration>,
 }
 
 const EVENT: Query = Query {
@@ -21,6 +25,8 @@ const EVENT: Query = Query {
     basis: TimeBasis::Event,
     back: 0,
     ahead: 0,
+    has_numbers: true,
+    ttl: None,
 };
 
 impl Query {
@@ -40,17 +46,19 @@ impl Query {
         let mut functions: Vec<OverFunction> =
             aggregates.into_iter().map(call).map(OverFunction::Aggregate).collect();
         let rankings = [Ranking::RowNumber, Ranking::Rank, Ranking::DenseRank];
-        functions.extend(rankings.map(OverFunction::Number));
+        let rankings = rankings.map(OverFunction::Number);
+        functions.extend(rankings.into_iter().filter(|_| self.has_numbers));
         let shift = |by, default| OverFunction::Shift { column: 1, by, default };
         functions.extend((self.back > 0).then(|| shift(-self.back, Some(1))));
         functions.extend((self.ahead > 0).then(|| shift(self.ahead, None)));
         let node = OverNode {
             partition: self.partition(),
-            time: 2,
-            basis: self.basis,
+            order: vec![SortKey { column: 2, descending: false, nulls_first: true }],
+            basis: Some(self.basis),
             frame: self.frame,
             functions,
             divert_late: true,
+            ttl: self.ttl,
         };
         let input = row_schema();
         let values = (0..node.functions.len()).map(|n| Field::new(n.to_string(), Int64, true));
@@ -226,4 +234,59 @@ fn what_no_frame_needs_is_dropped() {
         run_one(&mut operator, &[Turn::at(time, vec![change(&[row("k", 1, time)])])]);
         assert!(operator.size().1 <= 5);
     }
+}
+
+/// Would fail if a partition to which no row comes were kept, also in a snapshot, or did not begin anew; or
+/// if rows were forgotten that still wait.
+#[test]
+fn partitions_with_a_time_to_live_begin_anew() {
+    let make = || Query { ttl: Some(Duration::from_millis(16)), ..EVENT }.operator();
+    let (mut operator, groups) = (make(), thalweg_types::KeyGroups { count: 8, workers: 1 });
+    let turn = |time, rows: &[Row]| Turn::at(time, vec![change(rows)]);
+    let mut files = Vec::new();
+    let mut run = |operator: &mut Over, turns: &[Turn]| -> Vec<String> {
+        let sent = run_one(operator, turns);
+        let mut writer = StateWriter::new(files.is_empty(), groups);
+        operator.snapshot(&mut writer).unwrap();
+        files.extend(writer.finish().unwrap());
+        sent.iter().flat_map(Sent::sorted).collect()
+    };
+    run(&mut operator, &[turn(5, &[row("a", 1, 3), row("b", 1, 3)]), turn(10, &[row("b", 2, 8)])]);
+    run(&mut operator, &[turn(22, &[])]);
+    let sent = run(&mut operator, &[turn(23, &[row("a", 4, 23), row("b", 4, 23)])]);
+    assert_eq!(sent, ["+1 a|4|23|0|4|1|4|1|1|1", "+1 b|4|23|0|7|3|4|3|3|3"]);
+    run(&mut operator, &[turn(60, &[]), turn(61, &[row("c", 9, 100)])]);
+    assert!(run(&mut operator, &[turn(90, &[])]).is_empty());
+    let mut other = make();
+    let state = StateReader::open(files, groups.owned_by(thalweg_types::WorkerId(0))).unwrap();
+    other.restore(&state, &turn(90, &[]).close(0).moment).unwrap();
+    for mut operator in [operator, other] {
+        let sent = run_one(&mut operator, &[turn(100, &[row("b", 5, 95)])]);
+        assert_eq!(sent[0].sorted(), ["+1 b|5|95|0|5|1|5|1|1|1", "+1 c|9|100|0|9|1|9|1|1|1"]);
+    }
+}
+
+/// Would fail if state grew with an endless stream of new keys of which nothing is needed any more, or
+/// these came back with a restore.
+#[test]
+fn new_keys_without_end_take_bounded_state() {
+    let frame = Frame::Range(Some(10));
+    let make = || Query { frame, has_numbers: false, ..EVENT }.operator();
+    let (mut operator, mut files) = (make(), Vec::new());
+    let groups = thalweg_types::KeyGroups { count: 8, workers: 1 };
+    for time in 0..100 {
+        let rows = (0..200).map(|key| row(&format!("{time} {key}"), 1, time + 1));
+        let rows: Vec<Row> = rows.chain([row("again", 1, time + 1)]).collect();
+        let sent = run_one(&mut operator, &[Turn::at(time + 1, vec![change(&rows)])]);
+        let again = sent[0].sorted().pop().unwrap();
+        assert!(again.ends_with(&format!("|{}|1", (time + 1).min(11))), "{again}");
+        let mut writer = StateWriter::new(files.is_empty(), groups);
+        operator.snapshot(&mut writer).unwrap();
+        files.extend(writer.finish().unwrap());
+        assert!(operator.partitions.len() < 3 * PACK_PARTITIONS, "{}", operator.partitions.len());
+    }
+    let state = StateReader::open(files, groups.owned_by(thalweg_types::WorkerId(0))).unwrap();
+    let mut other = make();
+    other.restore(&state, &Turn::at(100, vec![]).close(0).moment).unwrap();
+    assert_eq!(other.partitions.len(), 10 * 200 + 1);
 }

@@ -1,7 +1,9 @@
 //! The functions of OVER windows.
 //!
 //! Invariants: an aggregate whose frames reach back to the first row, or from which rows can be
-//! taken, runs along with its partition; any other one is computed anew over each frame.
+//! taken, runs along with its group; any other one is computed anew over each frame. Where results are
+//! updated, a value depends on the rows of its frame and on nothing else, to the last bit: it is
+//! computed again to be taken back.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +12,12 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array, new_nu
 use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use thalweg_plan::distinct::state_fields;
-use thalweg_plan::node::{AggregateCall, Frame, OverFunction, OverNode, Ranking};
+use thalweg_plan::node::{AggregateCall, OverFunction, OverNode, Ranking};
 use thalweg_types::{Change, Groups, Result};
 
-use super::frames::{Advance, Work};
+use super::steps::{Advance, Steps};
 use crate::operators::accumulators::{Accumulators, Calls, numbered};
-use crate::operators::batches::batch;
+use crate::operators::batches::{batch, groups_of};
 
 /// Rows of frames that are computed anew at once, about.
 const ANEW_ROWS: usize = 64 * 1024;
@@ -35,9 +37,12 @@ pub(super) struct Values {
     arguments: Vec<usize>,
     schema: SchemaRef,
     state: Vec<Field>,
-    /// By partition.
+    /// By group.
     running: Accumulators,
     has_running: bool,
+    /// Do aggregates reach back to the first row, and yet go back to any row, by taking back those
+    /// behind it?
+    goes_back: bool,
     /// By frame, for a while.
     anew: Accumulators,
     has_anew: bool,
@@ -49,7 +54,12 @@ impl Values {
     /// # Errors
     /// `Invalid` if the type of an argument is not supported.
     pub(super) fn new(node: &OverNode, input: &SchemaRef) -> Result<Values> {
-        let is_bounded = matches!(node.frame, Frame::Rows(Some(_)) | Frame::Range(Some(_)));
+        let is_bounded = node.is_bounded();
+        let is_exact = |call: &AggregateCall| {
+            let is_floating = |column: &usize| input.field(*column).data_type().is_floating();
+            let is_kept = call.function.is_retractable() && !call.has_entries();
+            is_kept && (node.basis.is_some() || !call.arguments.iter().any(is_floating))
+        };
         let mut arguments: Vec<usize> = node
             .calls()
             .flat_map(|call| call.arguments.iter().chain(&call.filter).copied())
@@ -60,13 +70,12 @@ impl Values {
         let (mut running, mut anew) = (Vec::new(), Vec::new());
         let functions = node.functions.iter().map(|function| match function {
             OverFunction::Aggregate(call) => {
+                let is_anew = is_bounded && !is_exact(call);
                 let call = AggregateCall {
                     arguments: call.arguments.iter().map(place).collect(),
                     filter: call.filter.as_ref().map(place),
                     ..call.clone()
                 };
-                let is_kept = call.function.is_retractable() && !call.has_entries();
-                let is_anew = is_bounded && !is_kept;
                 let calls = if is_anew { &mut anew } else { &mut running };
                 calls.push(call);
                 let at = calls.len() - 1;
@@ -78,6 +87,7 @@ impl Values {
             }
         });
         let functions = functions.collect();
+        let is_exact = node.calls().all(is_exact);
         let schema: SchemaRef = Arc::new(input.project(&arguments)?);
         let fields = |calls: &[AggregateCall]| -> Vec<FieldRef> {
             state_fields(calls, &schema).into_iter().map(Arc::new).collect()
@@ -86,7 +96,8 @@ impl Values {
         Ok(Values {
             functions,
             has_running: !running.is_empty(),
-            running: accumulators(&running, &states, is_bounded)?,
+            running: accumulators(&running, &states, is_bounded || is_exact)?,
+            goes_back: is_exact && !is_bounded && !running.is_empty(),
             has_anew: !anew.is_empty(),
             anew: accumulators(&anew, &fields(&anew), false)?,
             state: numbered(states),
@@ -105,57 +116,67 @@ impl Values {
         self.has_anew
     }
 
-    /// Computes the functions of all rows of `work`, in order of time: the columns of these rows, then
-    /// one for each function.
+    /// Do aggregates reach back to the first row, and yet go back to any row?
+    pub(super) fn goes_back(&self) -> bool {
+        self.goes_back
+    }
+
+    /// Computes the functions of the rows `at` of a list: a column for each function.
     ///
-    /// Shapes: `rows` are those of the list of `work`; `total` partitions.
+    /// Shapes: `rows` are those of the list; `total` groups.
     ///
     /// # Errors
     /// `Data` if an aggregate cannot be computed.
     pub(super) fn compute(
         &mut self,
-        work: &mut Work<'_>,
+        steps: &mut Steps,
+        at: &[u32],
         rows: &RecordBatch,
         total: usize,
     ) -> Result<Vec<ArrayRef>> {
-        work.advances.sort_by_key(|advance| advance.wave);
+        let step_of = steps.in_waves(rows.num_rows());
         let arguments = self.read(rows)?;
-        let running = self.run(&work.advances, &arguments, total)?;
-        let anew = self.compute_anew(&work.advances, &arguments)?;
-        let entering = work.advances.iter().enumerate();
-        let computed = entering.flat_map(|(step, advance)| {
-            advance.entering.clone().map(move |row| (row, step as u32))
+        let running = self.run(&steps.advances, &arguments, total)?;
+        let anew = self.compute_anew(&steps.advances, &arguments)?;
+        let places: UInt32Array = at.iter().map(|row| step_of[*row as usize]).collect();
+        let mut shifted = steps.shifted.iter();
+        let columns = self.functions.iter().map(|function| match function {
+            Function::Running(call) => Ok(take(&running[*call], &places, None)?),
+            Function::Anew(call) => Ok(take(&anew[*call], &places, None)?),
+            Function::Number(ranking) => {
+                let numbers = at.iter().map(|row| steps.numbers[*row as usize].of(*ranking));
+                Ok(Arc::new(numbers.collect::<Int64Array>()) as ArrayRef)
+            }
+            Function::Shift { column, default } => {
+                let others = shifted.next().map_or(&[][..], Vec::as_slice);
+                let default = default.map(|default| rows.column(default));
+                shift(rows.column(*column), default, at, others)
+            }
         });
-        let mut computed: Vec<(u32, u32)> = computed.collect();
-        computed.sort_by_key(|(row, _)| work.rows[*row as usize].1.time);
-        let (at, steps): (Vec<u32>, Vec<u32>) = computed.into_iter().unzip();
-        let (places, steps) = (UInt32Array::from(at.clone()), UInt32Array::from(steps));
-        let own = rows.columns().iter().map(|column| Ok(take(column, &places, None)?));
-        let mut columns = own.collect::<Result<Vec<ArrayRef>>>()?;
-        let mut shifted = work.shifted.iter();
-        for function in &self.functions {
-            columns.push(match function {
-                Function::Running(at) => take(&running[*at], &steps, None)?,
-                Function::Anew(at) => take(&anew[*at], &steps, None)?,
-                Function::Number(ranking) => {
-                    let numbers = at.iter().map(|row| {
-                        let numbers = work.numbers[*row as usize];
-                        match ranking {
-                            Ranking::RowNumber => numbers.rows,
-                            Ranking::Rank => numbers.rank,
-                            Ranking::DenseRank => numbers.dense_rank,
-                        }
-                    });
-                    Arc::new(numbers.collect::<Int64Array>())
-                }
-                Function::Shift { column, default } => {
-                    let others = shifted.next().map_or(&[][..], Vec::as_slice);
-                    let default = default.map(|default| rows.column(default));
-                    shift(rows.column(*column), default, &at, others)?
-                }
-            });
-        }
-        Ok(columns)
+        columns.collect()
+    }
+
+    /// Adds rows of some groups to the aggregates that run along.
+    ///
+    /// # Errors
+    /// `Data` on overflow.
+    pub(super) fn add(&mut self, rows: &RecordBatch, groups: &[u32], total: usize) -> Result<()> {
+        self.running.update(&Change::append(self.read(rows)?), groups, total)
+    }
+
+    /// Keeps what runs along for some groups, which get new numbers.
+    ///
+    /// # Errors
+    /// `Internal` if a state cannot be read.
+    pub(super) fn retain(&mut self, groups: &[u32]) -> Result<()> {
+        let states = self.states(groups)?;
+        self.clear();
+        self.merge(&groups_of(0..groups.len()), &states, groups.len())
+    }
+
+    /// Forgets what runs along.
+    pub(super) fn clear(&mut self) {
+        self.running.clear();
     }
 
     /// Returns the columns that aggregates read.

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use thalweg_plan::node::{Ranking, TopNode};
 use thalweg_types::Result;
 
-use super::kept::Entry;
+use crate::operators::kept::Entry;
 use crate::operators::ordering::Ordering as RowOrdering;
 
 /// How rows in order are numbered, and which of the numbers count.

@@ -46,7 +46,8 @@ fn a_row_is_in_one_bucket_and_its_copies_are_in_all() {
     assert!(all.iter().all(|bucket| dealt.iter().filter(|b| *b == bucket).count() > 20));
     let copies = Copies::new(&input.rows.schema(), "right").unwrap();
     let mut copied = buckets_of(&copies, &rows(1));
-    (all.sort_unstable(), copied.sort_unstable());
+    all.sort_unstable();
+    copied.sort_unstable();
     assert_eq!(copied, all);
 }
 

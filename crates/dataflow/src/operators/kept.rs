@@ -1,35 +1,36 @@
-//! The rows of one partition, in order.
+//! The coded rows of one partition, in order.
 //!
 //! Invariants: rows are in the order of their codes, equal ones in that of their numbers; most
 //! partitions are small, so one row needs no list, and a list becomes a tree only when it is long.
 
 use std::collections::{BTreeSet, btree_set};
+use std::ops::Bound;
 use std::slice;
 
-use crate::operators::coded_rows::Numbered;
+use super::coded_rows::Numbered;
 
 /// Rows of a list at most; the insertion into one moves what is behind it.
 const LIST_MAX: usize = 64;
 
 /// A row by its code, and the number under which it is saved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The code, which orders rows and holds all of their columns.
-    pub(super) code: Box<[u8]>,
+    pub code: Box<[u8]>,
     /// Its number, which tells equal rows apart.
-    pub(super) number: u64,
+    pub number: u64,
 }
 
 impl Entry {
     /// Returns the number and the code.
-    pub(super) fn numbered(&self) -> Numbered<'_> {
+    pub fn numbered(&self) -> Numbered<'_> {
         (self.number, &self.code)
     }
 }
 
 /// The rows of one partition.
 #[derive(Debug, Default)]
-pub(super) enum Kept {
+pub enum Kept {
     /// No row.
     #[default]
     None,
@@ -43,7 +44,7 @@ pub(super) enum Kept {
 
 impl Kept {
     /// Returns how many rows there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Kept::None => 0,
             Kept::One(_) => 1,
@@ -52,18 +53,21 @@ impl Kept {
         }
     }
 
+    /// Is there no row?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Returns the rows in order.
-    pub(super) fn iter(&self) -> Iter<'_> {
+    pub fn iter(&self) -> Iter<'_> {
         match self {
-            Kept::None => Iter::List([].iter()),
-            Kept::One(entry) => Iter::List(slice::from_ref(entry).iter()),
-            Kept::List(list) => Iter::List(list.iter()),
             Kept::Tree(tree) => Iter::Tree(tree.iter()),
+            few => Iter::List(few.list().iter()),
         }
     }
 
     /// Returns the last row.
-    pub(super) fn last(&self) -> Option<&Entry> {
+    pub fn last(&self) -> Option<&Entry> {
         match self {
             Kept::None => None,
             Kept::One(entry) => Some(entry),
@@ -73,7 +77,7 @@ impl Kept {
     }
 
     /// Adds a row whose number is new.
-    pub(super) fn insert(&mut self, entry: Entry) {
+    pub fn insert(&mut self, entry: Entry) {
         match self {
             Kept::None => *self = Kept::One(entry),
             Kept::One(_) => {
@@ -97,18 +101,57 @@ impl Kept {
     }
 
     /// Returns how many rows have this code.
-    pub(super) fn count(&self, code: &[u8]) -> usize {
+    pub fn count(&self, code: &[u8]) -> usize {
         match self {
             Kept::Tree(tree) => {
-                let first = Entry { code: code.into(), number: 0 };
-                tree.range(first..).take_while(|known| *known.code == *code).count()
+                tree.range(least(code)..).take_while(|known| *known.code == *code).count()
             }
             few => few.iter().filter(|known| *known.code == *code).count(),
         }
     }
 
+    /// Returns the rows from the code `start` on, and before `end` if there is one.
+    pub fn range<'a>(
+        &'a self,
+        start: &[u8],
+        end: Option<&[u8]>,
+    ) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
+        match self {
+            Kept::Tree(tree) => {
+                let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(least(end)));
+                Box::new(tree.range((Bound::Included(least(start)), end)))
+            }
+            few => {
+                let rows = few.list();
+                let place = |bound: &[u8]| rows.partition_point(|row| *row.code < *bound);
+                let end = end.map_or(rows.len(), place);
+                Box::new(rows[place(start).min(end)..end].iter())
+            }
+        }
+    }
+
+    /// Returns the rows before the code `end`, the last one first.
+    pub fn before<'a>(&'a self, end: &[u8]) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
+        match self {
+            Kept::Tree(tree) => Box::new(tree.range(..least(end)).rev()),
+            few => {
+                let rows = few.list();
+                Box::new(rows[..rows.partition_point(|row| *row.code < *end)].iter().rev())
+            }
+        }
+    }
+
+    /// Returns the rows as a list, unless they are many.
+    fn list(&self) -> &[Entry] {
+        match self {
+            Kept::None | Kept::Tree(_) => &[],
+            Kept::One(entry) => slice::from_ref(entry),
+            Kept::List(list) => list,
+        }
+    }
+
     /// Takes out the last of the rows with this code, if there is one.
-    pub(super) fn remove(&mut self, code: &[u8]) -> Option<Entry> {
+    pub fn remove(&mut self, code: &[u8]) -> Option<Entry> {
         match self {
             Kept::One(entry) if *entry.code == *code => self.pop(),
             Kept::None | Kept::One(_) => None,
@@ -127,7 +170,7 @@ impl Kept {
     }
 
     /// Takes out the last row.
-    pub(super) fn pop(&mut self) -> Option<Entry> {
+    pub fn pop(&mut self) -> Option<Entry> {
         match self {
             Kept::None => None,
             Kept::One(_) => match std::mem::take(self) {
@@ -140,9 +183,14 @@ impl Kept {
     }
 }
 
+/// Returns what comes before all rows with this code.
+fn least(code: &[u8]) -> Entry {
+    Entry { code: code.into(), number: 0 }
+}
+
 /// The rows of a partition, in order.
 #[derive(Debug)]
-pub(super) enum Iter<'a> {
+pub enum Iter<'a> {
     /// Of one or a few.
     List(slice::Iter<'a, Entry>),
     /// Of many.
