@@ -73,8 +73,8 @@ const QUERIES: [(&str, &str); 6] = [
 -D,2,
 +I,2,Bob
 +I,16,Bob
-+I,2,Rob
 +I,16,Rob
++I,2,Rob
 +I,32,Ann",
     ),
     (
