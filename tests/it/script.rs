@@ -171,24 +171,22 @@ fn panes(kills: usize, mut dice: Dice) -> [Lines; 2] {
     let place = Place::new();
     place.write("script.json", &long_script());
     place.write("job.sql", JOB);
-    let mut killed = 0;
-    for life in 0..20 * (kills + 1) {
+    for life in 0..=kills {
         let workers = ["1", "2", "3"][life % 3];
         let arguments = ["run", "job.sql", "--workers", workers, "--state-dir", "state"];
         let mut child =
             place.command(&arguments).stderr(std::process::Stdio::null()).spawn().unwrap();
-        if killed < kills {
+        if life < kills {
             std::thread::sleep(Duration::from_millis(150 + dice.below(300)));
             // An error here means that it ended by itself, which is seen below.
             let _ = child.kill();
         }
         let status = child.wait().unwrap();
         if status.success() {
-            assert_eq!(killed, kills, "the job ended too soon");
+            assert_eq!(life, kills, "the job ended too soon");
             return [place.published("panes"), place.published("seen")];
         }
         assert!(status.code().is_none(), "the job failed: {status}");
-        killed += 1;
     }
     panic!("the job does not end")
 }

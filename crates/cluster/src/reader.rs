@@ -199,7 +199,7 @@ impl Reader {
                 bad_count: if is_last { bad_count } else { 0 },
                 next,
                 watermark,
-                step: line.map(|line| Step { watermark, ..line }),
+                step: line.map(|line| Box::new(Step { watermark, ..line })),
             };
             if !self.port.push_waiting(item, share.max(64)) {
                 return Ok(());

@@ -66,8 +66,8 @@ pub enum SourceItem {
         next: Offset,
         /// The watermark that these rows allow.
         watermark: Option<EventTime>,
-        /// What the line does, if they are one line of a script.
-        step: Option<Step>,
+        /// What the line does, if they are one line of a script; boxed since few are.
+        step: Option<Box<Step>>,
     },
     /// The split says nothing for a while and does not hold the watermark back.
     Idle(SplitId),

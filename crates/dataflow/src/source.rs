@@ -183,9 +183,12 @@ impl SourceInstance {
         while self.head.is_none()
             && let Some((item, _)) = self.port.pop()
         {
-            match item {
-                SourceItem::Rows { step: Some(step), .. } => self.head = Some((item, step)),
-                other => self.take_item(other, &mut Taken::default()),
+            match &item {
+                SourceItem::Rows { step: Some(step), .. } => {
+                    let step = **step;
+                    self.head = Some((item, step));
+                }
+                _ => self.take_item(item, &mut Taken::default()),
             }
         }
     }
