@@ -15,6 +15,11 @@ const SCRIPT: &str = "
     CREATE TABLE hops (name STRING, n BIGINT) WITH ('connector'='blackhole');
     CREATE TABLE kinds (name STRING, n BIGINT) WITH ('connector'='blackhole');
     CREATE TABLE best (name STRING, price BIGINT) WITH ('connector'='blackhole');
+    CREATE TABLE panes (name STRING, s BIGINT) WITH ('connector'='blackhole');
+    INSERT INTO panes SELECT name, SUM(price)
+        FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+        GROUP BY window_start, window_end, name
+        EMIT AFTER WATERMARK WITH EARLY EVERY 2 ROWS ALLOWED LATENESS INTERVAL '20' SECOND;
     INSERT INTO sums SELECT name, shop, COUNT(*), SUM(price), AVG(CAST(price AS DOUBLE)), MAX(price)
         FROM t GROUP BY name, shop;
     INSERT INTO hops SELECT name, COUNT(*)
@@ -110,6 +115,13 @@ alice |    1 |        2 |         41 |       20.5 |         31",
         &["--key", "name=alice", "--operator", "best/WindowTop-1", "--output", "csv"],
         "operator,name,price,window_start,window_end
 best/WindowTop-1,alice,31,2020-01-01 20:00:30.000,2020-01-01 20:00:40.000",
+    );
+    // A window that takes late rows is there behind its end.
+    job.check(
+        &["--key", "name=alice", "--operator", "panes/PaneAggregate-1", "--output", "csv"],
+        "operator,window_start,window_end,name,SUM(price)
+panes/PaneAggregate-1,2020-01-01 20:00:20.000,2020-01-01 20:00:30.000,alice,7
+panes/PaneAggregate-1,2020-01-01 20:00:30.000,2020-01-01 20:00:40.000,alice,31",
     );
     let text = job.place.succeed(&["state", "show", "state", "--key", "name=bob"]);
     assert!(text.contains("operator kinds/Aggregate-1\nname\n----\nbob\n"), "{text}");

@@ -14,6 +14,7 @@ mod updated;
 mod clock;
 pub(crate) mod killed;
 
+mod panes;
 mod versions;
 
 use std::collections::BTreeMap;

@@ -370,6 +370,7 @@ fn aggregate<'j, T: Record, K: Key, U: Record>(
         calls: made,
         divert_late: false,
         ttl: None,
+        panes: None,
     };
     let result = prepared.job.builder.borrow_mut().aggregate(prepared.node, aggregation)?.result;
     fits::<U>(&prepared.job.builder.borrow().plan().node(result).schema, name)?;

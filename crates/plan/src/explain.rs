@@ -7,6 +7,8 @@
 
 mod text;
 
+mod pane;
+
 mod operator;
 
 mod changes;

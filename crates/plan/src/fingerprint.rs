@@ -12,6 +12,7 @@ use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::join::JoinNode;
 use crate::node::{AggregateCall, Node, NodeKind, SortKey};
+use crate::trigger;
 use crate::window::{Assigner, TimeBasis, WindowSpec};
 
 /// Returns what decides the state of `node`, as text; `None` if it keeps none.
@@ -34,7 +35,10 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
                 .zip(&aggregate.keys)
                 .map(|(kind, key)| format!("{} {kind}", schema.field(*key).name()))
                 .collect();
-            format!("{} {calls} by ({}){per} [{states}]", node.kind.name(), keys.join(", "))
+            let panes = aggregate.panes.as_ref();
+            let panes = panes.map(|panes| format!(" {panes} (state {})", trigger::FORMAT));
+            let panes = panes.unwrap_or_default();
+            format!("{} {calls} by ({}){per}{panes} [{states}]", node.kind.name(), keys.join(", "))
         }
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {

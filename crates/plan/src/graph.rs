@@ -16,6 +16,7 @@ use crate::distinct::state_fields;
 use crate::node::{
     AggregateCall, AggregateNode, Exchange, Input, MapNode, Node, NodeKind, SourceNode, Stage,
 };
+use crate::pane::{Accumulation, Panes};
 use crate::source::{Changes, bad_record_schema};
 use crate::window::{Assigner, WindowSpec};
 
@@ -107,6 +108,9 @@ pub struct Aggregation {
     pub divert_late: bool,
     /// How long a group of a running aggregation is kept after it was written; `None` for ever.
     pub ttl: Option<Duration>,
+    /// What windows send; `None` for one pane when a window is complete, and for an updating result
+    /// without windows.
+    pub panes: Option<Panes>,
 }
 
 /// The nodes of an aggregation.
@@ -161,7 +165,10 @@ impl PlanBuilder {
         let is_updating = match &kind {
             NodeKind::Source(node) => node.changes != Changes::Append,
             NodeKind::Upsert(_) => true,
-            NodeKind::Aggregate(node) => node.window.is_none() && node.stage != Stage::Partial,
+            NodeKind::Aggregate(node) => match &node.panes {
+                Some(panes) => panes.is_updating(),
+                None => node.window.is_none() && node.stage != Stage::Partial,
+            },
             NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
             NodeKind::Top(top) => top.final_by.is_none(),
             NodeKind::Over(over) => over.basis.is_none(),
@@ -178,6 +185,8 @@ impl PlanBuilder {
         let before = inputs.iter().map(|input| self.plan.node(input.from).delay);
         let own = match &kind {
             NodeKind::Join(join) => join.bound.map_or(Duration::ZERO, |bound| bound.delay()),
+            // A late pane is as late as its last row may be.
+            NodeKind::Aggregate(node) => node.panes.as_ref().map_or(Duration::ZERO, |p| p.lateness),
             _ => Duration::ZERO,
         };
         let delay = before.max().unwrap_or_default() + own;
@@ -241,27 +250,40 @@ impl PlanBuilder {
     pub fn aggregate(&mut self, from: NodeId, aggregation: Aggregation) -> Result<Aggregated> {
         let input = self.plan.node(from);
         let (schema, retracts) = (input.schema.clone(), input.is_updating);
-        let Aggregation { window, keys, mut calls, divert_late, ttl } = aggregation;
-        let ttl = ttl.filter(|_| window.is_none());
+        let Aggregation { window, keys, mut calls, divert_late, ttl, panes } = aggregation;
+        let ttl = ttl.filter(|_| window.is_none() && panes.is_none());
         let sessions =
             matches!(window, Some(WindowSpec { assigner: Assigner::Session { .. }, .. }));
         if retracts && sessions {
             return Err(Error::invalid("a SESSION window over an updating input is not supported")
                 .remedy("use TUMBLE, HOP or CUMULATE, or make the sessions before what updates"));
         }
+        let accumulation = panes.as_ref().map(|panes| panes.accumulation);
+        if retracts && accumulation == Some(Accumulation::Discarding) {
+            return Err(Error::invalid(
+                "DISCARDING panes over an updating input are not supported",
+            )
+            .remedy(
+                "write ACCUMULATING or RETRACTING: rows that are taken back were in another pane",
+            ));
+        }
         let head: Vec<Field> = head_fields(&schema, window.as_ref(), &keys);
         let width = head.len() - keys.len();
         let values = calls.iter().map(|call| call.function.result().as_ref().clone());
-        let result: SchemaRef =
-            Arc::new(Schema::new(head.iter().cloned().chain(values).collect::<Vec<_>>()));
+        let said = panes.iter().flat_map(|panes| &panes.columns).map(|column| column.field());
+        let result: SchemaRef = Arc::new(Schema::new(
+            head.iter().cloned().chain(values).chain(said).collect::<Vec<_>>(),
+        ));
         if retracts {
             calls = retractable(calls)?;
         }
-        // Of partial states nobody can tell which rows of a forgotten group they take back.
-        if sessions || (retracts && ttl.is_some()) {
+        // Of partial states nobody can tell which rows of a forgotten group they take back, nor how many
+        // rows a trigger has seen.
+        if sessions || panes.is_some() || (retracts && ttl.is_some()) {
             let exchange = exchange_by(keys.clone());
             let stage = Stage::Whole;
-            let node = AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl };
+            let node =
+                AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl, panes };
             let input = Input { from, port: 0, exchange };
             let id = self.add(NodeKind::Aggregate(node), vec![input], result);
             return Ok(Aggregated { result: id, late: id });
@@ -277,9 +299,11 @@ impl PlanBuilder {
             divert_late: false,
             retracts,
             ttl,
+            panes: None,
         };
         let stage = Stage::Partial;
-        let first = AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl: None };
+        let (ttl, panes) = (None, None);
+        let first = AggregateNode { window, keys, calls, stage, divert_late, retracts, ttl, panes };
         let input = Input { from, port: 0, exchange: Exchange::Forward };
         let late = self.add(NodeKind::Aggregate(first), vec![input], partial);
         let exchange = exchange_by(second.keys.clone());

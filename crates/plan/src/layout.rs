@@ -9,7 +9,8 @@ use thalweg_types::{Error, Result};
 
 use crate::explain::calls;
 use crate::graph::Plan;
-use crate::node::{AggregateNode, Node, NodeKind, Stage, WindowTopNode};
+use crate::node::{AggregateCall, AggregateNode, Node, NodeKind, Stage, WindowTopNode};
+use crate::trigger::Machine;
 use crate::window::{Assigner, WindowSpec};
 
 /// Version that this program writes.
@@ -86,6 +87,9 @@ impl Layout {
 /// Returns the layout of the state of `node`; `None` if it has none that has a key.
 pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
     let layout = match &node.kind {
+        NodeKind::Aggregate(aggregate) if aggregate.panes.is_some() => {
+            of_panes(plan, node, aggregate)?
+        }
         NodeKind::Aggregate(aggregate) if aggregate.stage != Stage::Partial => {
             of_aggregate(plan, node, aggregate)
         }
@@ -106,12 +110,6 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
         }
         Some(spec) => ("panes", 2, Some(WindowSpec { start: 0, end: 1, ..spec }), keys + 2),
     };
-    let texts = calls(plan, node);
-    let calls = aggregate.shown_calls().iter().zip(texts).map(|(call, text)| KeptCall {
-        text,
-        function: call.name(),
-        states: if call.has_entries() { 0 } else { call.function.state().len() },
-    });
     Layout {
         version: VERSION,
         table: table.to_owned(),
@@ -120,8 +118,48 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
         window,
         domains: domains(plan, node),
         values_at,
-        calls: calls.collect(),
+        calls: kept_calls(plan, node, aggregate, AggregateCall::has_entries),
     }
+}
+
+/// Returns the aggregates, and how many columns of states each has; none where they are `apart`.
+fn kept_calls(
+    plan: &Plan,
+    node: &Node,
+    aggregate: &AggregateNode,
+    apart: fn(&AggregateCall) -> bool,
+) -> Vec<KeptCall> {
+    let calls = aggregate.shown_calls().iter().zip(calls(plan, node));
+    let calls = calls.map(|(call, text)| KeptCall {
+        text,
+        function: call.name(),
+        states: if apart(call) { 0 } else { call.function.state().len() },
+    });
+    calls.collect()
+}
+
+/// Behind the bounds of a window stands what its trigger has seen, how many panes there were, and how
+/// many rows wait. Windows that are over are not kept, so that no watermark need say it.
+fn of_panes(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Option<Layout> {
+    let machine = Machine::new(&aggregate.panes.as_ref()?.trigger).ok()?;
+    let keys = aggregate.keys.len();
+    let window = aggregate.window.map(|spec| WindowSpec {
+        assigner: Assigner::Attached,
+        start: keys,
+        end: keys + 1,
+        ..spec
+    });
+    let bounds = if window.is_some() { 2 } else { 0 };
+    Some(Layout {
+        version: VERSION,
+        table: "panes".to_owned(),
+        key: key_columns(plan, node, &aggregate.keys),
+        key_at: 0,
+        window,
+        domains: Vec::new(),
+        values_at: keys + bounds + 3 + machine.values(),
+        calls: kept_calls(plan, node, aggregate, |call| call.distinct),
+    })
 }
 
 /// Behind the partition and the number of a row stand the columns of the input.

@@ -8,6 +8,10 @@
 
 pub mod window;
 
+pub mod trigger;
+
+pub mod pane;
+
 pub mod function;
 pub mod sink;
 pub mod source;

@@ -9,6 +9,7 @@ use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{AggregateFunction, Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
+use crate::pane::Panes;
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
 use crate::window::{TimeBasis, WindowSpec};
@@ -125,7 +126,7 @@ pub enum Stage {
 /// columns only if windowed), and `Final` reads that: its `keys` and window columns count there,
 /// while its calls are those of the first part, whose states stand behind the keys as
 /// [`crate::distinct::state_fields`] says. `Whole` and `Final` put out
-/// `[window start, window end,] keys…, values…`.
+/// `[window start, window end,] keys…, values…`, and behind them what `panes` says of panes.
 #[derive(Clone, Debug)]
 pub struct AggregateNode {
     /// The windows; `None` for a running aggregation with an updating result.
@@ -143,6 +144,9 @@ pub struct AggregateNode {
     pub retracts: bool,
     /// How long a group of a running aggregation is kept after it was written; `None` for ever.
     pub ttl: Option<Duration>,
+    /// What windows send, in stage `Whole`; `None` for one pane when a window is complete. Without
+    /// `window` there is one of all time, which ends with the input.
+    pub panes: Option<Panes>,
 }
 
 impl AggregateNode {
@@ -439,6 +443,7 @@ impl NodeKind {
             NodeKind::Map(_) => "Map",
             NodeKind::Aggregate(node) => match (node.stage, node.window.is_some()) {
                 (Stage::Partial, _) => "PreAggregate",
+                _ if node.panes.is_some() => "PaneAggregate",
                 (_, true) => "WindowAggregate",
                 (_, false) => "Aggregate",
             },

@@ -180,6 +180,10 @@ fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> St
         (_, Some(_)) => "a row comes out when the watermark passes its window",
         (_, None) => "keeps every key; changes come out at the end of each epoch",
     };
+    let when = match &aggregate.panes {
+        Some(panes) => format!("{panes}; {:?}", panes.columns),
+        None => when.to_owned(),
+    };
     let window = window.unwrap_or_default();
     format!("{}{window} by [{keys}]: {}; {when}", node.kind.name(), calls.join(", "))
 }

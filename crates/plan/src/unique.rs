@@ -11,6 +11,7 @@ use thalweg_types::NodeId;
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{AggregateNode, MapNode, Node, NodeKind, Ranking, Stage};
+use crate::pane::PaneColumn;
 
 /// Columns that tell rows apart; none if there is one row at most.
 pub type Key = Vec<usize>;
@@ -77,9 +78,16 @@ fn through(map: &MapNode, keys: Vec<Key>) -> Vec<Key> {
 
 fn of_aggregate(aggregate: &AggregateNode) -> Vec<Key> {
     let head = if aggregate.window.is_some() { 2 } else { 0 };
-    match aggregate.stage {
-        Stage::Partial => Vec::new(),
-        Stage::Whole | Stage::Final => vec![(0..head + aggregate.keys.len()).collect()],
+    let group: Key = (0..head + aggregate.keys.len()).collect();
+    match (aggregate.stage, &aggregate.panes) {
+        (Stage::Partial, _) => Vec::new(),
+        // Panes that are not taken back differ in their number, where that is a column.
+        (_, Some(panes)) if !panes.is_updating() => {
+            let said = group.len() + aggregate.shown_calls().len();
+            let index = panes.columns.iter().position(|column| *column == PaneColumn::Index);
+            index.map(|index| [group, vec![said + index]].concat()).into_iter().collect()
+        }
+        _ => vec![group],
     }
 }
 

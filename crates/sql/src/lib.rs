@@ -24,12 +24,16 @@ mod functions;
 
 mod local_time;
 mod meaning;
-mod noted;
 mod numbered;
+mod pane_functions;
 mod planned;
 mod sums;
 
+mod emit;
+
+mod noted;
 mod state_ttl;
+
 mod window_tvf;
 
 mod expression;

@@ -47,6 +47,7 @@ use thalweg_types::{Error, NodeId, Result, Zone};
 use self::prune::Kept;
 use self::scan::Reading;
 pub(crate) use self::statement::{Query, Target};
+use crate::emit::Emit;
 use crate::expression::{Expression, Filter, Projection};
 use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::local_time::is_instant;
@@ -109,6 +110,8 @@ pub(crate) struct Stream {
     pub(crate) is_bounded: bool,
     /// How long what reads it keeps its rows, if a hint says so; zero for ever.
     pub(crate) ttl: Option<Duration>,
+    /// What the aggregation that reads it sends, if the query says so.
+    pub(crate) emit: Option<Emit>,
     /// What its rows are versions of, if they are lowered for a temporal join.
     pub(crate) versioned: Option<Versioned>,
 }
@@ -219,6 +222,7 @@ impl<'a> Lowering<'a> {
                     let stream = self.lower(input)?;
                     return Ok(match note {
                         Note::StateTtl(ttl) => Stream { ttl: Some(*ttl), ..stream },
+                        Note::Emit(emit) => Stream { emit: Some(emit.as_ref().clone()), ..stream },
                         Note::Snapshot => stream,
                     });
                 }

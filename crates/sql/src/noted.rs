@@ -10,11 +10,15 @@ use datafusion::common::{DFSchemaRef, Result};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
+use crate::emit::Emit;
+
 /// What is said of a relation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
 pub(crate) enum Note {
     /// What reads it keeps its rows so long; zero for ever.
     StateTtl(Duration),
+    /// The aggregation that reads it sends what this asks for.
+    Emit(Box<Emit>),
     /// It is a table as it was at some time: nothing may filter its rows before that is chosen.
     Snapshot,
 }
@@ -45,6 +49,7 @@ impl UserDefinedLogicalNodeCore for Noted {
     fn name(&self) -> &str {
         match self.note {
             Note::StateTtl(_) => "StateTtl",
+            Note::Emit(_) => "Emit",
             Note::Snapshot => "Snapshot",
         }
     }
@@ -63,7 +68,7 @@ impl UserDefinedLogicalNodeCore for Noted {
 
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
         match self.note {
-            Note::StateTtl(_) => HashSet::new(),
+            Note::StateTtl(_) | Note::Emit(_) => HashSet::new(),
             Note::Snapshot => {
                 self.input.schema().fields().iter().map(|field| field.name().clone()).collect()
             }
@@ -77,12 +82,20 @@ impl UserDefinedLogicalNodeCore for Noted {
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
         let input = inputs.into_iter().next();
         let lost = || DataFusionError::Internal(format!("{} lost its input", self.name()));
-        Ok(Noted { input: input.ok_or_else(lost)?, note: self.note })
+        Ok(Noted { input: input.ok_or_else(lost)?, note: self.note.clone() })
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         match self.note {
             Note::StateTtl(_) => Some(vec![output_columns.to_vec()]),
+            // Late rows have the columns that their table asks for.
+            Note::Emit(ref emit) => {
+                let fields = self.input.schema().fields().iter().enumerate();
+                let needed = fields.filter(|(column, field)| {
+                    output_columns.contains(column) || emit.is_of_late_rows(field.name())
+                });
+                Some(vec![needed.map(|(column, _)| column).collect()])
+            }
             // Which of its columns say what version a row is, is known later.
             Note::Snapshot => None,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
@@ -36,6 +37,7 @@ use tokio::runtime::Runtime;
 
 use crate::as_of;
 use crate::catalog::{Planned, Table, declared_name};
+use crate::emit::{self, Surroundings};
 use crate::functions;
 use crate::grouping;
 use crate::local_time;
@@ -43,6 +45,7 @@ use crate::meaning::{Meaning, meant};
 use crate::not_in;
 use crate::numbered;
 use crate::one_group::LeaveOutColumns;
+use crate::pane_functions;
 use crate::planned;
 use crate::rewrite::{self, Unnests};
 use crate::scalar_subquery::{self, JoinScalars};
@@ -52,7 +55,7 @@ use crate::sums;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
 use crate::types::FlinkTypes;
-use crate::window_tvf::Relations;
+use crate::window_tvf::{Relations, span_of};
 
 /// Plans expressions and queries over the tables of a script.
 pub(crate) struct Session {
@@ -122,6 +125,7 @@ impl Session {
         UNSUITED.iter().for_each(|name| context.deregister_udf(name));
         functions::all().into_iter().for_each(|function| context.register_udf(function));
         planned::all().into_iter().for_each(|function| context.register_udaf(function));
+        pane_functions::all().into_iter().for_each(|function| context.register_udaf(function));
         sums::all().into_iter().for_each(|function| context.register_udaf(function));
         numbered::all().into_iter().for_each(|function| context.register_udwf(function));
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -264,13 +268,15 @@ impl Session {
     /// Plans a query, without optimising it.
     pub(crate) fn query(&self, tokens: &[TokenWithSpan]) -> Result<LogicalPlan> {
         rewrite::check(tokens)?;
-        let tokens = rewrite::tokens(tokens);
+        let (tokens, emits) = emit::take(tokens, self)?;
+        let tokens = rewrite::tokens(&tokens);
         let mut parser = parser(&tokens);
         let mut query: Box<Query> =
             parser.parse_query().map_err(|error| parse_error(&error, &tokens))?;
         finished(&parser)?;
         self.lifetimes.mark(&mut query)?;
         self.unnests.rewrite(&mut query)?;
+        emits.mark(&mut query)?;
         let statement = DataFusionStatement::Statement(Box::new(Statement::Query(query)));
         let state = self.context.state();
         let plan = self.runtime.block_on(state.statement_to_plan(statement));
@@ -291,6 +297,21 @@ impl Session {
         let meant = coerced.and_then(|plan| local_time::plan(plan, zone));
         let optimized = meant.and_then(|plan| state.optimizer().optimize(plan, &state, |_, _| {}));
         optimized.map_err(plan_error)
+    }
+}
+
+impl Surroundings for Session {
+    fn span(&self, interval: &[TokenWithSpan]) -> Result<Duration> {
+        let interval = self.expression(interval, &DFSchema::empty(), Zone::utc())?;
+        let nanos = span_of(&interval).map_err(plan_error)?;
+        let nanos = u64::try_from(nanos);
+        Ok(Duration::from_nanos(nanos.map_err(|_| Error::invalid("an INTERVAL below 0"))?))
+    }
+
+    fn columns(&self, table: &str) -> Result<Vec<String>> {
+        let schema = self.table(table).map(|table| table.spec.schema.clone());
+        let schema = schema.ok_or_else(|| self.unknown_table(table))?;
+        Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
     }
 }
 

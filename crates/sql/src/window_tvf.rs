@@ -1,5 +1,5 @@
 //! Relations that we plan ourselves: window table functions, arrays unnested beside a table, and
-//! tables with a `STATE_TTL` hint.
+//! tables with a `STATE_TTL` hint, or of a query with `EMIT`.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{
 use thalweg_plan::window::Assigner;
 use thalweg_types::Error;
 
+use crate::emit;
 use crate::noted::{Note, Noted};
 use crate::rewrite::{UNNEST, Unnests};
 use crate::state_ttl::marked;
@@ -157,6 +158,12 @@ impl RelationPlanner for Relations {
         if let Some((relation, ttl)) = marked(&relation) {
             let input = context.plan(relation.clone())?;
             let planned = PlannedRelation::new(Noted::plan(input, Note::StateTtl(ttl)), None);
+            return Ok(RelationPlanning::Planned(Box::new(planned)));
+        }
+        if let Some((relation, emit)) = emit::marked(&relation) {
+            let input = context.plan(relation.clone())?;
+            let planned =
+                PlannedRelation::new(Noted::plan(input, Note::Emit(Box::new(emit))), None);
             return Ok(RelationPlanning::Planned(Box::new(planned)));
         }
         let (name, arguments, alias) = match &relation {
@@ -400,7 +407,7 @@ impl Call {
 }
 
 /// Returns the nanoseconds of an interval that is a constant.
-fn span_of(expr: &Expr) -> Result<i64> {
+pub(crate) fn span_of(expr: &Expr) -> Result<i64> {
     const DAY: i64 = 86_400_000_000_000;
     let span = match expr {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _) if span.months == 0 => {

@@ -160,9 +160,7 @@ impl RowStore {
     /// # Errors
     /// `Failed` if there would be more rows than a slot's number can tell apart.
     pub fn insert_row(&mut self, rows: &Encoded, row: usize) -> Result<u32> {
-        if row == 0 {
-            rows.with_nulls.iter().for_each(|column| self.has_nulls[*column] = true);
-        }
+        rows.with_nulls.iter().for_each(|column| self.has_nulls[*column] = true);
         let (fixed, variable) = rows.row(row);
         let slot = self.take_slot()?;
         let piece = self.layout.is_variable.then(|| self.heap.store(variable));

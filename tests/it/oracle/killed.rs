@@ -39,7 +39,7 @@ pub(crate) fn published(place: &Place) -> Rows {
 }
 
 /// Runs a case on random rows with random kills; returns what is wrong.
-async fn run(case: &Case, seed: u64, fault: Option<&str>) -> Result<(), String> {
+pub(super) async fn run(case: &Case, seed: u64, fault: Option<&str>) -> Result<(), String> {
     let mut dice = Dice(seed);
     let rows = data::rows(&mut dice);
     let place = Place::new();

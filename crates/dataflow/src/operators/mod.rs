@@ -72,6 +72,9 @@ fn make_single(
 ) -> Result<Option<Box<dyn Operator>>> {
     Ok(match kind {
         NodeKind::Aggregate(aggregate) => Some(match (aggregate.stage, aggregate.window) {
+            _ if let Some(panes) = &aggregate.panes => {
+                window::make_panes(aggregate, panes.clone(), &input, output)?
+            }
             (Stage::Partial, _) => {
                 Box::new(pre_aggregate::PreAggregate::new(aggregate, &input, output)?)
             }

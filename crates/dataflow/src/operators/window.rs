@@ -11,6 +11,7 @@ mod stacks;
 
 mod placing;
 
+mod panes;
 mod session;
 pub mod session_rows;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, SchemaRef};
 use thalweg_plan::node::{AggregateNode, Stage};
+use thalweg_plan::pane::Panes;
 use thalweg_plan::window::{Assigner, WindowSpec};
 use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::{Change, EventTime, Groups, Moment, Result};
@@ -33,7 +35,20 @@ use super::slices::{Slice, Slices, by_window, window_columns};
 use crate::operator::{Close, Operator, Output, Step};
 use stacks::Stacks;
 
-/// Makes the operator for the windows of `spec`.
+/// Makes the operator of windows that send panes.
+///
+/// # Errors
+/// `Invalid` if a type or a trigger is not supported.
+pub fn make_panes(
+    node: &AggregateNode,
+    panes: Panes,
+    input: &SchemaRef,
+    output: SchemaRef,
+) -> Result<Box<dyn Operator>> {
+    Ok(Box::new(panes::PaneWindow::new(node, panes, input, output)?))
+}
+
+/// Makes the operator for the windows of `spec`, which send one pane each.
 ///
 /// # Errors
 /// `Invalid` if a type is not supported.

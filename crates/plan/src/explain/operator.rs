@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_types::NodeId;
 
-use super::Fact;
+use super::{Fact, pane};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, VersionSource, Versions};
 use crate::node::{
@@ -312,6 +312,9 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
     let when = match &node.kind {
         NodeKind::Sink(_) | NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => {
             return Vec::new();
+        }
+        NodeKind::Aggregate(AggregateNode { panes: Some(panes), window, .. }) => {
+            return vec![("emits", pane::emits(panes, window.as_ref()))];
         }
         NodeKind::Aggregate(aggregate) => match (aggregate.stage, &aggregate.window) {
             (Stage::Partial, _) => "what came in, at the end of each epoch",

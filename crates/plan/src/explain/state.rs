@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::operator::{calls, columns, functions, input_schema, is_updated};
-use super::{Fact, text};
+use super::{Fact, pane, text};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
@@ -25,6 +25,9 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
         NodeKind::Aggregate(aggregate) => match (aggregate.stage, &aggregate.window) {
             (Stage::Partial, _) => "none beyond the epoch".to_owned(),
             (_, Some(spec)) => by_window(plan, node, aggregate, spec),
+            (_, None) if aggregate.keys.is_empty() && aggregate.panes.is_some() => {
+                format!("{}, one row in all: bounded", values(plan, node))
+            }
             (_, None) => return running(plan, node, aggregate),
         },
         NodeKind::Upsert(upsert) => {
@@ -68,7 +71,14 @@ fn by_window(plan: &Plan, node: &Node, aggregate: &AggregateNode, spec: &WindowS
     let keys = columns(&input_schema(plan, node), &aggregate.keys);
     let per = if keys.is_empty() { "window".to_owned() } else { format!("(window, {keys})") };
     let what = values(plan, node);
-    format!("{what} per {per} {}: bounded", until_due(spec))
+    let (until, sent) = match &aggregate.panes {
+        None => (until_due(spec).to_owned(), ""),
+        Some(panes) => {
+            let sent = if panes.is_updating() { ", and what it sent last," } else { "" };
+            (pane::until(panes, until_due(spec)), sent)
+        }
+    };
+    format!("{what} per {per}{sent} {until}: bounded")
 }
 
 /// A running aggregation keeps its keys as long as it runs.

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use thalweg_types::{Change, Moment, Result};
@@ -8,6 +9,8 @@ use crate::function::Transform;
 use crate::graph::PlanBuilder;
 use crate::join::{TemporalJoinNode, VersionSource};
 use crate::node::{BadRecords, Exchange, Input, TopNode, UpsertNode};
+use crate::pane::{Accumulation, Panes};
+use crate::trigger::Trigger;
 use crate::window::{Assigner, TimeBasis, WindowSpec};
 
 /// So many columns, the first two of them times.
@@ -150,6 +153,7 @@ fn groups_are_told_apart_by_their_columns_and_windows() {
             divert_late: false,
             retracts: false,
             ttl: None,
+            panes: None,
         };
         plan.add(NodeKind::Aggregate(node), &[rows], 4)
     };
@@ -160,6 +164,35 @@ fn groups_are_told_apart_by_their_columns_and_windows() {
     assert_eq!(plan.keys(whole), [[0, 1]]);
     assert_eq!(plan.keys(windowed), [[0, 1, 2, 3]]);
     assert_eq!(plan.keys(partial), NONE);
+}
+
+/// Would fail if panes that are added to each other were taken for one row of their window.
+#[test]
+fn panes_are_told_apart_by_their_number() {
+    let mut plan = Plans::default();
+    let rows = plan.rows();
+    let mut panes = |accumulation, columns: Vec<PaneColumn>| {
+        let (trigger, lateness) = (Trigger::on_time(), Duration::ZERO);
+        let width = 1 + columns.len();
+        let node = AggregateNode {
+            window: None,
+            keys: vec![3],
+            calls: Vec::new(),
+            stage: Stage::Whole,
+            divert_late: false,
+            retracts: false,
+            ttl: None,
+            panes: Some(Panes { trigger, accumulation, lateness, columns }),
+        };
+        plan.add(NodeKind::Aggregate(node), &[rows], width)
+    };
+    let both = || vec![PaneColumn::Timing, PaneColumn::Index];
+    let alike = panes(Accumulation::Accumulating, vec![PaneColumn::Timing]);
+    let numbered = panes(Accumulation::Discarding, both());
+    let retracted = panes(Accumulation::Retracting, both());
+    assert_eq!(plan.keys(alike), NONE);
+    assert_eq!(plan.keys(numbered), [[0, 2]]);
+    assert_eq!(plan.keys(retracted), [[0]]);
 }
 
 #[test]

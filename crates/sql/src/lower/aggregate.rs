@@ -7,13 +7,17 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 use thalweg_plan::function::Transform;
 use thalweg_plan::graph::Aggregation;
+use thalweg_plan::pane::{PaneColumn, Panes};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, column_of, forward, unit_of};
 use crate::aggregate::call;
+use crate::emit::Emit;
 use crate::expression::{Expression, Projection, column_name};
 use crate::grouping::Sets;
+use crate::noted::{Note, Noted};
+use crate::pane_functions::column_of as column_of_pane;
 use crate::planned;
 use crate::sums;
 use crate::text::plan_error;
@@ -22,8 +26,8 @@ use crate::windowing::{Pick, Reorder};
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
-        let mut stream = self.lower(&aggregate.input)?;
-        let input = aggregate.input.schema();
+        let whole = with_late_columns(&aggregate.input);
+        let (mut stream, input) = (self.lower(whole)?, whole.schema());
         let sets = Sets::of(aggregate)?;
         let groups = sets.as_ref().map_or(&aggregate.group_expr, |sets| &sets.exprs);
         let role = |expr: &Expr| column_of(expr, input).map_or(Role::Plain, |c| stream.roles[c]);
@@ -50,12 +54,16 @@ impl Lowering<'_> {
                 keys.push(columns.add(expr, input)?);
             }
         }
-        let mut calls = Vec::new();
+        let (mut calls, mut said) = (Vec::new(), Vec::new());
         for expr in &aggregate.aggr_expr {
-            calls.push(self.call(expr, &mut columns, input)?);
+            match column_of_pane(expr)? {
+                Some(column) => said.push(column),
+                None => calls.push(self.call(expr, &mut columns, input)?),
+            }
         }
-        let late_table = stream.late_table.clone();
-        let late_table = late_table.filter(|_| is_windowed && stream.basis == TimeBasis::Event);
+        let emit = stream.emit.take();
+        let panes = panes(emit.as_ref(), &stream, is_windowed, said)?;
+        let late_table = late_table(emit.as_ref(), &stream).filter(|_| is_windowed);
         if let Some(name) = &late_table {
             self.carry_late_columns(name, &mut columns, input)?;
         }
@@ -71,20 +79,15 @@ impl Lowering<'_> {
             self.map(&mut stream, Arc::new(expand));
             roles.push(Role::Plain);
         }
-        let window = match (is_windowed, stream.window) {
-            (true, Some(assigner)) => Some(WindowSpec {
-                assigner: in_unit(assigner, unit_of(&schema, 0)?)?,
-                basis: stream.basis,
-                start: 0,
-                end: 1,
-                zone: stream.zone,
-            }),
-            _ => None,
-        };
+        let window = if is_windowed { window(&stream, &schema)? } else { None };
         let divert_late = late_table.is_some();
         let ttl = self.ttl_of(&stream);
-        let aggregation = Aggregation { window, keys, calls, divert_late, ttl };
-        let made = self.builder.aggregate(stream.node, aggregation)?;
+        let aggregation = Aggregation { window, keys, calls, divert_late, ttl, panes };
+        let made = self.builder.aggregate(stream.node, aggregation);
+        let made = made.map_err(|error| match &emit {
+            Some(emit) => emit.located(error),
+            None => error,
+        })?;
         if let Some(name) = late_table {
             self.reject(&name, forward(made.late, 1));
         }
@@ -166,10 +169,15 @@ impl Lowering<'_> {
             picks.push(pick);
             result.push(role);
         }
-        for _ in &aggregate.aggr_expr {
-            picks.push(Pick::Column(next));
+        // What panes say of themselves stands behind all values.
+        let said = aggregate.aggr_expr.iter().map(|expr| Ok(column_of_pane(expr)?.is_some()));
+        let said = said.collect::<Result<Vec<bool>>>()?;
+        let mut next_said = next + said.iter().filter(|said| !**said).count();
+        for is_said in said {
+            let column = if is_said { &mut next_said } else { &mut next };
+            picks.push(Pick::Column(*column));
             result.push(Role::Plain);
-            next += 1;
+            *column += 1;
         }
         let is_plain = picks.iter().enumerate().all(|(index, pick)| *pick == Pick::Column(index));
         let made = self.schema(stream);
@@ -232,6 +240,66 @@ fn total_order(
         }
     }
     Ok(call)
+}
+
+/// Returns the windows of rows that begin with where theirs starts and ends.
+fn window(stream: &Stream, schema: &SchemaRef) -> Result<Option<WindowSpec>> {
+    let Some(assigner) = stream.window else { return Ok(None) };
+    let assigner = in_unit(assigner, unit_of(schema, 0)?)?;
+    let (basis, zone) = (stream.basis, stream.zone);
+    Ok(Some(WindowSpec { assigner, basis, start: 0, end: 1, zone }))
+}
+
+/// Returns the table that late rows of windows go to: the one that the query names, or else that its
+/// input does.
+fn late_table(emit: Option<&Emit>, stream: &Stream) -> Option<String> {
+    let named = emit.and_then(|emit| emit.late_table().map(str::to_owned));
+    let table = named.or_else(|| stream.late_table.clone());
+    table.filter(|_| stream.basis == TimeBasis::Event)
+}
+
+/// Returns what an aggregation reads with the columns that the table of `LATE INTO` has, too: those that
+/// the query does not use are left out on top of it.
+fn with_late_columns(input: &LogicalPlan) -> &LogicalPlan {
+    let LogicalPlan::Projection(projection) = input else { return input };
+    let Some(Noted { note: Note::Emit(emit), .. }) = Noted::of(&projection.input) else {
+        return input;
+    };
+    let has_late_table = emit.late_table().is_some();
+    match has_late_table && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) {
+        true => &projection.input,
+        false => input,
+    }
+}
+
+/// Returns the panes that a query asks for; `None` for what an aggregation sends anyway.
+fn panes(
+    emit: Option<&Emit>,
+    stream: &Stream,
+    is_windowed: bool,
+    said: Vec<PaneColumn>,
+) -> Result<Option<Panes>> {
+    let is_said = !said.is_empty();
+    let Some(emit) = emit else {
+        return match is_said {
+            false => Ok(None),
+            true => Err(Error::invalid("a function of panes in a query without EMIT")
+                .remedy("write EMIT AFTER WATERMARK … behind the GROUP BY")),
+        };
+    };
+    let has_late_rows = is_windowed && stream.basis == TimeBasis::Event;
+    if emit.is_about_late_rows() && !has_late_rows {
+        let error = Error::invalid("no row is late without windows by event time");
+        return Err(emit.located(error.remedy("leave out ALLOWED LATENESS and LATE INTO")));
+    }
+    let panes = emit.panes(is_windowed, said);
+    if is_said && panes.is_none() {
+        let error = Error::invalid("EMIT CHANGES of a query without windows has no panes");
+        return Err(
+            emit.located(error.remedy("leave out PANE_TIMING, PANE_INDEX and PANE_IS_LAST"))
+        );
+    }
+    Ok(panes)
 }
 
 /// Do keys that are no window, or aggregates, read where the row's window starts or ends? Slices do

@@ -163,6 +163,7 @@ impl Lowering<'_> {
             window: is_windowed.then_some(Assigner::Attached),
             is_bounded: left.stream.is_bounded && right.stream.is_bounded,
             ttl: None,
+            emit: None,
             ..left.stream
         }
     }

@@ -165,3 +165,20 @@ fn a_restored_store_has_the_rows_of_the_snapshots() {
         assert_eq!(texts(&concat(&parts).unwrap()), texts(&concat(&expected).unwrap()));
     }
 }
+
+/// Would fail if NULLs of a batch were known only once its first row was kept.
+#[test]
+fn any_row_of_a_batch_may_be_kept_alone() {
+    let batch = rows(1, 40);
+    let mut store = RowStore::new(batch.schema()).unwrap();
+    let all: Vec<u32> = (0..40).collect();
+    let encoded = store.encode(batch.columns(), &all).unwrap();
+    let kept = [29, 3, 11, 32];
+    let slots: Vec<u32> =
+        kept.iter().map(|row| store.insert_row(&encoded, *row as usize).unwrap()).collect();
+    let found = store.columns(&slots).unwrap();
+    let wanted = UInt32Array::from(kept.to_vec());
+    for (found, column) in found.iter().zip(batch.columns()) {
+        assert_eq!(found, &take(column, &wanted, None).unwrap());
+    }
+}

@@ -22,6 +22,7 @@ fn node(stage: Stage, is_distinct: bool) -> AggregateNode {
         divert_late: false,
         retracts: false,
         ttl: None,
+        panes: None,
     }
 }
 

@@ -20,6 +20,7 @@ fn node(assigner: Option<Assigner>) -> AggregateNode {
         divert_late: true,
         retracts: false,
         ttl: None,
+        panes: None,
     }
 }
 

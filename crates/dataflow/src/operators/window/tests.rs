@@ -35,6 +35,7 @@ fn node(assigner: Assigner, basis: TimeBasis, stage: Stage) -> AggregateNode {
         divert_late: false,
         retracts: false,
         ttl: None,
+        panes: None,
     }
 }
 

@@ -54,8 +54,16 @@ fn operator(stage: Stage, has_key: bool) -> Box<dyn Operator> {
     let states = keys.iter().map(|key| input().field(*key).clone());
     let states: Vec<_> = states.chain(state_fields(&calls, &input())).collect();
     let partial: SchemaRef = Arc::new(Schema::new(states));
-    let node =
-        AggregateNode { window: None, keys, calls, stage, divert_late: false, retracts, ttl: None };
+    let node = AggregateNode {
+        window: None,
+        keys,
+        calls,
+        stage,
+        divert_late: false,
+        retracts,
+        ttl: None,
+        panes: None,
+    };
     match stage {
         Stage::Partial => Box::new(PreAggregate::new(&node, &input(), partial).unwrap()),
         Stage::Final => Box::new(Aggregate::new(&node, &partial, output(has_key)).unwrap()),

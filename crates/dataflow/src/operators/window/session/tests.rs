@@ -23,6 +23,7 @@ fn operator(basis: TimeBasis) -> SessionWindow {
         divert_late: true,
         retracts: false,
         ttl: None,
+        panes: None,
     };
     SessionWindow::new(&node, spec, &row_schema(), result_schema(true)).unwrap()
 }
