@@ -29,6 +29,8 @@ pub struct Script {
     sources: BTreeSet<NodeId>,
     /// The next line of each source that has one.
     heads: BTreeMap<NodeId, Step>,
+    /// The last line that was taken.
+    taken: u64,
     /// For each worker, the first epoch that it is not through.
     reached: Vec<Epoch>,
 }
@@ -37,12 +39,14 @@ impl Script {
     /// Returns the script of some sources that `workers` follow.
     pub fn new(sources: impl Iterator<Item = NodeId>, workers: usize) -> Script {
         let (heads, reached) = (BTreeMap::new(), vec![Epoch(0); workers]);
-        Script { sources: sources.collect(), heads, reached }
+        Script { sources: sources.collect(), heads, taken: 0, reached }
     }
 
-    /// Takes the next line of a source.
+    /// Takes the next line of a source; it may say so again while that line is on its way to it.
     pub fn show(&mut self, source: NodeId, step: Step) {
-        self.heads.insert(source, step);
+        if step.line > self.taken {
+            self.heads.insert(source, step);
+        }
     }
 
     /// A source is at its end.
@@ -74,6 +78,7 @@ impl Script {
 
     /// Takes a line; returns the watermarks that its sources claim.
     pub fn take(&mut self, line: u64) -> Vec<(NodeId, EventTime)> {
+        self.taken = line;
         let taken = self.heads.extract_if(.., |_, step| step.line == line);
         taken.filter_map(|(source, step)| Some((source, step.watermark?))).collect()
     }

@@ -53,15 +53,15 @@ impl Column {
     }
 }
 
+/// The call that stands for the watermark of the source itself, in place of an expression.
+const SOURCE_WATERMARK: &str = "SOURCE_WATERMARK";
+
 /// The watermark of a table: the time column, and the expression over its rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Watermark {
     pub(crate) column: String,
     pub(crate) tokens: Vec<TokenWithSpan>,
 }
-
-/// The watermark that a source claims itself, in place of an expression.
-pub(crate) const SOURCE_WATERMARK: &str = "SOURCE_WATERMARK";
 
 impl Watermark {
     /// Is it the one that the source claims?

@@ -34,6 +34,9 @@ fn a_line_waits_for_all_sources_and_workers() {
     script.show(B, claim);
     assert_eq!(script.take(3), [(B, EventTime(7))]);
     assert_eq!(turn(&script), Turn::Wait);
+    // What a source said before it heard that its line was taken.
+    [A, B].into_iter().for_each(|source| script.show(source, line(3)));
+    assert_eq!(turn(&script), Turn::Wait);
 }
 
 /// Would fail if a timer fired behind the line that made it due, or at another time than its own.

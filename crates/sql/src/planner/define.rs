@@ -181,13 +181,13 @@ fn watermark(
     if watermark.is_of_source() {
         return Ok(watermark);
     }
-    let Watermark { tokens, .. } = watermark;
     let fields: Vec<Field> = columns.iter().map(|column| column.field().clone()).collect();
     let rows = DFSchema::try_from(Schema::new(fields)).map_err(plan_error)?;
-    let expr =
-        session.expression(&tokens, &rows, zone).map_err(|error| located(error, &column.at))?;
+    let expr = session
+        .expression(&watermark.tokens, &rows, zone)
+        .map_err(|error| located(error, &column.at))?;
     match expr.get_type(&rows).map_err(plan_error)? {
-        DataType::Timestamp(_, _) => Ok(Watermark { column: column.text, tokens }),
+        DataType::Timestamp(_, _) => Ok(watermark),
         other => {
             let error = wrong(format!("this WATERMARK has type {}", types::name(&other)));
             let example = format!("{} - INTERVAL '5' SECOND", column.text);
