@@ -208,9 +208,10 @@ impl Config {
         (value.as_deref(), *origin)
     }
 
-    /// Returns the variables by which other processes of a job know how to log.
+    /// Returns the variables by which other processes of a job know how to log, and how a result is
+    /// shown: what of it is planned depends on that.
     pub(crate) fn for_members(&self) -> Vec<(String, String)> {
-        let known = [Key::LogLevel, Key::LogFormat].into_iter().filter_map(|key| {
+        let known = [Key::LogLevel, Key::LogFormat, Key::Output].into_iter().filter_map(|key| {
             let (value, _) = self.get(key);
             Some((key.variable().to_owned(), value?.to_owned()))
         });

@@ -110,7 +110,7 @@ fn obey(command: Command, config: &Config, is_quiet: bool) -> Result<ExitCode, F
         Command::Bench { command: BenchCommand::Nexmark(arguments) } => {
             Ok(bench::nexmark(&arguments)?)
         }
-        Command::Member { address, index } => Ok(wire::member(&address, index)?),
+        Command::Member { address, index } => Ok(wire::member(&address, index, config)?),
         Command::State { command: StateCommand::List { state_dir } } => {
             Ok(state::list(&state_dir)?)
         }

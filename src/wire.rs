@@ -208,13 +208,15 @@ pub(crate) fn options(
 }
 
 /// Takes part in the job of another process.
-pub(crate) fn member(address: &str, index: usize) -> Result<ExitCode> {
+pub(crate) fn member(address: &str, index: usize, config: &Config) -> Result<ExitCode> {
     let token = std::env::var(TOKEN)
         .map_err(|_| Error::invalid("`thalweg member` is started by `thalweg run --processes`"))?;
     let runtime = runtime()?;
     // Rows of a bare SELECT are shown by the first process, in its style.
+    let (output, _) = config.get(Key::Output);
+    let view = View::new(OutputFormat::named(output.unwrap_or_default()), None);
     let plan = |script: &str| {
-        let script = planner(&View::default()).plan(script)?;
+        let script = planner(&view).plan(script)?;
         let plan = script.plan.ok_or_else(|| Error::internal("the script makes no job"))?;
         Ok(if script.analyzes { analyze::without_rows(plan, None) } else { plan })
     };

@@ -20,6 +20,7 @@ mod oracle;
 mod partitions;
 mod processes;
 mod random;
+mod script;
 mod shell;
 mod sql;
 mod support;

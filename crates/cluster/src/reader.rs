@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use thalweg_dataflow::job::Stop;
 use thalweg_dataflow::port::{SourceItem, SourcePort};
 use thalweg_plan::node::{BadRecords, SourceNode};
-use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, bad_record_batch};
+use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, Step, bad_record_batch};
 use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, Error, NodeId, Place, Result, SplitId, WorkerId};
 use tokio::runtime::Handle;
@@ -127,7 +127,7 @@ impl Reader {
                 return Ok(());
             };
             let next = batch.next.clone();
-            self.hand_over(&split.id, batch, &base, &mut skip)?;
+            self.hand_over(&split.id, (batch, reader.step()), &base, &mut skip)?;
             base = Some(next);
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Reader {
     fn hand_over(
         &self,
         split: &SplitId,
-        batch: SourceBatch,
+        (batch, line): (SourceBatch, Option<Step>),
         base: &Option<Offset>,
         skip: &mut u64,
     ) -> Result<()> {
@@ -184,7 +184,10 @@ impl Reader {
             let part = batch.rows.slice(at, to - at);
             let is_last = to == rows;
             let watermark = match &self.source.watermark {
-                Some(watermarker) => watermarker.watermark(&part.rows)?,
+                // What the source itself claims counts as well.
+                Some(watermarker) => {
+                    watermarker.watermark(&part.rows)?.max(line.and_then(|line| line.watermark))
+                }
                 None => None,
             };
             let next = if is_last { batch.next.clone() } else { pack(base, to as u64) };
@@ -196,6 +199,7 @@ impl Reader {
                 bad_count: if is_last { bad_count } else { 0 },
                 next,
                 watermark,
+                step: line.map(|line| Box::new(Step { watermark, ..line })),
             };
             if !self.port.push_waiting(item, share.max(64)) {
                 return Ok(());

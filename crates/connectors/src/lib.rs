@@ -13,6 +13,7 @@ pub mod datagen;
 pub mod files;
 pub mod nexmark;
 pub mod print;
+pub mod script;
 pub mod stream;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
         Arc::new(stream::Lines::Stdin),
         Arc::new(datagen::Datagen),
         Arc::new(nexmark::Nexmark),
+        Arc::new(script::Script),
         Arc::new(print::Print),
         Arc::new(blackhole::Blackhole::default()),
     ]

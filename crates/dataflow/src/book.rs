@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
+use thalweg_plan::source::Step;
 use thalweg_types::{DomainId, Epoch, EpochInfo, EventTime, Moment, NodeId};
 use timely::scheduling::Activator;
 
@@ -73,6 +74,15 @@ pub enum Report {
         begun: Vec<String>,
         /// Will no split come any more, and are all rows taken?
         is_finished: bool,
+        /// The next line, if it reads a script.
+        step: Option<Step>,
+    },
+    /// A worker of a job that follows a script is through some epochs, and has told its wakes.
+    Reached {
+        /// The worker.
+        worker: usize,
+        /// The first epoch that it is not through.
+        epoch: Epoch,
     },
     /// When an operator must be closed next even without rows.
     Wake {

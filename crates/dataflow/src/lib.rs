@@ -23,6 +23,7 @@ pub mod job;
 
 pub mod book;
 pub mod pacing;
+pub mod script;
 
 pub mod pacer;
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use thalweg_types::epoch::Ending;
+use thalweg_types::epoch::{Ending, Intake};
 use thalweg_types::{DomainId, Epoch, EpochInfo, EventTime, NodeId};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -22,6 +22,7 @@ use timely::scheduling::Activator;
 use crate::book::Report;
 use crate::job::{Command, Event, Job};
 use crate::pacing::{self, Decision, Situation, SourceProgress};
+use crate::script::{Script, Turn};
 
 /// Reports that arrived for the pacer.
 pub type Inbox = Rc<RefCell<Vec<Report>>>;
@@ -78,9 +79,17 @@ pub fn pacer<'scope>(
     (stream, activator)
 }
 
+/// An epoch that is to be opened: its time, and what sources take into it.
+struct Opening {
+    clock: EventTime,
+    intake: Intake,
+}
+
 struct Pacer {
     job: Arc<Job>,
     workers: usize,
+    /// What the job follows instead of the clock, if it does.
+    script: Option<Script>,
     inbox: Inbox,
     probe: Handle<u64>,
     next: Epoch,
@@ -111,8 +120,10 @@ impl Pacer {
             let pending = pending.into_iter().map(|hold| (hold, None)).collect();
             (node.id, (source.domain, SourceProgress { pending, ..SourceProgress::default() }))
         });
+        let scripted = || job.plan.sources().map(|(node, _)| node.id);
         Pacer {
             sources: sources.collect(),
+            script: job.plan.is_scripted().then(|| Script::new(scripted(), workers)),
             workers,
             inbox,
             probe,
@@ -140,15 +151,54 @@ impl Pacer {
         self.take_progress();
         let mut infos = Vec::new();
         loop {
-            let now = self.job.clock.now().max(self.clock);
-            let situation = self.situation(now);
-            match pacing::decide(&situation) {
-                Decision::Open => infos.push(self.open(now)),
-                Decision::Later(delay) => return (infos, Some(delay)),
-                Decision::Wait => return (infos, self.until_wake(now)),
+            let next = match self.script.is_some() {
+                true => self.next_of_script().ok_or(None),
+                false => self.next_of_clock(),
+            };
+            match next {
+                Ok(opening) => infos.push(self.open(&opening)),
+                Err(later) => return (infos, later),
             }
             if self.ending.is_some() {
                 return (infos, None);
+            }
+        }
+    }
+
+    /// Returns the epoch to be opened now, or when to ask again.
+    fn next_of_clock(&self) -> Result<Opening, Option<Duration>> {
+        let now = self.job.clock.now().max(self.clock);
+        match pacing::decide(&self.situation(now)) {
+            Decision::Open => Ok(Opening { clock: now, intake: Intake::Waiting }),
+            Decision::Later(delay) => Err(Some(delay)),
+            Decision::Wait => Err(self.until_wake(now)),
+        }
+    }
+
+    /// Returns the epoch that the script has next, once everything before it is done.
+    fn next_of_script(&mut self) -> Option<Opening> {
+        let nothing = |clock| Some(Opening { clock, intake: Intake::Nothing });
+        let script = self.script.as_mut()?;
+        if self.end.is_some() {
+            return nothing(self.clock);
+        }
+        match script.turn(self.next, self.clock, self.wakes.values().min().copied()) {
+            Turn::Wait => None,
+            Turn::Timer(at) => nothing(at),
+            Turn::Line(step) => {
+                self.checkpoint |= step.is_checkpoint;
+                for (node, claimed) in script.take(step.line) {
+                    if let Some((Some(domain), _)) = self.sources.get(&node) {
+                        let watermark = &mut self.watermarks[domain.0];
+                        *watermark = claimed.max(*watermark);
+                    }
+                }
+                let clock = step.clock.map_or(self.clock, |clock| clock.max(self.clock));
+                Some(Opening { clock, intake: Intake::Line(step.line) })
+            }
+            Turn::Finish => {
+                self.end = Some(Ending::Finish);
+                nothing(self.clock)
             }
         }
     }
@@ -171,7 +221,20 @@ impl Pacer {
                 Report::Wake { node, worker, at: None } => {
                     self.wakes.remove(&(node, worker));
                 }
-                Report::Source { node, worker, waiting_bytes, watermark, begun, is_finished } => {
+                Report::Reached { worker, epoch } => {
+                    if let Some(script) = &mut self.script {
+                        script.reach(worker, epoch);
+                    }
+                }
+                Report::Source {
+                    node,
+                    worker,
+                    waiting_bytes,
+                    watermark,
+                    begun,
+                    is_finished,
+                    step,
+                } => {
                     let Some((_, progress)) = self.sources.get_mut(&node) else { continue };
                     progress.watermarks.insert(worker, watermark);
                     progress.waiting.insert(worker, waiting_bytes);
@@ -179,9 +242,22 @@ impl Pacer {
                     if is_finished {
                         progress.finished.insert(worker);
                     }
+                    if let Some(script) = &mut self.script {
+                        step.into_iter().for_each(|step| script.show(node, step));
+                        if progress.is_finished(self.workers) {
+                            script.finish(node);
+                        }
+                    }
                 }
             }
         }
+        if self.script.is_none() {
+            self.follow_sources();
+        }
+    }
+
+    /// Learns from the sources' reports how far event time has come, and whether the job is at its end.
+    fn follow_sources(&mut self) {
         for (domain, progress) in self.sources.values() {
             let Some(domain) = domain else { continue };
             let current = self.watermarks[domain.0];
@@ -251,7 +327,8 @@ impl Pacer {
         Some(Duration::from_nanos(nanos).max(Duration::from_millis(1)))
     }
 
-    fn open(&mut self, now: EventTime) -> EpochInfo {
+    fn open(&mut self, opening: &Opening) -> EpochInfo {
+        let Opening { clock: now, intake } = *opening;
         let waiting = self.situation(now).waiting_bytes;
         self.clock = now;
         if self.end == Some(Ending::Finish) {
@@ -263,6 +340,7 @@ impl Pacer {
             clock: now,
             watermarks: self.watermarks.clone(),
             watermarks_before: before,
+            intake,
             is_checkpoint: std::mem::take(&mut self.checkpoint) || self.end.is_some(),
             ending: self.end,
         };

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use thalweg_plan::Node;
 use thalweg_plan::node::{BadRecords, SourceNode};
-use thalweg_plan::source::Offset;
+use thalweg_plan::source::{Offset, Step};
+use thalweg_types::epoch::Intake;
 use thalweg_types::{Change, Epoch, EpochInfo, EventTime, NodeId, SplitId, WorkerId};
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -69,6 +70,7 @@ pub fn source<'scope>(
 }
 
 /// What a source takes into one epoch.
+#[derive(Default)]
 struct Taken {
     rows: Vec<Container>,
     bad: Vec<Container>,
@@ -103,8 +105,11 @@ pub struct SourceInstance {
     /// else small splits would show none between one's end and the next one's rows.
     last: Option<OpenSplit>,
     is_ended: bool,
-    /// What was reported last: waiting bytes (coarsely), watermark, finished.
-    reported: Option<(usize, Option<EventTime>, bool)>,
+    is_scripted: bool,
+    /// The next line of a script.
+    head: Option<(SourceItem, Step)>,
+    /// What was reported last: waiting bytes (coarsely), watermark, finished, the next line.
+    reported: Option<(usize, Option<EventTime>, bool, Option<Step>)>,
     rows: u64,
     bad: u64,
 }
@@ -135,6 +140,8 @@ impl SourceInstance {
             begun: BTreeSet::new(),
             last: None,
             is_ended: false,
+            is_scripted: source.source.script().is_some(),
+            head: None,
             reported: None,
             rows: 0,
             bad: 0,
@@ -144,12 +151,15 @@ impl SourceInstance {
 
     /// Takes what waits into the epoch of `info`.
     fn take(&mut self, info: &EpochInfo) -> Taken {
-        let mut taken = Taken { rows: Vec::new(), bad: Vec::new() };
-        let mut bytes = 0;
-        while info.ending.is_none() && bytes < EPOCH_BYTES_MAX {
-            let Some((item, item_bytes)) = self.port.pop() else { break };
-            bytes += item_bytes;
-            self.take_item(item, &mut taken);
+        let mut taken = Taken::default();
+        match info.intake {
+            Intake::Waiting if info.ending.is_none() => self.take_waiting(&mut taken),
+            Intake::Waiting | Intake::Nothing => {}
+            Intake::Line(line) => {
+                if let Some((item, _)) = self.head.take_if(|(_, step)| step.line == line) {
+                    self.take_item(item, &mut taken);
+                }
+            }
         }
         // Everything waiting is another reason for an epoch, so it must be reported again.
         self.reported = None;
@@ -157,6 +167,30 @@ impl SourceInstance {
             self.cut(info.epoch);
         }
         taken
+    }
+
+    fn take_waiting(&mut self, taken: &mut Taken) {
+        let mut bytes = 0;
+        while bytes < EPOCH_BYTES_MAX {
+            let Some((item, item_bytes)) = self.port.pop() else { break };
+            bytes += item_bytes;
+            self.take_item(item, taken);
+        }
+    }
+
+    /// Goes on to the next line of a script; what stands between lines belongs to no epoch.
+    fn look_ahead(&mut self) {
+        while self.head.is_none()
+            && let Some((item, _)) = self.port.pop()
+        {
+            match &item {
+                SourceItem::Rows { step: Some(step), .. } => {
+                    let step = **step;
+                    self.head = Some((item, step));
+                }
+                _ => self.take_item(item, &mut Taken::default()),
+            }
+        }
     }
 
     fn take_item(&mut self, item: SourceItem, taken: &mut Taken) {
@@ -169,7 +203,7 @@ impl SourceInstance {
                 let open = OpenSplit { sequence, number, offset, watermark, is_idle: false };
                 self.open.insert(split, open);
             }
-            SourceItem::Rows { split, rows, bad, bad_count, next, watermark } => {
+            SourceItem::Rows { split, rows, bad, bad_count, next, watermark, .. } => {
                 if let Some(open) = self.open.get_mut(&split) {
                     open.offset = Some(next);
                     open.is_idle = false;
@@ -222,15 +256,19 @@ impl SourceInstance {
 
     /// Tells the pacer what is new: rows that wait, the watermark, the end.
     fn report(&mut self) {
+        if self.is_scripted {
+            self.look_ahead();
+        }
+        let head = self.head.as_ref().map(|(_, step)| *step);
         let (items, bytes) = self.port.waiting();
         let waiting = if items == 0 { 0 } else { bytes.max(1) };
         let live = self.open.values().filter(|open| !open.is_idle);
         let watermark = live.map(|open| open.watermark).min();
-        let is_finished = self.is_ended && items == 0;
+        let is_finished = self.is_ended && items == 0 && head.is_none();
         self.counters.set_watermark(watermark.unwrap_or(EventTime::MIN));
         // Steps of the waiting bytes: nothing, something, a target's worth, more of them.
         let step = if waiting == 0 { 0 } else { 1 + waiting / crate::pacing::TARGET_BYTES };
-        let now = (step, watermark, is_finished);
+        let now = (step, watermark, is_finished, head);
         if self.reported == Some(now) && self.begun.is_empty() {
             return;
         }
@@ -242,6 +280,7 @@ impl SourceInstance {
             watermark,
             begun: std::mem::take(&mut self.begun).into_iter().collect(),
             is_finished,
+            step: head,
         });
     }
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thalweg_types::{Error, Result, WorkerId};
+use thalweg_types::{Epoch, Error, Result, WorkerId};
 use timely::communication::Hooks;
 use timely::communication::allocator::thread::ThreadBuilder;
 use timely::communication::allocator::zero_copy::initialize::{
@@ -131,6 +131,7 @@ fn attempt(worker: &mut Worker, job: &Arc<Job>) -> Result<()> {
     let inbox = Inbox::default();
     let pacer = build(worker, job, seat, (&book, &outbox), (&probe, &inbox))?;
     reports(worker, &outbox, inbox, pacer.clone());
+    let is_scripted = job.plan.is_scripted();
     let mut seen = 0;
     while !probe.done() && !job.stop.is_set() {
         worker.step_or_park(Some(PARK_MAX));
@@ -140,6 +141,11 @@ fn attempt(worker: &mut Worker, job: &Arc<Job>) -> Result<()> {
         {
             seen = frontier;
             book.forget_before(frontier);
+            if is_scripted {
+                // Behind the wakes: operators told them when they closed their epochs.
+                let (worker, epoch) = (worker.index(), Epoch(frontier));
+                outbox.send(Report::Reached { worker, epoch });
+            }
             pacer.activate();
         }
     }

@@ -211,6 +211,11 @@ pub trait Connector: Send + Sync + Debug {
         false
     }
 
+    /// Do its sources claim watermarks themselves, for `SOURCE_WATERMARK()`?
+    fn has_watermarks(&self) -> bool {
+        false
+    }
+
     /// Returns what the rows of a table say that is read.
     fn changes(&self, table: &TableSpec) -> Changes {
         let _ = table;

@@ -36,11 +36,43 @@ impl Plan {
     }
 
     /// Returns the source nodes, in order.
-    pub fn sources(&self) -> impl Iterator<Item = (&Node, &SourceNode)> {
+    pub fn sources(&self) -> impl Iterator<Item = (&Node, &SourceNode)> + Clone {
         self.nodes.iter().filter_map(|node| match &node.kind {
             NodeKind::Source(source) => Some((node, source)),
             _ => None,
         })
+    }
+
+    /// Does the job follow a script, and not the clock?
+    pub fn is_scripted(&self) -> bool {
+        self.sources().any(|(_, source)| source.source.script().is_some())
+    }
+
+    /// Checks that a job which follows a script reads nothing else: when other rows come depends on
+    /// the machine.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the other table.
+    pub fn check_script(&self) -> Result<()> {
+        let mut sources = self.sources().map(|(_, source)| source);
+        let Some(scripted) = sources.clone().find(|source| source.source.script().is_some()) else {
+            return Ok(());
+        };
+        let script = scripted.source.script();
+        let Some(other) = sources.find(|source| source.source.script() != script) else {
+            return Ok(());
+        };
+        let (table, of) = (&other.table, script.unwrap_or_default());
+        let message = match other.source.script() {
+            Some(second) => format!("a job follows one script, not both `{of}` and `{second}`"),
+            None => {
+                let connector = other.source.connector();
+                format!("a job follows the script `{of}`, and reads `{table}` ({connector}), too")
+            }
+        };
+        Err(Error::invalid(message).remedy(
+            "put all rows into one script, as tables with the same 'path'; each line names its \"table\"",
+        ))
     }
 
     /// Returns by how much rows that come to `node` may be older than the watermark of its domains.

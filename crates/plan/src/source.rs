@@ -3,6 +3,7 @@
 //! Invariants: a split's name and content do not depend on the number of workers; reading a
 //! replayable split again from an offset gives the same rows as before.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use arrow::array::{BinaryBuilder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use thalweg_types::{Change, Result, SplitId};
+use thalweg_types::{Change, EventTime, Result, SplitId};
 
 use crate::function::Transform;
 
@@ -83,6 +84,19 @@ pub struct SourceBatch {
     pub bytes: usize,
 }
 
+/// What one line of a script does, beside the row that it may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The number of the line, counted from 1.
+    pub line: u64,
+    /// The watermark that the source claims from here on.
+    pub watermark: Option<EventTime>,
+    /// The time to which the clock moves.
+    pub clock: Option<EventTime>,
+    /// Is its epoch to be a checkpoint?
+    pub is_checkpoint: bool,
+}
+
 /// Reads one split.
 ///
 /// # Contract
@@ -98,6 +112,11 @@ pub trait SplitReader: Send {
     /// `Data` never: bad records travel in the batch. `Failed` if the split cannot be read,
     /// `State` if it is not what the offset was taken from.
     async fn next(&mut self) -> Result<Option<SourceBatch>>;
+
+    /// Returns what the last batch did in the script of the source; each is one line of it.
+    fn step(&self) -> Option<Step> {
+        None
+    }
 }
 
 /// What `enumerate` found.
@@ -153,6 +172,22 @@ pub trait Source: Send + Sync + Debug {
 
     /// Does the source end by itself?
     fn is_bounded(&self) -> bool;
+
+    /// Returns the script of which this table is a part. The lines of a script are read by all its
+    /// tables alike, one in an epoch, and time is what they say.
+    fn script(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns this table of a script as one of those that the job reads; `known` are all that are
+    /// declared. `None` if it is not of a script.
+    fn among(
+        &self,
+        _read: &BTreeSet<String>,
+        _known: &BTreeSet<String>,
+    ) -> Option<Arc<dyn Source>> {
+        None
+    }
 
     /// Can only the process that the user started read it? So it is with its standard input.
     fn is_local(&self) -> bool {

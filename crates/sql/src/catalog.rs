@@ -9,7 +9,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_plan::connector::{Options, TableSpec};
 use thalweg_plan::node::BadRecords;
 use thalweg_types::{Error, Result};
@@ -53,11 +53,23 @@ impl Column {
     }
 }
 
+/// The call that stands for the watermark of the source itself, in place of an expression.
+const SOURCE_WATERMARK: &str = "SOURCE_WATERMARK";
+
 /// The watermark of a table: the time column, and the expression over its rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Watermark {
     pub(crate) column: String,
     pub(crate) tokens: Vec<TokenWithSpan>,
+}
+
+impl Watermark {
+    /// Is it the one that the source claims?
+    pub(crate) fn is_of_source(&self) -> bool {
+        matches!(self.tokens.as_slice(), [TokenWithSpan { token: Token::Word(word), .. }, open, close]
+            if word.value.eq_ignore_ascii_case(SOURCE_WATERMARK)
+                && (&open.token, &close.token) == (&Token::LParen, &Token::RParen))
+    }
 }
 
 /// Options of a table that the engine obeys, whatever the connector.

@@ -351,6 +351,20 @@ impl Watermarker for GreatestWatermark {
     }
 }
 
+/// The watermark that a source claims itself.
+#[derive(Debug)]
+pub(crate) struct OfSource;
+
+impl Watermarker for OfSource {
+    fn watermark(&self, _: &RecordBatch) -> Result<Option<EventTime>> {
+        Ok(None)
+    }
+
+    fn explain(&self) -> String {
+        "SOURCE_WATERMARK()".to_owned()
+    }
+}
+
 /// The watermark of a table without times: it comes at the end of the table.
 #[derive(Debug)]
 pub(crate) struct AtTheEnd;

@@ -9,6 +9,7 @@ mod queries;
 mod define;
 mod describe;
 mod insert;
+mod script;
 pub mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -444,6 +445,7 @@ impl Workspace {
             lowered.map_err(|error| located(error, &job.first))?;
         }
         let mut plan = lowering.builder.finish();
+        script::share(&mut plan, self.declared.keys().map(String::as_str))?;
         if let Some(timeout) = self.span(settings::IDLE_TIMEOUT) {
             let sources = plan.nodes.iter_mut().filter_map(|node| match &mut node.kind {
                 NodeKind::Source(source) => Some(source),

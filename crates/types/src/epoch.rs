@@ -37,6 +37,18 @@ pub enum Ending {
     Finish,
 }
 
+/// What sources take into an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intake {
+    /// What waits.
+    #[default]
+    Waiting,
+    /// This line of the job's script.
+    Line(u64),
+    /// Nothing: it is there for a timer, or to end the attempt.
+    Nothing,
+}
+
 /// Facts about one epoch, the same on every worker.
 ///
 /// The pacer makes it when it opens the epoch and sends it to every worker ahead of any row of
@@ -51,6 +63,8 @@ pub struct EpochInfo {
     pub watermarks: Vec<EventTime>,
     /// Those of the epoch before: what was claimed when the rows of this epoch came.
     pub watermarks_before: Vec<EventTime>,
+    /// What sources take into it.
+    pub intake: Intake,
     /// Is the state at the end of this epoch to be kept?
     pub is_checkpoint: bool,
     /// Is this the last epoch of the attempt, and why?

@@ -13,6 +13,7 @@ use crate::datagen::Datagen;
 use crate::files::Filesystem;
 use crate::formats::file::Format;
 use crate::nexmark::Nexmark;
+use crate::script::Script;
 use crate::stream::Lines;
 
 /// Checks what a bounded source must do that can be read again.
@@ -118,6 +119,27 @@ fn generators_replay() {
         Schema::new(vec![number("auction"), number("price"), Field::new("dateTime", time, true)]);
     let options = [("nexmark.table", "bid"), ("nexmark.events", "5000")];
     replays(&Case::new(Nexmark, Arc::new(schema), &options));
+}
+
+/// Would fail if a script lost a line when it is gone on with.
+#[test]
+fn scripts_replay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script.json");
+    let lines = [
+        r#"{"clock": "2024-05-01 10:00:00"}"#,
+        r#"{"row": {"n": 1, "word": "one"}}"#,
+        "",
+        r#"{"watermark": "2024-05-01 10:00:00"}"#,
+        r#"{"checkpoint": true}"#,
+        r#"{"row": {"n": 2}}"#,
+        r#"{"end": true}"#,
+    ];
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let fields = [("n", DataType::Int64), ("word", DataType::Utf8View)];
+    let fields = fields.map(|(name, kind)| Field::new(name, kind, true));
+    let options = [("path", path.to_str().unwrap())];
+    replays(&Case::new(Script, Arc::new(Schema::new(fields.to_vec())), &options));
 }
 
 /// Would fail if a socket lost a line, cut one, or promised to give it again.

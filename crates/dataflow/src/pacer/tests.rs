@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use thalweg_plan::PlanBuilder;
+use thalweg_plan::source::Step;
 use thalweg_types::clock::SystemClock;
 use thalweg_types::{KeyGroups, SplitId};
 
@@ -44,6 +45,7 @@ fn report(worker: usize, watermark: i64, opened: &str) -> Report {
         watermark: Some(EventTime(watermark)),
         begun: vec![hold_of_split(&SplitId(opened.to_owned()))],
         is_finished: false,
+        step: None,
     }
 }
 
@@ -62,4 +64,54 @@ fn a_split_given_out_earlier_holds_the_watermark_back() {
     pacer.inbox.borrow_mut().push(report(0, 600, "6"));
     pacer.hear();
     assert_eq!(pacer.watermarks, [EventTime(600)]);
+}
+
+/// Would fail if a checkpoint, or a report from elsewhere, changed which epochs a scripted job has, or
+/// what they say of time.
+#[test]
+fn a_script_decides_epochs_and_their_time() {
+    let mut pacer = pacer();
+    pacer.script = Some(Script::new([NodeId(0)].into_iter(), 2));
+    let (clock, watermark) = (Some(EventTime(50)), Some(EventTime(300)));
+    let step = Step { line: 7, watermark, clock, is_checkpoint: false };
+    let shown = |step: Option<Step>, is_finished| Report::Source {
+        node: NodeId(0),
+        worker: 0,
+        waiting_bytes: 64,
+        watermark: Some(EventTime(999)),
+        begun: Vec::new(),
+        is_finished,
+        step,
+    };
+    let hear = |pacer: &mut Pacer, reports: Vec<Report>| {
+        pacer.inbox.borrow_mut().extend(reports);
+        pacer.hear();
+        pacer.next_of_script().map(|opening| pacer.open(&opening))
+    };
+    let reached = |epoch| (0..2).map(move |worker| Report::Reached { worker, epoch: Epoch(epoch) });
+    pacer.job.commands.send(Command::Checkpoint);
+    assert_eq!(hear(&mut pacer, reached(1).collect()), None);
+    let info = hear(&mut pacer, vec![shown(Some(step), false)]).unwrap();
+    assert_eq!((info.clock, info.intake), (EventTime(50), Intake::Line(7)));
+    assert_eq!((&info.watermarks[..], info.is_checkpoint), (&[EventTime(300)][..], true));
+    assert_eq!(info.watermarks_before, [EventTime(100)]);
+    let ends = [
+        shown(None, true),
+        Report::Source {
+            node: NodeId(0),
+            worker: 1,
+            waiting_bytes: 0,
+            watermark: None,
+            begun: Vec::new(),
+            is_finished: true,
+            step: None,
+        },
+    ];
+    assert_eq!(hear(&mut pacer, ends.into()), None);
+    let wake = Report::Wake { node: NodeId(1), worker: 1, at: Some(EventTime(40)) };
+    let info = hear(&mut pacer, reached(2).chain([wake]).collect()).unwrap();
+    assert_eq!((info.clock, info.intake), (EventTime(50), Intake::Nothing));
+    assert_eq!((info.is_checkpoint, info.ending), (false, None));
+    let info = hear(&mut pacer, reached(3).collect()).unwrap();
+    assert_eq!((info.ending, &info.watermarks[..]), (Some(Ending::Finish), &[EventTime::MAX][..]));
 }

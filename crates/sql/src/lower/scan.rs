@@ -16,8 +16,8 @@ use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
 use super::{Lowering, Query, Role, Stream, Versioned, forward, nullable_tail, role_of};
-use crate::catalog::{CDC_DUPLICATES, Column, Table, declared_name};
-use crate::expression::{AtTheEnd, Expression, GreatestWatermark, Projection};
+use crate::catalog::{CDC_DUPLICATES, Column, Table, Watermark, declared_name};
+use crate::expression::{AtTheEnd, Expression, GreatestWatermark, OfSource, Projection};
 use crate::local_time;
 use crate::session::Session;
 use crate::text::plan_error;
@@ -100,6 +100,10 @@ impl Shape {
         }
         let watermark = match &table.watermark {
             None => None,
+            Some(watermark) if watermark.is_of_source() => {
+                let column = whole.index_of_column_by_name(None, &watermark.column);
+                column.map(|column| columns[column].clone())
+            }
             Some(watermark) => {
                 let expr = session.expression(&watermark.tokens, &whole, zone)?;
                 Some(substitute(expr, &whole, &columns)?)
@@ -253,9 +257,13 @@ impl Lowering<'_> {
             check_watermark(table, expr, &delivered)?;
             domain = Some(self.builder.domain(name.clone()));
             let expression = Expression::new(expr, &delivered)?;
-            watermark = Some(Arc::new(GreatestWatermark::new(expression)?) as _);
+            watermark = Some(match table.watermark.as_ref().is_some_and(Watermark::is_of_source) {
+                true => Arc::new(OfSource) as _,
+                false => Arc::new(GreatestWatermark::new(expression)?) as _,
+            });
         }
-        let is_bounded = source.is_bounded();
+        // A script stands for a stream, which nobody can wait for.
+        let is_bounded = source.is_bounded() && source.script().is_none();
         if is_bounded && domain.is_none() && self.awaited.contains(&table.name) {
             domain = Some(self.builder.domain(name.clone()));
             watermark = Some(Arc::new(AtTheEnd) as _);

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
-use thalweg_plan::connector::{self, Options, Registry, TableSpec};
+use thalweg_plan::connector::{self, Connector, Options, Registry, TableSpec};
 use thalweg_types::{Error, Result, Zone};
 
 use super::queries;
@@ -40,6 +40,9 @@ pub(super) fn table(
     check_physical("partition", &create.partitions, &columns)?;
     let engine = checked_options(&mut spec, registry)
         .map_err(|error| at_option(error, &create.options, &create.name))?;
+    if let Some(watermark) = watermark.as_ref().filter(|watermark| watermark.is_of_source()) {
+        check_source_watermark(watermark, registry.get(spec.options.required("connector")?)?)?;
+    }
     Ok(Table { name: create.name.text, columns, watermark, engine, spec })
 }
 
@@ -174,18 +177,34 @@ fn watermark(
         }
         None => return Err(no_column(&column, columns)),
     }
+    let watermark = Watermark { column: column.text.clone(), tokens };
+    if watermark.is_of_source() {
+        return Ok(watermark);
+    }
     let fields: Vec<Field> = columns.iter().map(|column| column.field().clone()).collect();
     let rows = DFSchema::try_from(Schema::new(fields)).map_err(plan_error)?;
-    let expr =
-        session.expression(&tokens, &rows, zone).map_err(|error| located(error, &column.at))?;
+    let expr = session
+        .expression(&watermark.tokens, &rows, zone)
+        .map_err(|error| located(error, &column.at))?;
     match expr.get_type(&rows).map_err(plan_error)? {
-        DataType::Timestamp(_, _) => Ok(Watermark { column: column.text, tokens }),
+        DataType::Timestamp(_, _) => Ok(watermark),
         other => {
             let error = wrong(format!("this WATERMARK has type {}", types::name(&other)));
             let example = format!("{} - INTERVAL '5' SECOND", column.text);
             Err(error.remedy(format!("a watermark is a TIMESTAMP, such as {example}")))
         }
     }
+}
+
+/// Checks that a connector claims watermarks.
+fn check_source_watermark(watermark: &Watermark, connector: &Arc<dyn Connector>) -> Result<()> {
+    if connector.has_watermarks() {
+        return Ok(());
+    }
+    let message = format!("connector '{}' has no watermarks of its own", connector.name());
+    let at = &watermark.tokens[0];
+    let example = format!("{} - INTERVAL '5' SECOND", watermark.column);
+    Err(text::at(at, message).remedy(format!("make them of the rows, such as {example}")))
 }
 
 fn no_column(name: &Name, columns: &[Column]) -> Error {

@@ -1,0 +1,96 @@
+//! A line of a script: what stands there.
+
+use arrow::datatypes::TimeUnit;
+use serde::Deserialize;
+use sonic_rs::LazyValue;
+use thalweg_types::EventTime;
+
+use crate::formats::text::read_instant;
+
+/// What a line does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// A row comes; the JSON object that it is.
+    Row(Vec<u8>),
+    Watermark(EventTime),
+    Clock(EventTime),
+    Checkpoint,
+    End,
+}
+
+/// A line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// The table that it names.
+    pub(super) table: Option<String>,
+    pub(super) action: Action,
+}
+
+/// A line as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written<'a> {
+    table: Option<String>,
+    #[serde(borrow)]
+    row: Option<LazyValue<'a>>,
+    watermark: Option<String>,
+    clock: Option<String>,
+    checkpoint: Option<bool>,
+    end: Option<bool>,
+}
+
+impl Line {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn parse(text: &[u8]) -> Result<Line, String> {
+        // A list would be read as the fields in their order.
+        if !text.starts_with(b"{") {
+            return Err("not a JSON object: it does not begin with `{`".to_owned());
+        }
+        let written: Written<'_> = sonic_rs::from_slice(text).map_err(|error| {
+            let error = error.to_string();
+            // The rest is a drawing.
+            error.lines().next().unwrap_or_default().to_owned()
+        })?;
+        let Written { table, row, watermark, clock, checkpoint, end } = written;
+        let row = row.map(|row| Action::Row(row.as_raw_str().as_bytes().to_vec()));
+        let watermark = watermark.map(|text| time("watermark", &text)).transpose()?;
+        let clock = clock.map(|text| time("clock", &text)).transpose()?;
+        let actions = [
+            row,
+            watermark.map(Action::Watermark),
+            clock.map(Action::Clock),
+            flag("checkpoint", checkpoint)?.then_some(Action::Checkpoint),
+            flag("end", end)?.then_some(Action::End),
+        ];
+        let mut actions = actions.into_iter().flatten();
+        let (Some(action), None) = (actions.next(), actions.next()) else {
+            return Err(
+                "a line has one of \"row\", \"watermark\", \"clock\", \"checkpoint\" and \"end\""
+                    .to_owned(),
+            );
+        };
+        let is_of_table = matches!(action, Action::Row(_) | Action::Watermark(_));
+        if table.is_some() && !is_of_table {
+            return Err("only a row and a watermark are those of a \"table\"".to_owned());
+        }
+        Ok(Line { table, action })
+    }
+}
+
+fn time(key: &str, text: &str) -> Result<EventTime, String> {
+    let nanos = read_instant(text, TimeUnit::Nanosecond);
+    nanos
+        .map(EventTime)
+        .ok_or_else(|| format!("\"{key}\" is no time such as \"2015-01-01 12:02:00\": \"{text}\""))
+}
+
+/// Is a flag there? It cannot be `false`.
+fn flag(key: &str, value: Option<bool>) -> Result<bool, String> {
+    match value {
+        Some(false) => Err(format!("\"{key}\" is true, or left out")),
+        other => Ok(other.is_some()),
+    }
+}
