@@ -82,9 +82,10 @@ impl Lowering<'_> {
             ranks: numbered.ranks.clone(),
             has_rank: numbered.has_rank,
         };
-        let is_by_window = |column: &usize| stream.roles[*column].is_window();
+        let has = |role| partition.iter().any(|column| stream.roles[*column] == role);
         let is_updating = self.builder.plan().node(stream.node).is_updating;
-        let is_windowed = stream.window.is_some() && partition.iter().any(is_by_window);
+        // As in Flink: one end alone does not tell windows apart that share it.
+        let is_windowed = stream.window.is_some() && has(Role::WindowStart) && has(Role::WindowEnd);
         let is_plain = is_updating || !is_windowed;
         match numbered.are_versions && !is_updating && is_last_by_time(&stream, &first) {
             true => self.versions_of(&mut stream, &first),
