@@ -350,7 +350,8 @@ impl SinkWriter for ShownWriter {
         let left = limit.map_or(u64::MAX, |limit| limit.saturating_sub(before));
         let change = change.slice(0, change.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
         self.take(&change);
-        if self.is_full() {
+        // Another writer may reach the limit and end the job: what was counted must be out by then.
+        if self.is_full() || (limit.is_some() && !self.waits()) {
             self.flush()?;
         }
         if limit.is_some_and(|limit| before + change.len() as u64 >= limit) {
