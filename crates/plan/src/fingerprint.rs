@@ -74,6 +74,15 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         NodeKind::TemporalJoin(temporal) => {
             format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
         }
+        NodeKind::Process(process) => {
+            // States are matched by name, so that a function may get more of them.
+            let keys = process.keys.iter().zip(&node.inputs).map(|(keys, input)| {
+                let schema = plan.output_schema(input.from, input.port);
+                let kinds = keys.iter().map(|key| schema.field(*key).data_type().to_string());
+                format!("({})", kinds.collect::<Vec<_>>().join(", "))
+            });
+            format!("process by {}", keys.collect::<Vec<_>>().join(" and "))
+        }
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };
