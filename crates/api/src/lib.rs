@@ -16,17 +16,33 @@ pub mod aggregate;
 
 pub mod job;
 
+pub mod stream;
+
+pub mod keyed;
+pub mod source;
+
+mod aggregation;
+
+pub mod windowed;
+
 pub use aggregate::{Aggregate, average, count, max, min, sum};
 #[doc(hidden)]
 pub use arrow;
-pub use job::{Job, Keyed, SourceBuilder, Stream, Window, Windowed};
+pub use job::Job;
+pub use keyed::Keyed;
 pub use record::Record;
+pub use source::SourceBuilder;
+pub use stream::Stream;
 #[doc(hidden)]
 pub use thalweg_types::Result;
 pub use value::{Key, Timestamp, Value};
+pub use windowed::{Window, Windowed};
 
 /// Tells that a batch has fewer columns than a struct has fields; for [`record!`].
 #[doc(hidden)]
 pub fn too_few_columns() -> thalweg_types::Error {
     thalweg_types::Error::internal("a batch has fewer columns than its struct has fields")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,16 @@
-use thalweg_plan::connector::Connector;
+//! What a program says, as nodes of a plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_plan::Plan;
+use thalweg_plan::connector::{Connector, Registry, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
+use thalweg_types::{Error, Result};
 
-use super::*;
-use crate::{count, sum};
+use crate::{Job, Record, Stream, Timestamp, Window, count, sum};
 
 crate::record! {
     struct Sale { shop: String, cents: i64, at: Timestamp }
