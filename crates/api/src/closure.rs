@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter, filter_record_batch, take};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use thalweg_plan::function::{Transform, Watermarker};
 use thalweg_types::{Change, EventTime, Moment, Result};
 
 use crate::record::Record;
-use crate::value::Timestamp;
+use crate::value::{Key, Timestamp};
 
 /// Returns the name of a type without its path.
 fn name_of<T>() -> &'static str {
@@ -107,6 +107,26 @@ impl Closure {
             Ok(Change { rows, weights: input.weights.clone() })
         });
         Closure { schema, text, apply }
+    }
+
+    /// Puts the columns of a key before those of a row.
+    pub(crate) fn keyed<T: Record, K: Key>(
+        name: &str,
+        key: impl Fn(&T) -> K + Send + Sync + 'static,
+    ) -> Closure {
+        let row = T::schema();
+        let row = row.fields().iter().map(|field| field.as_ref().clone());
+        let schema: SchemaRef =
+            Arc::new(Schema::new(K::fields().into_iter().chain(row).collect::<Vec<_>>()));
+        let made = schema.clone();
+        let apply = Box::new(move |input: &Change| {
+            let keys = T::read(&input.rows)?.iter().map(&key).collect();
+            let mut columns = K::columns(keys);
+            columns.extend(input.rows.columns().iter().cloned());
+            let rows = RecordBatch::try_new(made.clone(), columns)?;
+            Ok(Change { rows, weights: input.weights.clone() })
+        });
+        Closure { schema, text: format!("key of {name}"), apply }
     }
 
     /// Gives columns the names of `U`'s fields.

@@ -8,11 +8,39 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, Float64Type, Int32Type, Int64Type, TimeUnit,
     TimestampMillisecondType,
 };
-use thalweg_types::{Error, Result};
+use serde::{Deserialize, Serialize};
+use thalweg_types::{Error, EventTime, Result};
 
 /// A point in time: SQL's `TIMESTAMP(3)`, in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Before all times: the watermark before there is one.
+    pub const MIN: Timestamp = Timestamp(i64::MIN);
+    /// Behind all times: the watermark at the end of all input.
+    pub const MAX: Timestamp = Timestamp(i64::MAX);
+
+    /// Returns the millisecond that an instant of the engine is in.
+    pub(crate) fn of(time: EventTime) -> Timestamp {
+        match time {
+            EventTime::MIN => Timestamp::MIN,
+            EventTime::MAX => Timestamp::MAX,
+            EventTime(nanos) => Timestamp(nanos.div_euclid(NANOS)),
+        }
+    }
+
+    /// Returns the instant as the engine counts it.
+    pub(crate) fn instant(self) -> EventTime {
+        EventTime(self.0.saturating_mul(NANOS))
+    }
+}
+
+/// Nanoseconds of a millisecond.
+const NANOS: i64 = 1_000_000;
 
 /// A type that a field or a key can have.
 pub trait Value: Clone + Debug + Send + Sync + Sized + 'static {
@@ -153,6 +181,12 @@ pub trait Key: Clone + Send + Sync + 'static {
 
     /// Returns its columns.
     fn columns(keys: Vec<Self>) -> Vec<ArrayRef>;
+
+    /// Returns the keys whose columns these are.
+    ///
+    /// # Errors
+    /// `Data` if a value is missing.
+    fn values(columns: &[ArrayRef]) -> Result<Vec<Self>>;
 }
 
 impl<V: Value> Key for V {
@@ -166,6 +200,10 @@ impl<V: Value> Key for V {
 
     fn columns(keys: Vec<Self>) -> Vec<ArrayRef> {
         vec![V::column(keys.into_iter().map(Some))]
+    }
+
+    fn values(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+        <V as Value>::values(&columns[0])
     }
 }
 
@@ -182,6 +220,11 @@ macro_rules! tuple_key {
 
             fn columns(keys: Vec<Self>) -> Vec<ArrayRef> {
                 vec![$($value::column(keys.iter().map(|key| Some(key.$index.clone())))),*]
+            }
+
+            fn values(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+                let parts = ($(<$value as Value>::values(&columns[$index])?,)*);
+                Ok((0..parts.0.len()).map(|row| ($(parts.$index[row].clone(),)*)).collect())
             }
         }
     };

@@ -218,6 +218,9 @@ pub trait Processor: Send {
     /// `State` if a value is damaged, of a newer version, or of one that nothing migrates.
     fn restore(&mut self, saved: SavedState<'_>) -> Result<()>;
 
+    /// Is told that all that was saved was handed to `restore`.
+    fn restored(&mut self);
+
     /// Has the group any state?
     fn is_live(&self, group: u32) -> bool;
 
