@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use thalweg_plan::graph::Aggregation;
 use thalweg_plan::node::AggregateCall;
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
-use crate::aggregate::{Aggregate, Read};
+use crate::aggregate::{Aggregate, Collect};
 use crate::closure::Closure;
 use crate::keyed::Keyed;
-use crate::record::Record;
+use crate::record::{Record, each};
+use crate::scalar::Timestamp;
 use crate::stream::Stream;
-use crate::value::{Key, Timestamp, Value};
+use crate::value::{Key, KeyColumns, Value};
 use crate::windowing;
 
 impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
@@ -46,13 +47,13 @@ pub(crate) fn aggregate<'j, T: Record, K: Key, U: Record>(
 ) -> Result<Stream<'j, U>> {
     let Keyed { stream, key } = keyed;
     let mut fields = K::fields();
-    let (mut reads, mut made): (Vec<Read<T>>, Vec<AggregateCall>) = (Vec::new(), Vec::new());
+    let (mut collects, mut made): (Vec<Collect<T>>, Vec<AggregateCall>) = (Vec::new(), Vec::new());
     for call in calls {
         let mut arguments = Vec::new();
-        if let Some((kind, read)) = call.argument {
+        if let Some((kind, collect)) = call.argument {
             arguments.push(fields.len());
-            fields.push(Field::new(format!("argument{}", reads.len()), kind, true));
-            reads.push(read);
+            fields.push(Field::new(format!("argument{}", collects.len()), kind, true));
+            collects.push(collect);
         }
         made.push(AggregateCall {
             function: call.function?,
@@ -71,11 +72,19 @@ pub(crate) fn aggregate<'j, T: Record, K: Key, U: Record>(
     if spec.is_some() {
         fields.extend([Timestamp::field("start"), Timestamp::field("end")]);
     }
-    let columns = move |records: Vec<T>| -> Result<Vec<ArrayRef>> {
-        let mut columns = K::columns(records.iter().map(|record| key(record)).collect());
-        columns.extend(reads.iter().map(|read| read(&records)));
-        if let Some((assigner, time)) = &window {
-            let times: Vec<Timestamp> = records.iter().map(|record| time(record)).collect();
+    let columns = move |rows: &RecordBatch| -> Result<Vec<ArrayRef>> {
+        let count = rows.num_rows();
+        let mut keys = K::Columns::with_capacity(count);
+        let mut arguments: Vec<_> = collects.iter().map(|collect| collect(count)).collect();
+        let mut times = Vec::new();
+        each(rows, |record: &T| {
+            keys.push(&key(record));
+            arguments.iter_mut().for_each(|argument| argument.push(record));
+            times.extend(window.iter().map(|(_, time)| time(record)));
+        })?;
+        let mut columns = keys.finish();
+        columns.extend(arguments.iter_mut().map(|argument| argument.finish()));
+        if let Some((assigner, _)) = &window {
             columns.extend(windowing::columns(&times, *assigner));
         }
         Ok(columns)
@@ -86,7 +95,7 @@ pub(crate) fn aggregate<'j, T: Record, K: Key, U: Record>(
         stream.then(Closure::columns(schema, format!("key and arguments of {name}"), columns));
     let aggregation = Aggregation {
         window: spec,
-        keys: (0..K::width()).collect(),
+        keys: (0..K::fields().len()).collect(),
         calls: made,
         divert_late: false,
         ttl: None,

@@ -8,10 +8,10 @@ use thalweg_plan::{Plan, PlanBuilder};
 /// A job in the making. Its streams borrow it, so none can be used once [`Job::plan`] ended it:
 ///
 /// ```compile_fail,E0505
-/// thalweg_api::record! {
-///     struct Line { line: String }
-/// }
-/// let job = thalweg_api::Job::new(thalweg_plan::connector::Registry::new(Vec::new()));
+/// # extern crate thalweg_api as thalweg;
+/// #[derive(Clone, thalweg::Record)]
+/// struct Line { line: String }
+/// let job = thalweg::Job::new(thalweg_plan::connector::Registry::new(Vec::new()));
 /// let lines = job.source::<Line>("lines", "filesystem", &[]).stream().unwrap();
 /// job.plan();
 /// lines.sink("copy", "print", &[]).unwrap();

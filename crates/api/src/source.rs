@@ -13,8 +13,8 @@ use thalweg_types::Result;
 use crate::closure::Behind;
 use crate::job::Job;
 use crate::record::Record;
+use crate::scalar::Timestamp;
 use crate::stream::{Stream, spec};
-use crate::value::Timestamp;
 
 impl Job {
     /// Reads a table called `name` by a connector, with its options; rows are structs.

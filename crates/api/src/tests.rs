@@ -12,12 +12,20 @@ use thalweg_types::{Error, Result};
 
 use crate::{Job, Record, Stream, Timestamp, Window, count, sum};
 
-crate::record! {
-    struct Sale { shop: String, cents: i64, at: Timestamp }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Sale {
+    shop: String,
+    cents: i64,
+    at: Timestamp,
 }
 
-crate::record! {
-    struct Total { start: Timestamp, end: Timestamp, shop: String, sales: i64, cents: Option<i64> }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Total {
+    start: Timestamp,
+    end: Timestamp,
+    shop: String,
+    sales: i64,
+    cents: Option<i64>,
 }
 
 /// A table that can be planned and not read.
@@ -116,8 +124,9 @@ fn windows_are_aggregated_on_both_sides_of_the_exchange() {
     assert_eq!(plan.node(node).domains.len(), 1);
 }
 
-crate::record! {
-    struct Shop { shop: String }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Shop {
+    shop: String,
 }
 
 /// Would fail if a function behind a shared stream changed what its other readers get.

@@ -10,8 +10,9 @@ use crate::aggregate::Aggregate;
 use crate::aggregation::{TimeOf, aggregate};
 use crate::keyed::Keyed;
 use crate::record::Record;
+use crate::scalar::Timestamp;
 use crate::stream::Stream;
-use crate::value::{Key, Timestamp};
+use crate::value::Key;
 
 /// Which windows rows fall into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
