@@ -28,8 +28,10 @@ pub use thalweg_api as stream;
 #[doc(hidden)]
 pub use thalweg_api::derived;
 pub use thalweg_api::{
-    Aggregate, Date, Decimal, Job, Key, Keyed, Record, SourceBuilder, Stream, Timestamp, Value,
-    Window, Windowed, average, count, max, min, sum,
+    Aggregate, BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context,
+    Date, Decimal, Job, Key, Keyed, ListState, MapState, Process, Record, ReducingState, Setup,
+    Side, SourceBuilder, State, Stored, Stream, Timer, Timestamp, Value, ValueState, Window,
+    Windowed, WithBroadcast, average, count, max, min, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};

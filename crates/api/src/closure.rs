@@ -11,13 +11,9 @@ use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use thalweg_plan::function::{Transform, Watermarker};
 use thalweg_types::{Change, EventTime, Moment, Result};
 
-<<<<<<< HEAD
-use crate::record::Record;
-use crate::value::{Key, Timestamp};
-=======
 use crate::record::{ReadRows, Record, WriteRows, batch, each};
 use crate::scalar::Timestamp;
->>>>>>> main
+use crate::value::{Key, KeyColumns, KeyOf};
 
 /// Returns the name of a type without its path.
 fn name_of<T>() -> &'static str {
@@ -120,23 +116,17 @@ impl Closure {
     }
 
     /// Puts the columns of a key before those of a row.
-    pub(crate) fn keyed<T: Record, K: Key>(
-        name: &str,
-        key: impl Fn(&T) -> K + Send + Sync + 'static,
-    ) -> Closure {
-        let row = T::schema();
-        let row = row.fields().iter().map(|field| field.as_ref().clone());
+    pub(crate) fn keyed<T: Record, K: Key>(step: &str, key: KeyOf<T, K>) -> Closure {
         let schema: SchemaRef =
-            Arc::new(Schema::new(K::fields().into_iter().chain(row).collect::<Vec<_>>()));
-        let made = schema.clone();
-        let apply = Box::new(move |input: &Change| {
-            let keys = T::read(&input.rows)?.iter().map(&key).collect();
-            let mut columns = K::columns(keys);
-            columns.extend(input.rows.columns().iter().cloned());
-            let rows = RecordBatch::try_new(made.clone(), columns)?;
-            Ok(Change { rows, weights: input.weights.clone() })
-        });
-        Closure { schema, text: format!("key of {name}"), apply }
+            Arc::new(Schema::new(K::fields().into_iter().chain(T::fields()).collect::<Vec<_>>()));
+        let text = format!("key of {step}");
+        Closure::columns(schema, text, move |rows| {
+            let mut keys = K::Columns::with_capacity(rows.num_rows());
+            each(rows, |record| keys.push(&key(record)))?;
+            let mut columns = keys.finish();
+            columns.extend(rows.columns().iter().cloned());
+            Ok(columns)
+        })
     }
 
     /// Gives columns the names of `U`'s fields.

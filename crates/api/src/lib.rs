@@ -29,6 +29,8 @@ pub mod stream;
 pub mod keyed;
 pub mod source;
 
+pub mod process;
+
 mod aggregation;
 
 pub mod windowed;
@@ -36,6 +38,10 @@ pub mod windowed;
 pub use aggregate::{Aggregate, average, count, max, min, sum};
 pub use job::Job;
 pub use keyed::Keyed;
+pub use process::{
+    BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context, ListState,
+    MapState, Process, ReducingState, Setup, Side, State, Stored, Timer, ValueState, WithBroadcast,
+};
 pub use record::Record;
 pub use scalar::{Date, Decimal, Timestamp};
 pub use source::SourceBuilder;

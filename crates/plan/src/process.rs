@@ -190,7 +190,7 @@ pub struct SavedState<'a> {
 /// Groups are numbered densely; `total` says that all are below it from now on. `take_changes` of
 /// everything, handed to `restore` of a fresh processor with the same groups, gives the state again.
 /// `retain` gives group `groups[n]` the number `n` and forgets the others.
-pub trait Processor: Send {
+pub trait Processor {
     /// Says how many groups there are.
     fn grow(&mut self, total: usize);
 

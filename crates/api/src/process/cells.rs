@@ -24,8 +24,12 @@ pub(crate) trait Cell: Default + Send + 'static {
     fn entries(&mut self, stored: &Stored<Self::Value>, all: bool, push: Push<'_>) -> Result<()>;
 
     /// Takes an entry that was saved.
-    fn restore(&mut self, stored: &Stored<Self::Value>, entry: &[u8], value: Self::Value)
-    -> Result<()>;
+    fn restore(
+        &mut self,
+        stored: &Stored<Self::Value>,
+        entry: &[u8],
+        value: Self::Value,
+    ) -> Result<()>;
 
     /// Everything that was saved was handed to `restore`.
     fn restored(&mut self) {}
@@ -91,7 +95,8 @@ impl<T: State> Cell for Many<T> {
             push(&(place as u64).to_be_bytes(), Some(&stored.encode(value)?));
         }
         if !all {
-            (self.values.len()..self.saved).for_each(|gone| push(&(gone as u64).to_be_bytes(), None));
+            (self.values.len()..self.saved)
+                .for_each(|gone| push(&(gone as u64).to_be_bytes(), None));
         }
         (self.unchanged, self.saved) = (self.values.len(), self.values.len());
         Ok(())
@@ -199,7 +204,7 @@ impl<C: Cell> Cells<C> {
 }
 
 /// The cells of a state of some type.
-pub(crate) trait Slot: Any + Send {
+pub(crate) trait Slot: Any {
     /// As [`thalweg_plan::process::Processor::grow`].
     fn grow(&mut self, total: usize);
     /// As [`thalweg_plan::process::Processor::take_changes`].

@@ -4,14 +4,15 @@ use std::any::Any;
 use std::cell::OnceCell;
 use std::marker::PhantomData;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use thalweg_plan::process::{Effects, TimerChange};
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Moment, Result};
 
 use super::cells::Slot;
-use crate::record::Record;
-use crate::value::{Key, Timestamp};
+use crate::record::{ReadRows, Record, WriteRows, batch};
+use crate::scalar::Timestamp;
+use crate::value::Key;
 
 /// A timer of a key: there is one at most of each time and kind, however often it is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +46,49 @@ impl<V> Clone for Side<V> {
 
 impl<V> Copy for Side<V> {}
 
-/// The rows of a side output.
-pub(crate) trait SideRows: Any + Send {
-    /// Takes the rows as a batch.
-    fn take(&mut self) -> Result<RecordBatch>;
+/// Rows on their way out.
+pub(crate) struct Rows<V: Record> {
+    columns: V::Columns,
+    count: usize,
 }
 
-impl<V: Record> SideRows for Vec<V> {
-    fn take(&mut self) -> Result<RecordBatch> {
-        V::write(std::mem::take(self))
+impl<V: Record> Rows<V> {
+    /// Returns no rows.
+    pub(crate) fn new() -> Rows<V> {
+        Rows { columns: V::Columns::with_capacity(0), count: 0 }
+    }
+
+    fn push(&mut self, row: &V) {
+        self.columns.push(row);
+        self.count += 1;
+    }
+
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        match std::mem::take(&mut self.count) {
+            0 => Ok(None),
+            count => {
+                let columns = std::mem::replace(&mut self.columns, V::Columns::with_capacity(0));
+                batch::<V>(columns, count).map(Some)
+            }
+        }
+    }
+}
+
+/// The rows of a side output.
+pub(crate) trait SideRows: Any {
+    /// Takes the rows as a batch; `None` if there are none.
+    fn take(&mut self) -> Result<Option<RecordBatch>>;
+}
+
+impl<V: Record> SideRows for Rows<V> {
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        Rows::take(self)
     }
 }
 
 /// What a function does to others, while it runs.
-pub(crate) struct Outbox<U> {
-    pub(crate) rows: Vec<U>,
+pub(crate) struct Outbox<U: Record> {
+    pub(crate) rows: Rows<U>,
     pub(crate) sides: Vec<Box<dyn SideRows>>,
     pub(crate) timers: Vec<TimerChange>,
 }
@@ -68,20 +97,17 @@ impl<U: Record> Outbox<U> {
     /// Hands everything over.
     pub(crate) fn empty(&mut self, effects: &mut Effects) -> Result<()> {
         effects.timers.append(&mut self.timers);
-        let main = U::write(std::mem::take(&mut self.rows))?;
-        effects.sent.push((0, main));
+        effects.sent.extend(self.rows.take()?.map(|rows| (0, rows)));
         for (port, side) in (1..).zip(&mut self.sides) {
-            effects.sent.push((port, side.take()?));
+            effects.sent.extend(side.take()?.map(|rows| (port, rows)));
         }
-        effects.sent.retain(|(_, rows)| rows.num_rows() > 0);
         Ok(())
     }
-}
 
-impl<U> Outbox<U> {
     fn send_to<V: Record>(&mut self, side: Side<V>, row: V) {
         let rows: &mut dyn Any = self.sides[side.port - 1].as_mut();
-        rows.downcast_mut::<Vec<V>>().expect("set up: the side output has this type").push(row);
+        let rows = rows.downcast_mut::<Rows<V>>();
+        rows.expect("set up: the side output has this type").push(&row);
     }
 }
 
@@ -97,13 +123,13 @@ impl<'a, K: Key> Keys<'a, K> {
     }
 
     fn get(&self, row: usize) -> &K {
-        let read = || K::values(self.columns).expect("written: these columns were made of keys");
+        let read = || K::read(self.columns).expect("written: these columns were made of keys");
         &self.keys.get_or_init(read)[row]
     }
 }
 
 /// Where a function runs: some rows of some keys, or some keys of which a timer is due.
-pub(crate) struct Site<'a, K, U> {
+pub(crate) struct Site<'a, K, U: Record> {
     pub(crate) keys: Keys<'a, K>,
     /// The group of each row; none for rows without a key.
     pub(crate) groups: &'a [u32],
@@ -133,29 +159,24 @@ impl<K: Key, U: Record> Site<'_, K, U> {
         rows: &RecordBatch,
         mut function: impl FnMut(T, &mut Context<'_, K, U>) -> Result<()>,
     ) -> Result<()> {
-        for (place, row) in T::read(rows)?.into_iter().enumerate() {
-            function(row, &mut self.context(place))?;
-        }
-        Ok(())
+        let records = T::rows(rows)?;
+        (0..rows.num_rows()).try_for_each(|row| function(records.get(row), &mut self.context(row)))
     }
 
     /// Calls `function` for each row of no key.
     pub(crate) fn each_shared<T: Record>(
         &mut self,
         rows: &RecordBatch,
-        mut function: impl FnMut(T, &mut BroadcastContext<'_, U>) -> Result<()>,
+        mut function: impl FnMut(T, &mut BroadcastContext<'_>) -> Result<()>,
     ) -> Result<()> {
-        for row in T::read(rows)? {
-            let (at, slots) = (self.at, &mut *self.slots);
-            function(row, &mut BroadcastContext { at, slots, outbox: self.outbox })?;
-        }
-        Ok(())
+        let mut context = BroadcastContext { at: self.at, slots: self.slots };
+        T::read(rows)?.into_iter().try_for_each(|row| function(row, &mut context))
     }
 }
 
 /// What a function has while it looks at a row, or a timer, of a key: the key, its state by the
 /// handles that [`Setup`](crate::Setup) gave, time, and outputs.
-pub struct Context<'a, K, U> {
+pub struct Context<'a, K, U: Record> {
     keys: &'a Keys<'a, K>,
     row: usize,
     pub(crate) group: u32,
@@ -189,7 +210,7 @@ impl<K: Key, U: Record> Context<'_, K, U> {
 
     /// Sends a row of the result.
     pub fn send(&mut self, row: U) {
-        self.outbox.rows.push(row);
+        self.outbox.rows.push(&row);
     }
 
     /// Sends a row to a side output.
@@ -217,15 +238,14 @@ impl<K: Key, U: Record> Context<'_, K, U> {
     }
 }
 
-/// What a function has while it looks at a row of a stream that all workers get: time, outputs, and
-/// the state that all keys see.
-pub struct BroadcastContext<'a, U> {
+/// What a function has while it looks at a row of a stream that all workers get: time, and the state
+/// that all keys see. It has no outputs, since each worker would send the same.
+pub struct BroadcastContext<'a> {
     at: &'a Moment,
     pub(crate) slots: &'a mut [Box<dyn Slot>],
-    outbox: &'a mut Outbox<U>,
 }
 
-impl<U: Record> BroadcastContext<'_, U> {
+impl BroadcastContext<'_> {
     /// Returns the watermark, as [`Context::watermark`] does.
     pub fn watermark(&self) -> Timestamp {
         Timestamp::of(self.at.watermark)

@@ -10,28 +10,28 @@ use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Moment, Result};
 
 use super::cells::Slot;
-use super::context::{Keys, Outbox, Site, Timer};
+use super::context::{Keys, Outbox, Rows, Site, Timer};
 use super::function::Body;
 use super::setup::Setup;
 use crate::record::Record;
-use crate::value::{Key, Timestamp};
+use crate::scalar::Timestamp;
+use crate::value::Key;
 
 /// A function with all that it declared.
-pub(crate) struct Definition<K, U> {
+pub(crate) struct Definition<K, U: Record> {
     pub(crate) name: String,
     pub(crate) setup: Setup,
     pub(crate) body: Box<dyn Body<K, U>>,
 }
 
-impl<K, U> fmt::Debug for Definition<K, U> {
+/// A definition that is shared by plan and workers.
+pub(crate) struct Shared<K, U: Record>(pub(crate) Arc<Definition<K, U>>);
+
+impl<K, U: Record> fmt::Debug for Shared<K, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        f.write_str(&self.0.name)
     }
 }
-
-/// A definition that is shared by plan and workers.
-#[derive(Debug)]
-pub(crate) struct Shared<K, U>(pub(crate) Arc<Definition<K, U>>);
 
 impl<K: Key, U: Record> ProcessFunction for Shared<K, U> {
     fn describe(&self) -> String {
@@ -48,13 +48,13 @@ impl<K: Key, U: Record> ProcessFunction for Shared<K, U> {
 
     fn processor(&self) -> Box<dyn Processor> {
         let setup = &self.0.setup;
-        let outbox = Outbox { rows: Vec::new(), sides: setup.side_rows(), timers: Vec::new() };
+        let outbox = Outbox { rows: Rows::new(), sides: setup.side_rows(), timers: Vec::new() };
         Box::new(Running { definition: self.0.clone(), slots: setup.slots(), outbox })
     }
 }
 
 /// A function on one worker.
-struct Running<K, U> {
+struct Running<K, U: Record> {
     definition: Arc<Definition<K, U>>,
     slots: Vec<Box<dyn Slot>>,
     outbox: Outbox<U>,
@@ -68,7 +68,7 @@ impl<K: Key, U: Record> Running<K, U> {
 
     fn run(&mut self, rows: KeyedRows<'_>, at: &Moment) -> Result<()> {
         let columns = rows.change.rows.columns();
-        let width = if rows.groups.is_empty() { 0 } else { K::width() };
+        let width = if rows.groups.is_empty() { 0 } else { K::fields().len() };
         let own: Vec<usize> = (width..columns.len()).collect();
         let mut site = Site {
             keys: Keys::new(&columns[..width]),

@@ -15,7 +15,7 @@ use crate::value::Key;
 /// The rows of a key come in the order of their channel, its timers in the order of their times, at
 /// the end of an epoch. What a function remembers is in the states that it declares: one value of it
 /// serves all workers, and after a crash rows come again from the last checkpoint on.
-pub trait Process<K, T, U>: Send + Sync + 'static {
+pub trait Process<K, T, U: Record>: Send + Sync + 'static {
     /// Takes a row.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ pub trait Process<K, T, U>: Send + Sync + 'static {
     }
 }
 
-impl<K, T, U, F> Process<K, T, U> for F
+impl<K, T, U: Record, F> Process<K, T, U> for F
 where
     F: Fn(T, &mut Context<'_, K, U>) -> Result<()> + Send + Sync + 'static,
 {
@@ -45,7 +45,7 @@ where
 ///
 /// # Contract
 /// As that of [`Process`]. Which of two rows of different streams comes first is not said.
-pub trait CoProcess<K, A, B, U>: Send + Sync + 'static {
+pub trait CoProcess<K, A, B, U: Record>: Send + Sync + 'static {
     /// Takes a row of the first stream.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ pub trait CoProcess<K, A, B, U>: Send + Sync + 'static {
 /// # Contract
 /// As that of [`CoProcess`]. Each worker calls `broadcast` with every row, and keeps state of its
 /// own: what a row does to it must depend on that row and that state alone.
-pub trait BroadcastProcess<K, T, B, U>: Send + Sync + 'static {
+pub trait BroadcastProcess<K, T, B, U: Record>: Send + Sync + 'static {
     /// Takes a row of a key.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ pub trait BroadcastProcess<K, T, B, U>: Send + Sync + 'static {
     ///
     /// # Errors
     /// As `row`.
-    fn broadcast(&self, row: B, context: &mut BroadcastContext<'_, U>) -> Result<()>;
+    fn broadcast(&self, row: B, context: &mut BroadcastContext<'_>) -> Result<()>;
 
     /// Is told that a timer of a key is due.
     ///
@@ -97,7 +97,7 @@ pub trait BroadcastProcess<K, T, B, U>: Send + Sync + 'static {
 }
 
 /// A function over batches.
-pub(crate) trait Body<K, U>: Send + Sync + 'static {
+pub(crate) trait Body<K, U: Record>: Send + Sync + 'static {
     /// Takes rows of an input, without the columns of their keys.
     fn rows(&self, input: usize, rows: &RecordBatch, site: &mut Site<'_, K, U>) -> Result<()>;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::cells::{Cell, Cells, Many, Mapped, One, Slot};
 use super::context::{BroadcastContext, Context};
 use super::stored::State;
+use crate::record::Record;
 
 /// The place of a state whose cells are of type `C`.
 pub(crate) struct Place<C> {
@@ -35,11 +36,11 @@ impl<C: Cell> Place<C> {
         slot.downcast_mut().expect(SET_UP)
     }
 
-    fn get<'c, K, U>(self, context: &'c Context<'_, K, U>) -> &'c C {
+    fn get<'c, K, U: Record>(self, context: &'c Context<'_, K, U>) -> &'c C {
         self.cells(context.slots).get(context.group)
     }
 
-    fn get_mut<'c, K, U>(self, context: &'c mut Context<'_, K, U>) -> &'c mut C {
+    fn get_mut<'c, K, U: Record>(self, context: &'c mut Context<'_, K, U>) -> &'c mut C {
         self.cells_mut(context.slots).get_mut(context.group)
     }
 }
@@ -59,17 +60,17 @@ impl<T> Copy for ValueState<T> {}
 
 impl<T: State> ValueState<T> {
     /// Returns the value of the key.
-    pub fn get<'c, K, U>(&self, context: &'c Context<'_, K, U>) -> Option<&'c T> {
+    pub fn get<'c, K, U: Record>(&self, context: &'c Context<'_, K, U>) -> Option<&'c T> {
         self.place.get(context).0.as_ref()
     }
 
     /// Gives the key a value.
-    pub fn set<K, U>(&self, context: &mut Context<'_, K, U>, value: T) {
+    pub fn set<K, U: Record>(&self, context: &mut Context<'_, K, U>, value: T) {
         self.place.get_mut(context).0 = Some(value);
     }
 
     /// Returns the value to be changed in place; it is `T::default()` if there was none.
-    pub fn or_default<'c, K, U>(&self, context: &'c mut Context<'_, K, U>) -> &'c mut T
+    pub fn or_default<'c, K, U: Record>(&self, context: &'c mut Context<'_, K, U>) -> &'c mut T
     where
         T: Default,
     {
@@ -77,7 +78,7 @@ impl<T: State> ValueState<T> {
     }
 
     /// Takes the value; the key has none from then on.
-    pub fn take<K, U>(&self, context: &mut Context<'_, K, U>) -> Option<T> {
+    pub fn take<K, U: Record>(&self, context: &mut Context<'_, K, U>) -> Option<T> {
         self.place.get_mut(context).0.take()
     }
 }
@@ -97,23 +98,23 @@ impl<T> Copy for ListState<T> {}
 
 impl<T: State> ListState<T> {
     /// Returns the values of the key, first one first.
-    pub fn get<'c, K, U>(&self, context: &'c Context<'_, K, U>) -> &'c [T] {
+    pub fn get<'c, K, U: Record>(&self, context: &'c Context<'_, K, U>) -> &'c [T] {
         &self.place.get(context).values
     }
 
     /// Adds a value behind the others. Only what was added is saved at the next checkpoint.
-    pub fn push<K, U>(&self, context: &mut Context<'_, K, U>, value: T) {
+    pub fn push<K, U: Record>(&self, context: &mut Context<'_, K, U>, value: T) {
         self.place.get_mut(context).values.push(value);
     }
 
     /// Gives the key other values.
-    pub fn set<K, U>(&self, context: &mut Context<'_, K, U>, values: Vec<T>) {
+    pub fn set<K, U: Record>(&self, context: &mut Context<'_, K, U>, values: Vec<T>) {
         let cell = self.place.get_mut(context);
         (cell.values, cell.unchanged) = (values, 0);
     }
 
     /// Takes all values; the key has none from then on.
-    pub fn take<K, U>(&self, context: &mut Context<'_, K, U>) -> Vec<T> {
+    pub fn take<K, U: Record>(&self, context: &mut Context<'_, K, U>) -> Vec<T> {
         let cell = self.place.get_mut(context);
         cell.unchanged = 0;
         std::mem::take(&mut cell.values)
@@ -135,12 +136,16 @@ impl<M, T> Copy for MapState<M, T> {}
 
 impl<M: State + Ord + Clone, T: State> MapState<M, T> {
     /// Returns the value of an entry.
-    pub fn get<'c, K, U>(&self, context: &'c Context<'_, K, U>, entry: &M) -> Option<&'c T> {
+    pub fn get<'c, K, U: Record>(
+        &self,
+        context: &'c Context<'_, K, U>,
+        entry: &M,
+    ) -> Option<&'c T> {
         self.place.get(context).values.get(entry)
     }
 
     /// Returns all entries, in the order of their keys.
-    pub fn iter<'c, K, U>(
+    pub fn iter<'c, K, U: Record>(
         &self,
         context: &'c Context<'_, K, U>,
     ) -> impl Iterator<Item = (&'c M, &'c T)> {
@@ -148,22 +153,27 @@ impl<M: State + Ord + Clone, T: State> MapState<M, T> {
     }
 
     /// Returns how many entries there are.
-    pub fn len<K, U>(&self, context: &Context<'_, K, U>) -> usize {
+    pub fn len<K, U: Record>(&self, context: &Context<'_, K, U>) -> usize {
         self.place.get(context).values.len()
     }
 
     /// Is there no entry?
-    pub fn is_empty<K, U>(&self, context: &Context<'_, K, U>) -> bool {
+    pub fn is_empty<K, U: Record>(&self, context: &Context<'_, K, U>) -> bool {
         self.place.get(context).values.is_empty()
     }
 
     /// Gives an entry a value; returns the one that it had.
-    pub fn insert<K, U>(&self, context: &mut Context<'_, K, U>, entry: M, value: T) -> Option<T> {
+    pub fn insert<K, U: Record>(
+        &self,
+        context: &mut Context<'_, K, U>,
+        entry: M,
+        value: T,
+    ) -> Option<T> {
         insert(self.place.get_mut(context), entry, value)
     }
 
     /// Returns the value of an entry to be changed in place; it is `T::default()` if there was none.
-    pub fn or_default<'c, K, U>(
+    pub fn or_default<'c, K, U: Record>(
         &self,
         context: &'c mut Context<'_, K, U>,
         entry: M,
@@ -177,12 +187,12 @@ impl<M: State + Ord + Clone, T: State> MapState<M, T> {
     }
 
     /// Takes an entry out; returns the value that it had.
-    pub fn remove<K, U>(&self, context: &mut Context<'_, K, U>, entry: &M) -> Option<T> {
+    pub fn remove<K, U: Record>(&self, context: &mut Context<'_, K, U>, entry: &M) -> Option<T> {
         remove(self.place.get_mut(context), entry)
     }
 
     /// Takes all entries out, in the order of their keys.
-    pub fn take<K, U>(&self, context: &mut Context<'_, K, U>) -> Vec<(M, T)> {
+    pub fn take<K, U: Record>(&self, context: &mut Context<'_, K, U>) -> Vec<(M, T)> {
         let cell = self.place.get_mut(context);
         cell.changed.extend(cell.values.keys().cloned());
         std::mem::take(&mut cell.values).into_iter().collect()
@@ -214,12 +224,12 @@ impl<T> Clone for ReducingState<T> {
 
 impl<T: State> ReducingState<T> {
     /// Returns what all values of the key made; `None` before there was one.
-    pub fn get<'c, K, U>(&self, context: &'c Context<'_, K, U>) -> Option<&'c T> {
+    pub fn get<'c, K, U: Record>(&self, context: &'c Context<'_, K, U>) -> Option<&'c T> {
         self.place.get(context).0.as_ref()
     }
 
     /// Adds a value.
-    pub fn add<K, U>(&self, context: &mut Context<'_, K, U>, value: T) {
+    pub fn add<K, U: Record>(&self, context: &mut Context<'_, K, U>, value: T) {
         let cell = self.place.get_mut(context);
         cell.0 = Some(match cell.0.take() {
             Some(before) => (self.reduce)(before, value),
@@ -228,7 +238,7 @@ impl<T: State> ReducingState<T> {
     }
 
     /// Takes what all values made; the key begins anew.
-    pub fn take<K, U>(&self, context: &mut Context<'_, K, U>) -> Option<T> {
+    pub fn take<K, U: Record>(&self, context: &mut Context<'_, K, U>) -> Option<T> {
         self.place.get_mut(context).0.take()
     }
 }
@@ -249,12 +259,16 @@ impl<M, T> Copy for BroadcastState<M, T> {}
 
 impl<M: State + Ord + Clone, T: State> BroadcastState<M, T> {
     /// Returns the value of an entry.
-    pub fn get<'c, K, U>(&self, context: &'c Context<'_, K, U>, entry: &M) -> Option<&'c T> {
+    pub fn get<'c, K, U: Record>(
+        &self,
+        context: &'c Context<'_, K, U>,
+        entry: &M,
+    ) -> Option<&'c T> {
         self.place.cells(context.slots).get(0).values.get(entry)
     }
 
     /// Returns all entries, in the order of their keys.
-    pub fn iter<'c, K, U>(
+    pub fn iter<'c, K, U: Record>(
         &self,
         context: &'c Context<'_, K, U>,
     ) -> impl Iterator<Item = (&'c M, &'c T)> {
@@ -262,17 +276,12 @@ impl<M: State + Ord + Clone, T: State> BroadcastState<M, T> {
     }
 
     /// Gives an entry a value; returns the one that it had.
-    pub fn insert<U>(
-        &self,
-        context: &mut BroadcastContext<'_, U>,
-        entry: M,
-        value: T,
-    ) -> Option<T> {
+    pub fn insert(&self, context: &mut BroadcastContext<'_>, entry: M, value: T) -> Option<T> {
         insert(self.place.cells_mut(context.slots).get_mut(0), entry, value)
     }
 
     /// Takes an entry out; returns the value that it had.
-    pub fn remove<U>(&self, context: &mut BroadcastContext<'_, U>, entry: &M) -> Option<T> {
+    pub fn remove(&self, context: &mut BroadcastContext<'_>, entry: &M) -> Option<T> {
         remove(self.place.cells_mut(context.slots).get_mut(0), entry)
     }
 }

@@ -8,7 +8,7 @@ use thalweg_plan::process::{SideOutput, StateKind, StateSpec};
 use thalweg_types::{Error, Result};
 
 use super::cells::{Cell, Cells, Mapped, Slot};
-use super::context::{Side, SideRows};
+use super::context::{Rows, Side, SideRows};
 use super::handles::{BroadcastState, ListState, MapState, Place, ReducingState, ValueState};
 use super::stored::{State, Stored};
 use crate::record::Record;
@@ -68,7 +68,7 @@ impl Setup {
     /// Declares a side output, which [`Stream::side`](crate::Stream::side) reads.
     pub fn side<V: Record>(&mut self, name: &str) -> Side<V> {
         self.sides.push(SideOutput { name: name.to_owned(), schema: V::schema() });
-        self.side_rows.push(|| Box::new(Vec::<V>::new()));
+        self.side_rows.push(|| Box::new(Rows::<V>::new()));
         Side { port: self.sides.len(), rows: PhantomData }
     }
 
@@ -88,7 +88,8 @@ impl Setup {
         let (name, version) = (stored.name.clone(), stored.version);
         self.specs.push(StateSpec { name, kind, version });
         let is_shared = kind.is_shared();
-        let make = move || -> Box<dyn Slot> { Box::new(Cells::<C>::new(stored.clone(), is_shared)) };
+        let make =
+            move || -> Box<dyn Slot> { Box::new(Cells::<C>::new(stored.clone(), is_shared)) };
         self.slots.push(Box::new(make));
         Place { index: self.specs.len() - 1, cells: PhantomData }
     }

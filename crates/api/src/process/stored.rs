@@ -84,7 +84,10 @@ impl<T: State> Stored<T> {
     /// Returns a value as bytes.
     pub(crate) fn encode<V: Serialize>(&self, value: &V) -> Result<Vec<u8>> {
         rmp_serde::to_vec_named(value).map_err(|error| {
-            Error::invalid(format!("state `{}` has a value that cannot be saved: {error}", self.name))
+            Error::invalid(format!(
+                "state `{}` has a value that cannot be saved: {error}",
+                self.name
+            ))
         })
     }
 

@@ -29,7 +29,8 @@ use crate::operator::{Close, Operator, Output, Step};
 
 /// Keys from which on the memory of those that have no state any more is given back.
 const PACK_KEYS: usize = 4096;
-/// Timers that are due at once which a key may set while its timers fire, in one epoch.
+/// Timers that a key may set in one close, while its timers fire, of which it can be that they never
+/// end: those of a time that is not later, and at the end of time all.
 const AGAIN_MAX: u32 = 1_000_000;
 
 /// Rows that are handed over piece by piece.
@@ -66,8 +67,9 @@ pub struct Process {
     firing: Option<Firing>,
     /// Up to when timers are due, by event time and by the clock; set at a close.
     due: (i64, i64),
-    /// How many timers that were due at once keys have set at this close.
+    /// How many timers keys have set at this close that count for [`AGAIN_MAX`].
     again: BTreeMap<u32, u32>,
+    again_max: u32,
     /// Keys from which on it is worth looking for those without state.
     pack_from: usize,
 }
@@ -100,6 +102,7 @@ impl Process {
             firing: None,
             due: (i64::MIN, i64::MIN),
             again: BTreeMap::new(),
+            again_max: AGAIN_MAX,
             pack_from: PACK_KEYS,
         })
     }
@@ -167,7 +170,7 @@ impl Process {
                 let due = DueTimers { basis, time: EventTime(time), groups, keys: &keys };
                 let mut effects = Effects::default();
                 self.processor.timers(due, &self.moment, &mut effects)?;
-                self.check_again(&effects)?;
+                self.check_again(time, &effects)?;
                 self.apply(effects, out);
             }
         }
@@ -185,26 +188,24 @@ impl Process {
         Ok(order.into_iter().map(|place| groups[place]).collect())
     }
 
-    /// Checks that timers do not set others without end.
-    fn check_again(&mut self, effects: &Effects) -> Result<()> {
+    /// Checks that the timers of a time do not set others without end.
+    fn check_again(&mut self, fired: i64, effects: &Effects) -> Result<()> {
         for timer in effects.timers.iter().filter(|timer| timer.is_set) {
-            let (limit, when) = match timer.basis {
-                TimeBasis::Event => (self.due.0, "the watermark"),
-                TimeBasis::Processing => (self.due.1, "the clock"),
-            };
-            if timer.time.0 > limit {
+            let is_end = timer.basis == TimeBasis::Event && self.due.0 == i64::MAX;
+            if timer.time.0 > fired && !is_end {
                 continue;
             }
             let again = self.again.entry(timer.group).or_default();
             *again += 1;
-            if *again > AGAIN_MAX {
+            if *again > self.again_max {
+                let max = self.again_max;
                 return Err(Error::failed(format!(
-                    "timers of a key set others that are due at once, more than {AGAIN_MAX} times"
+                    "the timers of a key set others that are due at once, more than {max} times"
                 ))
-                .remedy(format!(
-                    "set timers behind {when}, and none at the end of the input, where it is at \
-                     the end of time"
-                )));
+                .remedy(
+                    "a timer sets none of its own time or an earlier one, and none for ever when the \
+                     watermark is at the end of time, which it is at the end of the input",
+                ));
             }
         }
         Ok(())

@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, is_not_null, is_null};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use thalweg_plan::process::{SavedState, StateChanges, StateKind, StateSpec};
@@ -123,8 +121,10 @@ impl Tables {
     }
 
     fn timer_schema(&self) -> SchemaRef {
-        let own =
-            [Field::new("is_event", DataType::Boolean, false), Field::new("time", DataType::Int64, false)];
+        let own = [
+            Field::new("is_event", DataType::Boolean, false),
+            Field::new("time", DataType::Int64, false),
+        ];
         Arc::new(Schema::new([self.keys.as_slice(), &own].concat()))
     }
 
