@@ -18,6 +18,7 @@ mod nexmark;
 mod object_store;
 mod oracle;
 mod partitions;
+mod process;
 mod processes;
 mod random;
 mod script;
