@@ -286,6 +286,7 @@ fn functions_go_on_where_they_were_killed() {
     for workers in [2, 3, 1, 2] {
         let mut life = start(&place, workers);
         std::thread::sleep(Duration::from_millis(300 + dice.below(300)));
+        assert!(life.try_wait().unwrap().is_none(), "it was over before it was killed");
         life.kill().unwrap();
         life.wait().unwrap();
     }

@@ -127,7 +127,7 @@ pub trait Key: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Reader::open`].
-    fn read(columns: &[ArrayRef]) -> Result<Vec<Self>>;
+    fn of_columns(columns: &[ArrayRef]) -> Result<Vec<Self>>;
 }
 
 /// Returns all values of a column.
@@ -162,7 +162,7 @@ impl<V: Value> Key for V {
         vec![V::field("key")]
     }
 
-    fn read(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+    fn of_columns(columns: &[ArrayRef]) -> Result<Vec<Self>> {
         values(&columns[0])
     }
 }
@@ -191,7 +191,7 @@ macro_rules! tuple_key {
                 vec![$($value::field(concat!("key", $index))),*]
             }
 
-            fn read(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+            fn of_columns(columns: &[ArrayRef]) -> Result<Vec<Self>> {
                 let parts = ($(values::<$value>(&columns[$index])?,)*);
                 Ok((0..parts.0.len()).map(|row| ($(parts.$index[row].clone(),)*)).collect())
             }

@@ -123,7 +123,8 @@ impl<'a, K: Key> Keys<'a, K> {
     }
 
     fn get(&self, row: usize) -> &K {
-        let read = || K::read(self.columns).expect("written: these columns were made of keys");
+        let read =
+            || K::of_columns(self.columns).expect("written: these columns were made of keys");
         &self.keys.get_or_init(read)[row]
     }
 }

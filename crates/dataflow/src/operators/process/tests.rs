@@ -352,14 +352,37 @@ fn keys_without_state_are_forgotten() {
     assert_eq!(rows, 10 * PACK_KEYS);
 }
 
-#[test]
-fn a_state_of_another_kind_is_refused() {
+/// Returns a snapshot of a key with a sum of 1, and two timers at 5 milliseconds.
+fn saved() -> bytes::Bytes {
     let mut operator = Summing::operator();
     run_one(operator.as_mut(), &[Turn::at(1, vec![change(&[row("a", 1, 5, 5)])])]);
     let mut writer = StateWriter::new(true, KeyGroups { count: 8, workers: 1 });
     operator.snapshot(&mut writer).unwrap();
-    let file = writer.finish().unwrap().unwrap();
-    let state = StateReader::open(vec![file], KeyGroupRange { start: 0, end: 8 }).unwrap();
+    writer.finish().unwrap().unwrap()
+}
+
+fn open(file: bytes::Bytes) -> StateReader {
+    StateReader::open(vec![file], KeyGroupRange { start: 0, end: 8 }).unwrap()
+}
+
+#[test]
+fn the_fixture_of_version_1_opens() {
+    // This version could not go on from a checkpoint of version 1. Written once, with `UPDATE=1`.
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/process/v1.state");
+    if std::env::var_os("UPDATE").is_some() && !std::path::Path::new(path).exists() {
+        std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
+        std::fs::write(path, saved()).unwrap();
+    }
+    let state = open(std::fs::read(path).unwrap().into());
+    let mut operator = Summing::operator();
+    operator.restore(&state, &Turn::at(1, vec![]).close(0).moment).unwrap();
+    let sent = run_one(operator.as_mut(), &[Turn::at(10, vec![])]);
+    assert_eq!(lines(&sent[0]), [vec!["a|5|1"], vec!["a|5|"]]);
+}
+
+#[test]
+fn a_state_of_another_kind_is_refused() {
+    let state = open(saved());
     let mut function = Summing::new();
     function.states[0].kind = StateKind::Map;
     let node = ProcessNode { function: Arc::new(function), ..Summing::node() };
