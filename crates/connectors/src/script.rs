@@ -3,6 +3,7 @@
 //! | Line | What happens in its epoch |
 //! |---|---|
 //! | `{"row": {…}}` | a row of the table comes |
+//! | `{"rows": [{…}, {…}]}` | several rows of the table come together |
 //! | `{"watermark": "2015-01-01 12:02:00"}` | the table's watermark moves to this time |
 //! | `{"clock": "2015-01-01 12:06:00"}` | the clock moves to this time; timers that are due come first |
 //! | `{"checkpoint": true}` | a checkpoint is made |
