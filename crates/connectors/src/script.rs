@@ -25,7 +25,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::Sink;
-use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
+use thalweg_plan::source::{self as plan, Discovery, Offset, Replay, Source, Split, SplitReader};
 use thalweg_types::{Error, Result, SplitId};
 
 use self::reader::ScriptReader;
@@ -143,9 +143,9 @@ impl Source for ScriptSource {
         Some(&self.path)
     }
 
-    fn among(&self, read: &BTreeSet<String>, known: &BTreeSet<String>) -> Option<Arc<dyn Source>> {
-        let own = self.names.own.clone();
-        let names = Names { own, read: read.clone(), known: known.clone() };
+    fn among(&self, script: &plan::Script) -> Option<Arc<dyn Source>> {
+        let (read, known) = (script.read.clone(), script.known.clone());
+        let names = Names { own: self.names.own.clone(), read, known };
         Some(Arc::new(ScriptSource { names, ..self.clone() }))
     }
 

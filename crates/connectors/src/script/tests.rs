@@ -41,7 +41,9 @@ impl Case {
         let spec = self.table(table);
         Script.validate(&spec)?;
         let source = Script.source(&spec, &[0])?;
-        let source = source.among(&self.tables, &self.tables).unwrap();
+        let (read, known) = (self.tables.clone(), self.tables.clone());
+        let script = plan::Script { name: self.path(), read, known };
+        let source = source.among(&script).unwrap();
         runtime.block_on(async {
             let split = source.enumerate(&[]).await?.splits.remove(0);
             let mut reader = source.reader(&split, from).await?;
