@@ -1,12 +1,13 @@
 //! Thalweg as a library: jobs over streams of Rust structs, run in this process.
 //!
 //! ```no_run
-//! thalweg::record! {
-//!     struct Line { line: String }
-//! }
-//! thalweg::record! {
-//!     struct Count { word: String, occurrences: i64 }
-//! }
+//! use thalweg::{Record, count};
+//!
+//! #[derive(Clone, Record)]
+//! struct Line { line: String }
+//!
+//! #[derive(Clone, Record)]
+//! struct Count { word: String, occurrences: i64 }
 //!
 //! fn main() -> thalweg::Result<()> {
 //!     let job = thalweg::job();
@@ -14,7 +15,7 @@
 //!         .stream()?
 //!         .flat_map(|line| line.line.split(' ').map(|word| Line { line: word.into() }).collect::<Vec<_>>())
 //!         .key_by(|word| word.line.clone())
-//!         .aggregate::<Count>("counts", vec![thalweg::count()])?
+//!         .aggregate::<Count>("counts", vec![count()])?
 //!         .sink("counts", "print", &[])?;
 //!     thalweg::run(job, &thalweg::RunOptions::new("word-count"))?;
 //!     Ok(())
@@ -22,9 +23,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+/// Streams of structs.
+pub use thalweg_api as stream;
+#[doc(hidden)]
+pub use thalweg_api::derived;
 pub use thalweg_api::{
-    Aggregate, Job, Key, Keyed, Record, SourceBuilder, Stream, Timestamp, Value, Window, Windowed,
-    arrow, average, count, max, min, record, sum, too_few_columns,
+    Aggregate, Date, Decimal, Job, Key, Keyed, Record, SourceBuilder, Stream, Timestamp, Value,
+    Window, Windowed, average, count, max, min, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};

@@ -4,16 +4,22 @@
 //!
 //! Flags: the number of workers, and the folder that the answer is written to.
 
-use thalweg::{RunOptions, Timestamp, average, count, record};
+use thalweg::{Record, RunOptions, Timestamp, average, count};
 
-record! {
-    /// What a sensor said.
-    struct Reading { sensor: String, degrees: f64, read_time: Timestamp }
+/// What a sensor said.
+#[derive(Clone, Record)]
+struct Reading {
+    sensor: String,
+    degrees: f64,
+    read_time: Timestamp,
 }
 
-record! {
-    /// What it said so far, on average.
-    struct Mean { sensor: String, readings: i64, mean: Option<f64> }
+/// What it said so far, on average.
+#[derive(Clone, Record)]
+struct Mean {
+    sensor: String,
+    readings: i64,
+    mean: Option<f64>,
 }
 
 fn main() -> thalweg::Result<()> {

@@ -4,21 +4,25 @@
 //!
 //! Flags: the number of workers, and the folder that the answer is written to.
 
-use thalweg::{RunOptions, count, record};
+use thalweg::{Record, RunOptions, count};
 
-record! {
-    /// A line of the text.
-    struct Line { line: String }
+/// A line of the text.
+#[derive(Clone, Record)]
+struct Line {
+    line: String,
 }
 
-record! {
-    /// A word of a line.
-    struct Word { word: String }
+/// A word of a line.
+#[derive(Clone, Record)]
+struct Word {
+    word: String,
 }
 
-record! {
-    /// How often a word came.
-    struct Count { word: String, occurrences: i64 }
+/// How often a word came.
+#[derive(Clone, Record)]
+struct Count {
+    word: String,
+    occurrences: i64,
 }
 
 fn words(line: Line) -> Vec<Word> {

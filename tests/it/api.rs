@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use thalweg::{Aggregate, Stream, count};
+use thalweg::{Aggregate, Record, Stream, count};
 use thalweg_connectors::print::{Shown, Style};
 use thalweg_plan::connector::Registry;
 use thalweg_plan::node::NodeKind;
@@ -12,12 +12,15 @@ use thalweg_plan::{Exchange, Plan};
 
 use crate::support::Place;
 
-thalweg::record! {
-    struct Line { line: String }
+#[derive(Clone, Record)]
+struct Line {
+    line: String,
 }
 
-thalweg::record! {
-    struct Count { word: String, n: i64 }
+#[derive(Clone, Record)]
+struct Count {
+    word: String,
+    n: i64,
 }
 
 fn sql(script: &str) -> Plan {

@@ -11,8 +11,8 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use thalweg_plan::function::{Transform, Watermarker};
 use thalweg_types::{Change, EventTime, Moment, Result};
 
-use crate::record::Record;
-use crate::value::Timestamp;
+use crate::record::{ReadRows, Record, WriteRows, batch, each};
+use crate::scalar::Timestamp;
 
 /// Returns the name of a type without its path.
 fn name_of<T>() -> &'static str {
@@ -57,8 +57,10 @@ impl Closure {
     ) -> Closure {
         let text = format!("map {} to {}", name_of::<T>(), name_of::<U>());
         let apply = Box::new(move |input: &Change| {
-            let made = T::read(&input.rows)?.into_iter().map(&function).collect();
-            Ok(Change { rows: U::write(made)?, weights: input.weights.clone() })
+            let (rows, count) = (T::rows(&input.rows)?, input.rows.num_rows());
+            let mut made = U::Columns::with_capacity(count);
+            (0..count).for_each(|row| made.push(&function(rows.get(row))));
+            Ok(Change { rows: batch::<U>(made, count)?, weights: input.weights.clone() })
         });
         Closure { schema: U::schema(), text, apply }
     }
@@ -68,8 +70,9 @@ impl Closure {
         function: impl Fn(&T) -> bool + Send + Sync + 'static,
     ) -> Closure {
         let apply = Box::new(move |input: &Change| {
-            let kept: BooleanArray =
-                T::read(&input.rows)?.iter().map(|record| Some(function(record))).collect();
+            let mut kept = Vec::with_capacity(input.rows.num_rows());
+            each(&input.rows, |record| kept.push(function(record)))?;
+            let kept = BooleanArray::from(kept);
             let weights = input.weights.as_ref().map(|weights| filter(weights, &kept));
             let weights = weights.transpose()?.map(|w| w.as_primitive::<Int64Type>().clone());
             Ok(Change { rows: filter_record_batch(&input.rows, &kept)?, weights })
@@ -83,27 +86,29 @@ impl Closure {
     ) -> Closure {
         let text = format!("flat map {} to {}", name_of::<T>(), name_of::<U>());
         let apply = Box::new(move |input: &Change| {
-            let (mut made, mut origins) = (Vec::new(), Vec::new());
-            for (row, record) in (0..).zip(T::read(&input.rows)?) {
-                made.extend(function(record));
-                origins.resize(made.len(), row);
+            let (rows, count) = (T::rows(&input.rows)?, input.rows.num_rows());
+            let (mut made, mut origins) = (U::Columns::with_capacity(count), Vec::new());
+            for row in 0..count {
+                for record in function(rows.get(row)) {
+                    made.push(&record);
+                    origins.push(row as u32);
+                }
             }
-            let weights = weights_of(input, origins)?;
-            Ok(Change { rows: U::write(made)?, weights })
+            let rows = batch::<U>(made, origins.len())?;
+            Ok(Change { rows, weights: weights_of(input, origins)? })
         });
         Closure { schema: U::schema(), text, apply }
     }
 
-    /// Makes columns of some rows: for what reads columns and not structs.
-    pub(crate) fn columns<T: Record>(
+    /// Makes columns of a batch: for what reads columns and not structs.
+    pub(crate) fn columns(
         schema: SchemaRef,
         text: String,
-        make: impl Fn(Vec<T>) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
+        make: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
     ) -> Closure {
         let made = schema.clone();
         let apply = Box::new(move |input: &Change| {
-            let columns = make(T::read(&input.rows)?)?;
-            let rows = RecordBatch::try_new(made.clone(), columns)?;
+            let rows = RecordBatch::try_new(made.clone(), make(&input.rows)?)?;
             Ok(Change { rows, weights: input.weights.clone() })
         });
         Closure { schema, text, apply }
@@ -143,7 +148,8 @@ impl<T, F> fmt::Debug for Behind<T, F> {
 
 impl<T: Record, F: Fn(&T) -> Timestamp + Send + Sync> Watermarker for Behind<T, F> {
     fn watermark(&self, rows: &RecordBatch) -> Result<Option<EventTime>> {
-        let greatest = T::read(rows)?.iter().map(&self.time).max();
+        let mut greatest = None;
+        each(rows, |record| greatest = greatest.max(Some((self.time)(record))))?;
         Ok(greatest.map(|time| {
             EventTime((time.0.saturating_sub(self.delay_ms)).saturating_mul(1_000_000))
         }))

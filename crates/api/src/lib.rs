@@ -5,9 +5,17 @@
 //! user's closure. It does *not* read, write or run anything.
 #![forbid(unsafe_code)]
 
+// What is derived names this crate as its users do.
+extern crate self as thalweg;
+
 pub mod value;
 
+pub mod nested;
+pub mod scalar;
+
 pub mod record;
+
+pub mod derived;
 
 mod closure;
 mod windowing;
@@ -16,17 +24,25 @@ pub mod aggregate;
 
 pub mod job;
 
-pub use aggregate::{Aggregate, average, count, max, min, sum};
-#[doc(hidden)]
-pub use arrow;
-pub use job::{Job, Keyed, SourceBuilder, Stream, Window, Windowed};
-pub use record::Record;
-#[doc(hidden)]
-pub use thalweg_types::Result;
-pub use value::{Key, Timestamp, Value};
+pub mod stream;
 
-/// Tells that a batch has fewer columns than a struct has fields; for [`record!`].
-#[doc(hidden)]
-pub fn too_few_columns() -> thalweg_types::Error {
-    thalweg_types::Error::internal("a batch has fewer columns than its struct has fields")
-}
+pub mod keyed;
+pub mod source;
+
+mod aggregation;
+
+pub mod windowed;
+
+pub use aggregate::{Aggregate, average, count, max, min, sum};
+pub use job::Job;
+pub use keyed::Keyed;
+pub use record::Record;
+pub use scalar::{Date, Decimal, Timestamp};
+pub use source::SourceBuilder;
+pub use stream::Stream;
+pub use thalweg_types::{Error, Result};
+pub use value::{Key, Value};
+pub use windowed::{Window, Windowed};
+
+#[cfg(test)]
+mod tests;

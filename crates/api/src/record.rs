@@ -1,81 +1,233 @@
 //! Structs that are rows.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use thalweg_types::Result;
+use std::sync::Arc;
 
-/// A struct whose fields are the columns of a row, in order; [`record!`](crate::record!) makes one.
+use arrow::array::{
+    Array, ArrayRef, NullBufferBuilder, RecordBatch, RecordBatchOptions, StructArray,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+pub use thalweg_derive::Record;
+use thalweg_types::{Error, Result};
+
+use crate::value::{Reader, Value, Writer, typed};
+
+/// A struct whose fields are the columns of a row, in order; made by `#[derive(Clone, Record)]`.
+///
+/// ```
+/// # extern crate thalweg_api as thalweg;
+/// use thalweg::{Record, Timestamp};
+///
+/// #[derive(Clone, Debug, PartialEq, Record)]
+/// struct Reading {
+///     sensor: String,
+///     #[record(rename = "temperature")]
+///     degrees: Option<f64>,
+///     at: Timestamp,
+/// }
+/// let readings = [Reading { sensor: "attic".into(), degrees: Some(21.5), at: Timestamp(0) }];
+/// let rows = Reading::write(&readings)?;
+/// assert_eq!(rows.schema().field(1).name(), "temperature");
+/// assert_eq!(Reading::read(&rows)?, readings);
+/// # Ok::<(), thalweg::Error>(())
+/// ```
+///
+/// A type that cannot be a value is an error at its field:
+///
+/// ```compile_fail,E0277
+/// # extern crate thalweg_api as thalweg;
+/// #[derive(Clone, thalweg::Record)]
+/// struct Visit { duration: std::time::Duration }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no row, and no value of one",
+    label = "no row, and no value of one",
+    note = "a row is a struct with #[derive(Clone, Record)]; values are bool, i8 to i64, f32, f64, \
+            String, Timestamp, Date, Decimal, Vec<u8>, Vec and Option of values, and such structs"
+)]
 pub trait Record: Clone + Send + Sync + Sized + 'static {
+    /// Reads its columns.
+    type Rows: ReadRows<Self>;
+    /// Writes its columns.
+    type Columns: WriteRows<Self>;
+
+    /// Returns the fields of the columns.
+    fn fields() -> Vec<Field>;
+
     /// Returns the columns.
     fn schema() -> SchemaRef;
+
+    /// Returns what reads a batch of this schema.
+    ///
+    /// # Errors
+    /// `Data` if a value is NULL that no `Option` takes.
+    fn rows(batch: &RecordBatch) -> Result<Self::Rows> {
+        Self::Rows::open(batch.columns(), None)
+    }
 
     /// Returns the rows of a batch of this schema.
     ///
     /// # Errors
     /// `Data` if a value is NULL that no `Option` takes.
-    fn read(rows: &RecordBatch) -> Result<Vec<Self>>;
+    fn read(batch: &RecordBatch) -> Result<Vec<Self>> {
+        let rows = Self::rows(batch)?;
+        Ok((0..batch.num_rows()).map(|row| rows.get(row)).collect())
+    }
 
     /// Makes a batch of rows.
     ///
     /// # Errors
     /// None that values can cause.
-    fn write(records: Vec<Self>) -> Result<RecordBatch>;
+    fn write(records: &[Self]) -> Result<RecordBatch> {
+        let mut columns = Self::Columns::with_capacity(records.len());
+        records.iter().for_each(|record| columns.push(record));
+        batch::<Self>(columns, records.len())
+    }
 }
 
-/// Declares a struct whose fields are columns. Its fields are of types that are a
-/// [`Value`](crate::Value): `bool`, `i32`, `i64`, `f64`, `String`, [`Timestamp`](crate::Timestamp),
-/// and `Option`s of these.
+/// Returns the batch that was written.
 ///
-/// ```
-/// thalweg_api::record! {
-///     /// What a sensor said.
-///     pub struct Reading {
-///         pub sensor: String,
-///         pub degrees: Option<f64>,
-///     }
-/// }
-/// use thalweg_api::Record;
-/// let readings = vec![Reading { sensor: "attic".into(), degrees: Some(21.5) }];
-/// let rows = Reading::write(readings.clone()).unwrap();
-/// assert_eq!(Reading::read(&rows).unwrap(), readings);
-/// ```
-#[macro_export]
-macro_rules! record {
-    ($(#[$meta:meta])* $visible:vis struct $name:ident {
-        $($(#[$field_meta:meta])* $field_visible:vis $field:ident: $kind:ty),+ $(,)?
-    }) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq)]
-        $visible struct $name {
-            $($(#[$field_meta])* $field_visible $field: $kind),+
-        }
-
-        impl $crate::Record for $name {
-            fn schema() -> $crate::arrow::datatypes::SchemaRef {
-                let fields = vec![$(<$kind as $crate::Value>::field(stringify!($field))),+];
-                ::std::sync::Arc::new($crate::arrow::datatypes::Schema::new(fields))
-            }
-
-            fn read(rows: &$crate::arrow::array::RecordBatch) -> $crate::Result<Vec<Self>> {
-                let mut columns = rows.columns().iter();
-                $(
-                    let column = columns.next().ok_or_else($crate::too_few_columns)?;
-                    let mut $field = <$kind as $crate::Value>::values(column)?.into_iter();
-                )+
-                let mut records = Vec::with_capacity(rows.num_rows());
-                while let ($(Some($field)),+,) = ($($field.next()),+,) {
-                    records.push($name { $($field),+ });
-                }
-                Ok(records)
-            }
-
-            fn write(records: Vec<Self>) -> $crate::Result<$crate::arrow::array::RecordBatch> {
-                let columns = vec![$(<$kind as $crate::Value>::column(
-                    records.iter().map(|record| Some(record.$field.clone()))
-                )),+];
-                let schema = <Self as $crate::Record>::schema();
-                Ok($crate::arrow::array::RecordBatch::try_new(schema, columns)?)
-            }
-        }
-    };
+/// # Errors
+/// None that values can cause.
+pub(crate) fn batch<T: Record>(mut columns: T::Columns, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(T::schema(), columns.finish(), &options)?)
 }
+
+/// Calls a function with each row of a batch. The rows share their memory.
+///
+/// # Errors
+/// `Data` if a value is NULL that no `Option` takes.
+pub(crate) fn each<T: Record>(batch: &RecordBatch, mut function: impl FnMut(&T)) -> Result<()> {
+    if batch.num_rows() == 0 {
+        return Ok(());
+    }
+    let rows = T::rows(batch)?;
+    let mut record = rows.get(0);
+    function(&record);
+    for row in 1..batch.num_rows() {
+        rows.fill(row, &mut record);
+        function(&record);
+    }
+    Ok(())
+}
+
+/// Reads the columns of structs.
+pub trait ReadRows<T>: Sized {
+    /// Opens columns, of which the rows that are valid in `needed` are going to be read; all if there
+    /// is none.
+    ///
+    /// # Errors
+    /// `Data` if one of these is missing, `Internal` if columns are missing or of other types.
+    fn open(columns: &[ArrayRef], needed: Option<&NullBuffer>) -> Result<Self>;
+
+    /// Returns a row.
+    fn get(&self, row: usize) -> T;
+
+    /// Puts a row in the place of another one, whose memory may be used.
+    fn fill(&self, row: usize, record: &mut T);
+}
+
+/// Writes structs to columns.
+pub trait WriteRows<T>: Sized {
+    /// Returns columns without rows, with room for some.
+    fn with_capacity(rows: usize) -> Self;
+
+    /// Adds a row.
+    fn push(&mut self, record: &T);
+
+    /// Adds a row without values.
+    fn push_missing(&mut self);
+
+    /// Returns the columns, and begins empty ones.
+    fn finish(&mut self) -> Vec<ArrayRef>;
+}
+
+/// Returns the schema of a struct; what is derived keeps it.
+#[doc(hidden)]
+pub fn schema<T: Record>() -> SchemaRef {
+    Arc::new(Schema::new(T::fields()))
+}
+
+/// Opens the column of a field; for what is derived.
+///
+/// # Errors
+/// As [`Reader::open`], naming the field.
+#[doc(hidden)]
+pub fn open<V: Value>(
+    column: Option<&ArrayRef>,
+    field: &str,
+    needed: Option<&NullBuffer>,
+) -> Result<V::Reader> {
+    let column = column.ok_or_else(|| {
+        Error::internal(format!("a batch has no column for the field `{field}` of a struct"))
+    })?;
+    V::Reader::open(column, needed).map_err(|error| error.context(format!("field `{field}`")))
+}
+
+/// Returns the fields of a record within another. As SQL's, they may be missing whatever the struct says.
+fn nested<R: Record>() -> Fields {
+    R::fields().into_iter().map(|field| field.with_nullable(true)).collect()
+}
+
+/// Reads records that are values of another one.
+pub struct Records<R: Record>(R::Rows);
+
+/// Writes records that are values of another one.
+pub struct RecordWriter<R: Record> {
+    columns: R::Columns,
+    valid: NullBufferBuilder,
+}
+
+impl<R: Record> Value for R {
+    type Reader = Records<R>;
+    type Writer = RecordWriter<R>;
+
+    fn data_type() -> DataType {
+        DataType::Struct(nested::<R>())
+    }
+}
+
+impl<R: Record> Reader<R> for Records<R> {
+    fn open(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<Self> {
+        let records: StructArray = typed(column, needed)?;
+        let needed = NullBuffer::union(needed, records.nulls());
+        Ok(Records(R::Rows::open(records.columns(), needed.as_ref())?))
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> R {
+        self.0.get(row)
+    }
+
+    #[inline]
+    fn fill(&self, row: usize, value: &mut R) {
+        self.0.fill(row, value);
+    }
+}
+
+impl<R: Record> Writer<R> for RecordWriter<R> {
+    fn with_capacity(rows: usize) -> Self {
+        let (columns, valid) = (R::Columns::with_capacity(rows), NullBufferBuilder::new(rows));
+        RecordWriter { columns, valid }
+    }
+
+    #[inline]
+    fn push(&mut self, value: &R) {
+        self.columns.push(value);
+        self.valid.append_non_null();
+    }
+
+    fn push_missing(&mut self) {
+        self.columns.push_missing();
+        self.valid.append_null();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        let (columns, valid) = (self.columns.finish(), self.valid.finish());
+        Arc::new(StructArray::new(nested::<R>(), columns, valid))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,29 @@
 //! Values of fields and keys, as Rust and as columns.
+//!
+//! What must always hold: values move between structs and columns through a reader or a writer of their
+//! own type, which is chosen at compile time; only a column is `dyn`.
 
-use std::fmt::Debug;
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringViewArray};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Field, Float64Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMillisecondType,
-};
+use arrow::array::{Array, ArrayRef};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field};
 use thalweg_types::{Error, Result};
 
-/// A point in time: SQL's `TIMESTAMP(3)`, in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(pub i64);
-
 /// A type that a field or a key can have.
-pub trait Value: Clone + Debug + Send + Sync + Sized + 'static {
+///
+/// # Contract
+/// A writer makes columns of `data_type`, and a reader of them gives the same values.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a value of a row",
+    label = "no value of a row",
+    note = "values are bool, i8 to i64, f32, f64, String, Timestamp, Date, Decimal, Vec<u8>, Vec and \
+            Option of values, and structs with #[derive(Clone, Record)]"
+)]
+pub trait Value: Clone + Send + Sync + Sized + 'static {
+    /// Reads columns of such values.
+    type Reader: Reader<Self>;
+    /// Writes columns of such values.
+    type Writer: Writer<Self>;
+
     /// Returns the type of a column of such values.
     fn data_type() -> DataType;
 
@@ -24,171 +32,162 @@ pub trait Value: Clone + Debug + Send + Sync + Sized + 'static {
         false
     }
 
-    /// Makes a column; its value is missing where there is none.
-    fn column(values: impl Iterator<Item = Option<Self>>) -> ArrayRef;
-
-    /// Returns the values of a column of this type.
-    ///
-    /// # Errors
-    /// `Data` if one is missing.
-    fn values(column: &ArrayRef) -> Result<Vec<Self>>;
-
     /// Returns the field of a column called `name`.
     fn field(name: &str) -> Field {
         Field::new(name, Self::data_type(), Self::is_nullable())
     }
 }
 
-fn missing() -> Error {
-    Error::data("a value is NULL where the struct has none").remedy("make the field an Option")
-}
+/// Reads the values of a column.
+pub trait Reader<V>: Sized {
+    /// Opens a column, of which the rows that are valid in `needed` are going to be read; all if there
+    /// is none.
+    ///
+    /// # Errors
+    /// `Data` if one of these is missing, `Internal` if the column is of another type.
+    fn open(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<Self>;
 
-fn primitive<P: ArrowPrimitiveType>(values: impl Iterator<Item = Option<P::Native>>) -> ArrayRef {
-    Arc::new(values.collect::<PrimitiveArray<P>>())
-}
+    /// Returns the value of a row.
+    fn get(&self, row: usize) -> V;
 
-fn natives<P: ArrowPrimitiveType>(column: &ArrayRef) -> Result<Vec<P::Native>> {
-    let column = column.as_primitive::<P>();
-    match column.null_count() {
-        0 => Ok(column.values().to_vec()),
-        _ => Err(missing()),
+    /// Puts the value of a row in the place of another one, whose memory may be used.
+    #[inline]
+    fn fill(&self, row: usize, value: &mut V) {
+        *value = self.get(row);
     }
 }
 
-macro_rules! primitive_value {
-    ($native:ty, $arrow:ty) => {
-        impl Value for $native {
-            fn data_type() -> DataType {
-                <$arrow>::DATA_TYPE
-            }
+/// Writes values to a column.
+pub trait Writer<V>: Sized {
+    /// Returns a writer of an empty column, with room for some rows.
+    fn with_capacity(rows: usize) -> Self;
 
-            fn column(values: impl Iterator<Item = Option<Self>>) -> ArrayRef {
-                primitive::<$arrow>(values)
-            }
+    /// Adds a value.
+    fn push(&mut self, value: &V);
 
-            fn values(column: &ArrayRef) -> Result<Vec<Self>> {
-                natives::<$arrow>(column)
-            }
-        }
+    /// Adds a row without a value.
+    fn push_missing(&mut self);
+
+    /// Returns the column, and begins an empty one.
+    fn finish(&mut self) -> ArrayRef;
+}
+
+/// Returns a column of values.
+pub fn column<'a, V: Value>(values: impl ExactSizeIterator<Item = &'a V>) -> ArrayRef {
+    let mut writer = V::Writer::with_capacity(values.len());
+    values.for_each(|value| writer.push(value));
+    writer.finish()
+}
+
+/// Returns the column as one of type `A`, if no value is missing that is needed.
+///
+/// # Errors
+/// As [`Reader::open`].
+pub(crate) fn typed<A: Array + Clone + 'static>(
+    column: &ArrayRef,
+    needed: Option<&NullBuffer>,
+) -> Result<A> {
+    require(column, needed)?;
+    column.as_any().downcast_ref::<A>().cloned().ok_or_else(|| {
+        Error::internal(format!(
+            "a column is {} where a struct has another type",
+            column.data_type()
+        ))
+    })
+}
+
+/// Checks that no value is missing that is needed.
+///
+/// # Errors
+/// `Data` if one is.
+pub(crate) fn require(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<()> {
+    let Some(nulls) = column.nulls().filter(|nulls| nulls.null_count() > 0) else { return Ok(()) };
+    let is_missing = match needed {
+        None => true,
+        Some(needed) => needed.iter().zip(nulls).any(|(needed, valid)| needed && !valid),
     };
-}
-
-primitive_value!(i32, Int32Type);
-primitive_value!(i64, Int64Type);
-primitive_value!(f64, Float64Type);
-
-impl Value for Timestamp {
-    fn data_type() -> DataType {
-        DataType::Timestamp(TimeUnit::Millisecond, None)
-    }
-
-    fn column(values: impl Iterator<Item = Option<Self>>) -> ArrayRef {
-        primitive::<TimestampMillisecondType>(values.map(|value| value.map(|time| time.0)))
-    }
-
-    fn values(column: &ArrayRef) -> Result<Vec<Self>> {
-        let natives = natives::<TimestampMillisecondType>(column)?;
-        Ok(natives.into_iter().map(Timestamp).collect())
-    }
-}
-
-impl Value for bool {
-    fn data_type() -> DataType {
-        DataType::Boolean
-    }
-
-    fn column(values: impl Iterator<Item = Option<Self>>) -> ArrayRef {
-        Arc::new(values.collect::<BooleanArray>())
-    }
-
-    fn values(column: &ArrayRef) -> Result<Vec<Self>> {
-        column.as_boolean().iter().map(|value| value.ok_or_else(missing)).collect()
-    }
-}
-
-impl Value for String {
-    fn data_type() -> DataType {
-        DataType::Utf8View
-    }
-
-    fn column(values: impl Iterator<Item = Option<Self>>) -> ArrayRef {
-        Arc::new(values.collect::<StringViewArray>())
-    }
-
-    fn values(column: &ArrayRef) -> Result<Vec<Self>> {
-        let texts = column.as_string_view().iter();
-        texts.map(|value| value.map(str::to_owned).ok_or_else(missing)).collect()
-    }
-}
-
-impl<V: Value> Value for Option<V> {
-    fn data_type() -> DataType {
-        V::data_type()
-    }
-
-    fn is_nullable() -> bool {
-        true
-    }
-
-    fn column(values: impl Iterator<Item = Option<Self>>) -> ArrayRef {
-        V::column(values.map(Option::flatten))
-    }
-
-    fn values(column: &ArrayRef) -> Result<Vec<Self>> {
-        let valid: Vec<bool> = (0..column.len()).map(|row| column.is_valid(row)).collect();
-        let is_there = BooleanArray::from(valid.clone());
-        let there = arrow::compute::filter(column, &is_there)?;
-        let mut there = V::values(&there)?.into_iter();
-        Ok(valid.into_iter().map(|valid| if valid { there.next() } else { None }).collect())
+    match is_missing {
+        false => Ok(()),
+        true => Err(Error::data("a value is NULL where the struct has none")
+            .remedy("make the field an Option")),
     }
 }
 
 /// What rows can be grouped by: a value, or a tuple of values.
 pub trait Key: Clone + Send + Sync + 'static {
-    /// Returns the number of its columns.
-    fn width() -> usize;
+    /// Writes keys to columns.
+    type Columns: KeyColumns<Self>;
 
     /// Returns the fields of its columns.
     fn fields() -> Vec<Field>;
-
-    /// Returns its columns.
-    fn columns(keys: Vec<Self>) -> Vec<ArrayRef>;
 }
 
+/// Writes keys to columns.
+pub trait KeyColumns<K> {
+    /// Returns columns without rows, with room for some.
+    fn with_capacity(rows: usize) -> Self;
+
+    /// Adds a key.
+    fn push(&mut self, key: &K);
+
+    /// Returns the columns.
+    fn finish(&mut self) -> Vec<ArrayRef>;
+}
+
+/// The column of a key of one value.
+#[derive(Debug)]
+pub struct One<W>(W);
+
 impl<V: Value> Key for V {
-    fn width() -> usize {
-        1
-    }
+    type Columns = One<V::Writer>;
 
     fn fields() -> Vec<Field> {
         vec![V::field("key")]
     }
+}
 
-    fn columns(keys: Vec<Self>) -> Vec<ArrayRef> {
-        vec![V::column(keys.into_iter().map(Some))]
+impl<V: Value> KeyColumns<V> for One<V::Writer> {
+    fn with_capacity(rows: usize) -> Self {
+        One(V::Writer::with_capacity(rows))
+    }
+
+    #[inline]
+    fn push(&mut self, key: &V) {
+        self.0.push(key);
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        vec![self.0.finish()]
     }
 }
 
 macro_rules! tuple_key {
-    ($count:literal: $($value:ident $index:tt),*) => {
+    ($($value:ident $index:tt),*) => {
         impl<$($value: Value),*> Key for ($($value,)*) {
-            fn width() -> usize {
-                $count
-            }
+            type Columns = ($($value::Writer,)*);
 
             fn fields() -> Vec<Field> {
                 vec![$($value::field(concat!("key", $index))),*]
             }
+        }
 
-            fn columns(keys: Vec<Self>) -> Vec<ArrayRef> {
-                vec![$($value::column(keys.iter().map(|key| Some(key.$index.clone())))),*]
+        impl<$($value: Value),*> KeyColumns<($($value,)*)> for ($($value::Writer,)*) {
+            fn with_capacity(rows: usize) -> Self {
+                ($($value::Writer::with_capacity(rows),)*)
+            }
+
+            #[inline]
+            fn push(&mut self, key: &($($value,)*)) {
+                $(self.$index.push(&key.$index);)*
+            }
+
+            fn finish(&mut self) -> Vec<ArrayRef> {
+                vec![$(self.$index.finish()),*]
             }
         }
     };
 }
 
-tuple_key!(2: A 0, B 1);
-tuple_key!(3: A 0, B 1, C 2);
-
-#[cfg(test)]
-mod tests;
+tuple_key!(A 0, B 1);
+tuple_key!(A 0, B 1, C 2);
+tuple_key!(A 0, B 1, C 2, D 3);

@@ -3,7 +3,8 @@
 use arrow::array::ArrayRef;
 use thalweg_plan::window::Assigner;
 
-use crate::value::{Timestamp, Value};
+use crate::scalar::Timestamp;
+use crate::value::column;
 
 /// No window can be computed for times beyond this.
 const TIME_MAX: i64 = i64::MAX / 4;
@@ -18,7 +19,7 @@ pub(crate) fn columns(times: &[Timestamp], assigner: Assigner) -> [ArrayRef; 2] 
         Assigner::Session { gap } => gap,
         assigner => assigner.slice(),
     };
-    let starts: Vec<i64> = times.iter().map(|time| start(time.0)).collect();
-    let ends = starts.iter().map(|start| Some(Timestamp(start.saturating_add(length))));
-    [Timestamp::column(starts.iter().map(|start| Some(Timestamp(*start)))), Timestamp::column(ends)]
+    let starts: Vec<_> = times.iter().map(|time| Timestamp(start(time.0))).collect();
+    let ends: Vec<_> = starts.iter().map(|time| Timestamp(time.0.saturating_add(length))).collect();
+    [column(starts.iter()), column(ends.iter())]
 }

@@ -53,9 +53,10 @@ $ cat in/words.json in/words.json
 ```
 
 ```rust,from=examples/word-count/main.rs
-record! {
-    /// A word of a line.
-    struct Word { word: String }
+/// A word of a line.
+#[derive(Clone, Record)]
+struct Word {
+    word: String,
 }
 ```
 

@@ -2,16 +2,19 @@ use thalweg_types::Epoch;
 
 use super::*;
 
-crate::record! {
-    struct Number { n: i64 }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Number {
+    n: i64,
 }
 
-crate::record! {
-    struct Text { text: String }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Text {
+    text: String,
 }
 
 fn apply(closure: Closure, numbers: &[i64], weights: Option<Vec<i64>>) -> Change {
-    let rows = Number::write(numbers.iter().map(|n| Number { n: *n }).collect()).unwrap();
+    let rows =
+        Number::write(&numbers.iter().map(|n| Number { n: *n }).collect::<Vec<_>>()).unwrap();
     let input = Change { rows, weights: weights.map(Int64Array::from) };
     let moment = Moment { epoch: Epoch(1), clock: EventTime(0), watermark: EventTime(0) };
     let mut out = Vec::new();
@@ -44,7 +47,9 @@ fn rows_keep_the_weight_of_what_they_were_made_of() {
 fn watermarks_stay_behind() {
     let time = |n: &Number| Timestamp(n.n);
     let behind: Behind<Number, _> = Behind { time, delay_ms: 5, record: PhantomData };
-    let rows = |numbers: &[i64]| Number::write(numbers.iter().map(|n| Number { n: *n }).collect());
+    let rows = |numbers: &[i64]| {
+        Number::write(&numbers.iter().map(|n| Number { n: *n }).collect::<Vec<_>>())
+    };
     let watermark = behind.watermark(&rows(&[10, 30, 20]).unwrap()).unwrap();
     assert_eq!(watermark, Some(EventTime(25_000_000)));
     assert_eq!(behind.watermark(&rows(&[]).unwrap()).unwrap(), None);

@@ -1,16 +1,31 @@
-use thalweg_plan::connector::Connector;
+//! What a program says, as nodes of a plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use thalweg_plan::Plan;
+use thalweg_plan::connector::{Connector, Registry, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
+use thalweg_types::{Error, Result};
 
-use super::*;
-use crate::{count, sum};
+use crate::{Job, Record, Stream, Timestamp, Window, count, sum};
 
-crate::record! {
-    struct Sale { shop: String, cents: i64, at: Timestamp }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Sale {
+    shop: String,
+    cents: i64,
+    at: Timestamp,
 }
 
-crate::record! {
-    struct Total { start: Timestamp, end: Timestamp, shop: String, sales: i64, cents: Option<i64> }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Total {
+    start: Timestamp,
+    end: Timestamp,
+    shop: String,
+    sales: i64,
+    cents: Option<i64>,
 }
 
 /// A table that can be planned and not read.
@@ -109,8 +124,9 @@ fn windows_are_aggregated_on_both_sides_of_the_exchange() {
     assert_eq!(plan.node(node).domains.len(), 1);
 }
 
-crate::record! {
-    struct Shop { shop: String }
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Shop {
+    shop: String,
 }
 
 /// Would fail if a function behind a shared stream changed what its other readers get.

@@ -1,0 +1,65 @@
+use super::*;
+
+#[derive(Clone, Debug, PartialEq, thalweg::Record)]
+struct Item {
+    name: String,
+    cents: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, thalweg::Record)]
+struct Order {
+    #[record(rename = "type")]
+    kind: i8,
+    first: Item,
+    gift: Option<Item>,
+    rest: Vec<Item>,
+    r#match: bool,
+}
+
+fn orders() -> Vec<Order> {
+    let item = |name: &str, cents| Item { name: name.to_owned(), cents };
+    let (pen, ink) = (item("pen", Some(250)), item("ink", None));
+    let first = Order { kind: 1, first: pen.clone(), gift: None, rest: vec![], r#match: true };
+    let rest = vec![ink.clone(), pen.clone()];
+    vec![first, Order { kind: -1, first: ink, gift: Some(pen), rest, r#match: false }]
+}
+
+#[test]
+fn records_within_records_come_back() {
+    let rows = Order::write(&orders()).unwrap();
+    assert_eq!(Order::read(&rows).unwrap(), orders());
+    let schema = rows.schema();
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["type", "first", "gift", "rest", "match"]);
+    let nullable: Vec<_> = schema.fields().iter().map(|field| field.is_nullable()).collect();
+    assert_eq!(nullable, [false, false, true, false, false]);
+    let empty = Order::write(&[]).unwrap();
+    assert_eq!((Order::read(&empty).unwrap(), empty.num_rows()), (vec![], 0));
+}
+
+/// Would fail if the rows of a batch, read in each other's place, kept something of each other.
+#[test]
+fn each_row_is_read_as_it_is() {
+    let rows = Order::write(&orders()).unwrap();
+    let mut seen = Vec::new();
+    each(&rows, |order: &Order| seen.push(order.clone())).unwrap();
+    assert_eq!(seen, orders());
+}
+
+#[test]
+fn what_is_missing_names_its_field() {
+    #[derive(Clone, Debug, thalweg::Record)]
+    struct Loose {
+        kind: Option<i8>,
+        first: Option<Item>,
+    }
+    #[derive(Clone, Debug, thalweg::Record)]
+    struct Strict {
+        kind: i8,
+        first: Item,
+    }
+    let rows = Loose::write(&[Loose { kind: Some(1), first: None }]).unwrap();
+    assert_eq!(Loose::read(&rows).unwrap()[0].kind, Some(1));
+    let error = Strict::read(&rows).map(|rows| (rows[0].kind, rows[0].first.clone())).unwrap_err();
+    assert_eq!(error.message(), "field `first`: a value is NULL where the struct has none");
+}

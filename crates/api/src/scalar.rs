@@ -1,0 +1,320 @@
+//! Numbers, texts, bytes and times as values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder,
+    PrimitiveArray, PrimitiveBuilder, StringViewArray, StringViewBuilder,
+};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMillisecondType,
+};
+use thalweg_types::Result;
+
+use crate::value::{Reader, Value, Writer, typed};
+
+/// A point in time: SQL's `TIMESTAMP(3)`, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// A day: SQL's `DATE`, counted from 1970-01-01.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Date(pub i32);
+
+/// An exact number: SQL's `DECIMAL(P, S)`, as a whole number of units of 10⁻ˢ.
+///
+/// ```
+/// let price = thalweg_api::Decimal::<10, 2>(1999);
+/// assert_eq!(price.to_string(), "19.99");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Decimal<const P: u8, const S: i8>(pub i128);
+
+impl<const P: u8, const S: i8> fmt::Display for Decimal<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&<Decimal128Type as arrow::datatypes::DecimalType>::format_decimal(
+            self.0, P, S,
+        ))
+    }
+}
+
+/// A value that Arrow has as a number.
+pub trait Number: Copy + Send + Sync + 'static {
+    /// The type of the column.
+    type Column: ArrowPrimitiveType;
+
+    /// Returns the type of the column, with its parameters.
+    fn data_type() -> DataType {
+        Self::Column::DATA_TYPE
+    }
+
+    /// Returns the value of a number.
+    fn of(native: <Self::Column as ArrowPrimitiveType>::Native) -> Self;
+
+    /// Returns the number.
+    fn native(self) -> <Self::Column as ArrowPrimitiveType>::Native;
+}
+
+/// Reads numbers.
+#[derive(Debug)]
+pub struct Numbers<N: Number>(ScalarBuffer<<N::Column as ArrowPrimitiveType>::Native>);
+
+impl<N: Number> Reader<N> for Numbers<N> {
+    fn open(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<Self> {
+        Ok(Numbers(typed::<PrimitiveArray<N::Column>>(column, needed)?.values().clone()))
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> N {
+        N::of(self.0[row])
+    }
+}
+
+/// Writes numbers.
+#[derive(Debug)]
+pub struct NumberWriter<N: Number>(PrimitiveBuilder<N::Column>);
+
+impl<N: Number> Writer<N> for NumberWriter<N> {
+    fn with_capacity(rows: usize) -> Self {
+        let builder = PrimitiveBuilder::with_capacity(rows);
+        NumberWriter(builder.with_data_type(N::data_type()))
+    }
+
+    #[inline]
+    fn push(&mut self, value: &N) {
+        self.0.append_value(value.native());
+    }
+
+    fn push_missing(&mut self) {
+        self.0.append_null();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        Arc::new(self.0.finish())
+    }
+}
+
+/// Says that a number is a value. A blanket implementation would collide with that of records.
+macro_rules! number_value {
+    ($($value:ty),*) => {$(
+        impl Value for $value {
+            type Reader = Numbers<$value>;
+            type Writer = NumberWriter<$value>;
+
+            fn data_type() -> DataType {
+                <$value as Number>::data_type()
+            }
+        }
+    )*};
+}
+
+macro_rules! native_number {
+    ($($value:ty => $column:ty),*) => {$(
+        impl Number for $value {
+            type Column = $column;
+
+            #[inline]
+            fn of(native: $value) -> Self {
+                native
+            }
+
+            #[inline]
+            fn native(self) -> $value {
+                self
+            }
+        }
+
+        number_value!($value);
+    )*};
+}
+
+native_number!(i8 => Int8Type, i16 => Int16Type, i32 => Int32Type, i64 => Int64Type);
+native_number!(f32 => Float32Type, f64 => Float64Type);
+
+impl Number for Timestamp {
+    type Column = TimestampMillisecondType;
+
+    #[inline]
+    fn of(native: i64) -> Self {
+        Timestamp(native)
+    }
+
+    #[inline]
+    fn native(self) -> i64 {
+        self.0
+    }
+}
+
+impl Number for Date {
+    type Column = Date32Type;
+
+    #[inline]
+    fn of(native: i32) -> Self {
+        Date(native)
+    }
+
+    #[inline]
+    fn native(self) -> i32 {
+        self.0
+    }
+}
+
+number_value!(Timestamp, Date);
+
+impl<const P: u8, const S: i8> Number for Decimal<P, S> {
+    type Column = Decimal128Type;
+
+    fn data_type() -> DataType {
+        const { assert!(P > 0 && P <= 38 && S >= 0 && S as u8 <= P, "no such DECIMAL") };
+        DataType::Decimal128(P, S)
+    }
+
+    #[inline]
+    fn of(native: i128) -> Self {
+        Decimal(native)
+    }
+
+    #[inline]
+    fn native(self) -> i128 {
+        self.0
+    }
+}
+
+impl<const P: u8, const S: i8> Value for Decimal<P, S> {
+    type Reader = Numbers<Self>;
+    type Writer = NumberWriter<Self>;
+
+    fn data_type() -> DataType {
+        <Self as Number>::data_type()
+    }
+}
+
+impl Value for bool {
+    type Reader = BooleanArray;
+    type Writer = BooleanBuilder;
+
+    fn data_type() -> DataType {
+        DataType::Boolean
+    }
+}
+
+impl Reader<bool> for BooleanArray {
+    fn open(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<Self> {
+        typed(column, needed)
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> bool {
+        self.value(row)
+    }
+}
+
+impl Writer<bool> for BooleanBuilder {
+    fn with_capacity(rows: usize) -> Self {
+        BooleanBuilder::with_capacity(rows)
+    }
+
+    #[inline]
+    fn push(&mut self, value: &bool) {
+        self.append_value(*value);
+    }
+
+    fn push_missing(&mut self) {
+        self.append_null();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        Arc::new(self.finish())
+    }
+}
+
+impl Value for String {
+    type Reader = StringViewArray;
+    type Writer = StringViewBuilder;
+
+    fn data_type() -> DataType {
+        DataType::Utf8View
+    }
+}
+
+impl Reader<String> for StringViewArray {
+    fn open(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<Self> {
+        typed(column, needed)
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> String {
+        self.value(row).to_owned()
+    }
+
+    #[inline]
+    fn fill(&self, row: usize, value: &mut String) {
+        self.value(row).clone_into(value);
+    }
+}
+
+impl Writer<String> for StringViewBuilder {
+    fn with_capacity(rows: usize) -> Self {
+        StringViewBuilder::with_capacity(rows)
+    }
+
+    #[inline]
+    fn push(&mut self, value: &String) {
+        self.append_value(value);
+    }
+
+    fn push_missing(&mut self) {
+        self.append_null();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        Arc::new(self.finish())
+    }
+}
+
+impl Value for Vec<u8> {
+    type Reader = BinaryArray;
+    type Writer = BinaryBuilder;
+
+    fn data_type() -> DataType {
+        DataType::Binary
+    }
+}
+
+impl Reader<Vec<u8>> for BinaryArray {
+    fn open(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<Self> {
+        typed(column, needed)
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> Vec<u8> {
+        self.value(row).to_owned()
+    }
+
+    #[inline]
+    fn fill(&self, row: usize, value: &mut Vec<u8>) {
+        self.value(row).clone_into(value);
+    }
+}
+
+impl Writer<Vec<u8>> for BinaryBuilder {
+    fn with_capacity(rows: usize) -> Self {
+        BinaryBuilder::with_capacity(rows, 0)
+    }
+
+    #[inline]
+    fn push(&mut self, value: &Vec<u8>) {
+        self.append_value(value);
+    }
+
+    fn push_missing(&mut self) {
+        self.append_null();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        Arc::new(self.finish())
+    }
+}

@@ -1,0 +1,102 @@
+//! Sources in the making.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thalweg_plan::NodeKind;
+use thalweg_plan::connector::TableSpec;
+use thalweg_plan::function::Watermarker;
+use thalweg_plan::node::{BadRecords, SourceNode};
+use thalweg_types::Result;
+
+use crate::closure::Behind;
+use crate::job::Job;
+use crate::record::Record;
+use crate::scalar::Timestamp;
+use crate::stream::{Stream, spec};
+
+impl Job {
+    /// Reads a table called `name` by a connector, with its options; rows are structs.
+    pub fn source<T: Record>(
+        &self,
+        name: &str,
+        connector: &str,
+        options: &[(&str, &str)],
+    ) -> SourceBuilder<'_, T> {
+        SourceBuilder {
+            job: self,
+            spec: spec::<T>(name, connector, options),
+            rows_per_second: None,
+            watermark: None,
+            bad_records: BadRecords::Fail,
+            rows: PhantomData,
+        }
+    }
+}
+
+/// A source in the making.
+pub struct SourceBuilder<'j, T> {
+    job: &'j Job,
+    spec: TableSpec,
+    rows_per_second: Option<u64>,
+    watermark: Option<Arc<dyn Watermarker>>,
+    bad_records: BadRecords,
+    rows: PhantomData<fn() -> T>,
+}
+
+impl<'j, T: Record> SourceBuilder<'j, T> {
+    /// Says when a row happened, and by how much rows may be out of order: what comes later than
+    /// that is late.
+    pub fn watermark(
+        mut self,
+        time: impl Fn(&T) -> Timestamp + Send + Sync + 'static,
+        delay: Duration,
+    ) -> Self {
+        let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        let watermark: Behind<T, _> = Behind { time, delay_ms, record: PhantomData };
+        self.watermark = Some(Arc::new(watermark));
+        self
+    }
+
+    /// Slows the source down.
+    pub fn rows_per_second(mut self, rows: u64) -> Self {
+        self.rows_per_second = Some(rows);
+        self
+    }
+
+    /// Leaves malformed records out and counts them; else one fails the job.
+    pub fn skip_bad_records(mut self) -> Self {
+        self.bad_records = BadRecords::Skip;
+        self
+    }
+
+    /// Returns the rows.
+    ///
+    /// # Errors
+    /// `Invalid` if connector, options or struct do not fit each other.
+    pub fn stream(self) -> Result<Stream<'j, T>> {
+        let connector = self.job.registry.get(self.spec.options.required("connector")?)?;
+        connector.validate(&self.spec)?;
+        let columns: Vec<usize> = (0..self.spec.schema.fields().len()).collect();
+        let source = connector.source(&self.spec, &columns)?;
+        let changes = connector.changes(&self.spec);
+        let mut builder = self.job.builder.borrow_mut();
+        let name = self.spec.name.clone();
+        let domain = self.watermark.is_some().then(|| builder.domain(name.clone()));
+        let node = SourceNode {
+            table: name,
+            source,
+            changes,
+            key: Vec::new(),
+            domain,
+            watermark: self.watermark,
+            idle_timeout: None,
+            rows_per_second: self.rows_per_second,
+            bad_records: self.bad_records,
+        };
+        let schema = self.spec.schema.clone();
+        let node = builder.add(NodeKind::Source(node), Vec::new(), schema);
+        Ok(Stream { job: self.job, node, rows: PhantomData })
+    }
+}
