@@ -23,13 +23,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod testkit;
+
 /// Streams of structs.
 pub use thalweg_api as stream;
 #[doc(hidden)]
 pub use thalweg_api::derived;
 pub use thalweg_api::{
-    Aggregate, Date, Decimal, Job, Key, Keyed, Record, SourceBuilder, Stream, Timestamp, Value,
-    Window, Windowed, average, count, max, min, sum,
+    Aggregate, Date, Decimal, Job, Key, Keyed, Pane, Record, SourceBuilder, Stream, Timestamp,
+    Timing, Trigger, Value, Window, Windowed, average, combine, count, fold, max, min, reduce, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};
@@ -48,10 +50,15 @@ pub fn job() -> Job {
 /// `State` if the state directory is held or holds the state of another job; whatever makes the
 /// job fail.
 pub fn run(job: Job, options: &RunOptions) -> Result<Outcome> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))?;
+    let plan = job.plan();
+    plan.check_script()?;
+    let runtime = runtime()?;
     let (_control, inbox) = Control::new();
-    thalweg_cluster::run(job.plan(), options, inbox, runtime.handle().clone())
+    thalweg_cluster::run(plan, options, inbox, runtime.handle().clone())
+}
+
+/// Starts what runs asynchronous connectors.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))
 }
