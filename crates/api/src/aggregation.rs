@@ -231,9 +231,19 @@ fn grouped<'j, T: Record, K: Key>(
     (name, has_pane): (&str, bool),
     calls: Vec<Aggregate<T>>,
 ) -> Result<Rows<'j>> {
+    keyed.stream.job.step(name)?;
+    add(keyed, windowing, (name, has_pane), calls)
+        .map_err(|error| error.context(format!("step `{name}`")))
+}
+
+fn add<'j, T: Record, K: Key>(
+    keyed: Keyed<'j, T, K>,
+    windowing: Windowing<'j, T>,
+    (name, has_pane): (&str, bool),
+    calls: Vec<Aggregate<T>>,
+) -> Result<Rows<'j>> {
     let Keyed { stream, key } = keyed;
     let job = stream.job;
-    job.step(name)?;
     let mut head = Head::new(key, &windowing);
     let calls = head.calls(calls)?;
     let window = head.window.as_ref().map(|(assigner, _)| WindowSpec {

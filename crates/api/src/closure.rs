@@ -153,6 +153,20 @@ impl<T: Record, F: Fn(&T) -> Timestamp + Send + Sync> Watermarker for Behind<T, 
     }
 }
 
+/// The watermark that a source claims itself: rows say nothing.
+#[derive(Debug)]
+pub(crate) struct Claimed;
+
+impl Watermarker for Claimed {
+    fn watermark(&self, _: &RecordBatch) -> Result<Option<EventTime>> {
+        Ok(None)
+    }
+
+    fn explain(&self) -> String {
+        "SOURCE_WATERMARK()".to_owned()
+    }
+}
+
 /// Returns a shared function that can stand in a plan.
 pub(crate) fn shared(closure: Closure) -> Arc<dyn Transform> {
     Arc::new(closure)

@@ -10,7 +10,7 @@ use thalweg_plan::function::Watermarker;
 use thalweg_plan::node::{BadRecords, SourceNode};
 use thalweg_types::{Error, Result};
 
-use crate::closure::Behind;
+use crate::closure::{Behind, Claimed};
 use crate::job::Job;
 use crate::record::Record;
 use crate::scalar::Timestamp;
@@ -65,6 +65,7 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
     /// Takes the watermark that the connector claims itself, as `SOURCE_WATERMARK()` does in SQL.
     pub fn source_watermark(mut self) -> Self {
         self.claims_watermark = true;
+        self.watermark = Some(Arc::new(Claimed));
         self
     }
 
@@ -102,8 +103,7 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
         let changes = connector.changes(&self.spec);
         let mut builder = self.job.builder.borrow_mut();
         let name = self.spec.name.clone();
-        let has_watermark = self.watermark.is_some() || self.claims_watermark;
-        let domain = has_watermark.then(|| builder.domain(name.clone()));
+        let domain = self.watermark.is_some().then(|| builder.domain(name.clone()));
         let node = SourceNode {
             table: name,
             source,
