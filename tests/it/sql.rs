@@ -3,7 +3,9 @@
 //! What always holds: an expected answer stands in its file because the SQL standard or Flink's
 //! documentation says so, and in `tests/sql/flink` because Flink itself said so (`bench/peers/answers`),
 //! never because the program said it; where it means something else than Flink a line
-//! `# differs: …` says why. Every file is run by one worker and by two. A file may hold
+//! `# differs: …` says why. Every file is run by one worker and by two. Those of `tests/sql/panes` have
+//! worked tables of the literature, by three workers too: what is sent, change by change and in its order.
+//! A file may hold
 //! - `statement ok`: a table, a view or a setting, which stays for the rest of the file;
 //! - `query T… rowsort`, or `nosort` behind an ORDER BY: the *content* of the result. Of an updating
 //!   result that is what its changes add up to;
@@ -38,6 +40,8 @@ impl std::error::Error for Refused {}
 struct Program {
     workers: &'static str,
     folder: PathBuf,
+    /// Are changes shown one by one? Else what they add up to.
+    has_changes: bool,
     /// On one line, so that a statement behind it begins the second.
     declared: String,
 }
@@ -71,7 +75,7 @@ impl DB for Program {
             self.declared += &format!("{}; ", statement.replace('\n', " "));
             return Ok(DBOutput::StatementComplete(0));
         }
-        let rows = content(&shown);
+        let rows = if self.has_changes { changes(&shown) } else { content(&shown) };
         let width = rows.first().map_or(0, Vec::len);
         Ok(DBOutput::Rows { types: vec![DefaultColumnType::Any; width], rows })
     }
@@ -91,6 +95,12 @@ fn one_line(error: &str) -> String {
     });
     let remedy = behind("help: ").map(|remedy| format!(" {remedy}"));
     format!("{message}{}{}", place.unwrap_or_default(), remedy.unwrap_or_default())
+}
+
+/// Returns the shown rows; where they are updated, each behind what becomes of it.
+fn changes(shown: &str) -> Vec<Vec<String>> {
+    let rows = shown.lines().map(fields);
+    rows.map(|row| row.into_iter().map(|(_, value)| value).collect()).collect()
 }
 
 /// Adds up the shown changes; rows of a result that is not updated keep their order.
@@ -157,16 +167,18 @@ fn field(text: &str) -> (String, String) {
     (serde_json::from_str(name).unwrap(), cell)
 }
 
-/// Runs all files; every record is looked at, so that one mistake does not hide another.
-fn check(workers: &'static str) {
+/// Runs the files of some folders; every record is looked at, so that one mistake does not hide
+/// another. Returns how many queries they have.
+fn check(workers: &'static str, folders: &[&str], has_changes: bool) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
-    let listed = [&folder, &folder.join("flink")].map(|folder| std::fs::read_dir(folder).unwrap());
-    let mut files: Vec<PathBuf> = listed.into_iter().flatten().map(|e| e.unwrap().path()).collect();
+    let listed = folders.iter().map(|inner| std::fs::read_dir(folder.join(inner)).unwrap());
+    let mut files: Vec<PathBuf> = listed.flatten().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "slt"));
     files.sort();
     let (mut queries, mut failures) = (0, Vec::new());
     for file in &files {
-        let program = || Program { workers, folder: folder.clone(), declared: String::new() };
+        let program =
+            || Program { workers, folder: folder.clone(), has_changes, declared: String::new() };
         let mut runner = Runner::new(|| async { Ok(program()) });
         runner.with_column_validator(|given, written| {
             given.is_empty() || given.len() == written.len()
@@ -179,17 +191,25 @@ fn check(workers: &'static str) {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(queries > 550, "only {queries} queries stand in {}", folder.display());
+    queries
 }
 
 /// Would fail if a query gave other rows than SQL says.
 #[test]
 fn queries_give_what_sql_says() {
-    check("1");
+    assert!(check("1", &["", "flink"], false) > 550);
 }
 
 /// Would fail if rows met, or were lost, where they change the worker.
 #[test]
 fn queries_give_the_same_with_two_workers() {
-    check("2");
+    assert!(check("2", &["", "flink"], false) > 550);
+}
+
+/// Would fail if a window sent something else, or at another time, than the literature says.
+#[test]
+fn worked_tables_of_panes_come_row_by_row() {
+    for workers in ["1", "2", "3"] {
+        assert!(check(workers, &["panes"], true) > 20);
+    }
 }

@@ -175,6 +175,8 @@ impl Reader {
         let skipped = (*skip as usize).min(rows);
         *skip -= skipped as u64;
         let step = match self.source.rows_per_second {
+            // A line of a script is one epoch, however many rows it has.
+            _ if line.is_some() => rows,
             None => rows,
             Some(rate) => ((rate as f64 * THROTTLE_STEP.as_secs_f64()) as usize).max(1),
         };

@@ -3,6 +3,7 @@
 //! | Line | What happens in its epoch |
 //! |---|---|
 //! | `{"row": {…}}` | a row of the table comes |
+//! | `{"rows": [{…}, {…}]}` | several rows of the table come together |
 //! | `{"watermark": "2015-01-01 12:02:00"}` | the table's watermark moves to this time |
 //! | `{"clock": "2015-01-01 12:06:00"}` | the clock moves to this time; timers that are due come first |
 //! | `{"checkpoint": true}` | a checkpoint is made |
@@ -24,7 +25,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use thalweg_plan::connector::{Connector, TableSpec};
 use thalweg_plan::sink::Sink;
-use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
+use thalweg_plan::source::{self as plan, Discovery, Offset, Replay, Source, Split, SplitReader};
 use thalweg_types::{Error, Result, SplitId};
 
 use self::reader::ScriptReader;
@@ -142,9 +143,9 @@ impl Source for ScriptSource {
         Some(&self.path)
     }
 
-    fn among(&self, read: &BTreeSet<String>, known: &BTreeSet<String>) -> Option<Arc<dyn Source>> {
-        let own = self.names.own.clone();
-        let names = Names { own, read: read.clone(), known: known.clone() };
+    fn among(&self, script: &plan::Script) -> Option<Arc<dyn Source>> {
+        let (read, known) = (script.read.clone(), script.known.clone());
+        let names = Names { own: self.names.own.clone(), read, known };
         Some(Arc::new(ScriptSource { names, ..self.clone() }))
     }
 

@@ -30,7 +30,7 @@ pub struct Script {
     /// The next line of each source that has one.
     heads: BTreeMap<NodeId, Step>,
     /// The last line that was taken.
-    taken: u64,
+    taken: Option<u64>,
     /// For each worker, the first epoch that it is not through.
     reached: Vec<Epoch>,
 }
@@ -39,12 +39,12 @@ impl Script {
     /// Returns the script of some sources that `workers` follow.
     pub fn new(sources: impl Iterator<Item = NodeId>, workers: usize) -> Script {
         let (heads, reached) = (BTreeMap::new(), vec![Epoch(0); workers]);
-        Script { sources: sources.collect(), heads, taken: 0, reached }
+        Script { sources: sources.collect(), heads, taken: None, reached }
     }
 
     /// Takes the next line of a source; it may say so again while that line is on its way to it.
     pub fn show(&mut self, source: NodeId, step: Step) {
-        if step.line > self.taken {
+        if self.taken.is_none_or(|taken| step.line > taken) {
             self.heads.insert(source, step);
         }
     }
@@ -78,7 +78,7 @@ impl Script {
 
     /// Takes a line; returns the watermarks that its sources claim.
     pub fn take(&mut self, line: u64) -> Vec<(NodeId, EventTime)> {
-        self.taken = line;
+        self.taken = Some(line);
         let taken = self.heads.extract_if(.., |_, step| step.line == line);
         taken.filter_map(|(source, step)| Some((source, step.watermark?))).collect()
     }

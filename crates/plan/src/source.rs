@@ -87,7 +87,7 @@ pub struct SourceBatch {
 /// What one line of a script does, beside the row that it may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The number of the line, counted from 1.
+    /// The number of the line, counted from 1; 0 is before all of them.
     pub line: u64,
     /// The watermark that the source claims from here on.
     pub watermark: Option<EventTime>,
@@ -153,6 +153,17 @@ pub enum Changes {
     Changelog,
 }
 
+/// A script and its tables.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// What [`Source::script`] says of it.
+    pub name: String,
+    /// The tables that the job reads.
+    pub read: BTreeSet<String>,
+    /// All that are declared.
+    pub known: BTreeSet<String>,
+}
+
 /// A table that can be read.
 ///
 /// # Contract
@@ -179,13 +190,8 @@ pub trait Source: Send + Sync + Debug {
         None
     }
 
-    /// Returns this table of a script as one of those that the job reads; `known` are all that are
-    /// declared. `None` if it is not of a script.
-    fn among(
-        &self,
-        _read: &BTreeSet<String>,
-        _known: &BTreeSet<String>,
-    ) -> Option<Arc<dyn Source>> {
+    /// Returns this table as part of the job that follows `script`; `None` if it is what it was.
+    fn among(&self, _script: &Script) -> Option<Arc<dyn Source>> {
         None
     }
 

@@ -19,10 +19,11 @@ use datafusion::arrow::compute::{
     CastOptions, cast_with_options, filter, filter_record_batch, max,
 };
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use thalweg_plan::function::{Condition, Transform, Watermarker};
 use thalweg_types::{Change, Error, EventTime, Moment, Result, Zone};
@@ -307,6 +308,8 @@ impl Condition for Test {
 /// The watermark of a table: the greatest value of an expression so far.
 pub(crate) struct GreatestWatermark {
     expression: Expression,
+    /// The column that it rises with: then its greatest value tells all.
+    risen: Option<usize>,
 }
 
 impl GreatestWatermark {
@@ -320,9 +323,36 @@ impl GreatestWatermark {
                 Err(Error::invalid(format!("the watermark `{}` reads the clock", expression.text))
                     .remedy("a watermark is made of the columns of its row"))
             }
-            false => Ok(GreatestWatermark { expression }),
+            false => Ok(GreatestWatermark { risen: rises_with(&expression), expression }),
         }
     }
+}
+
+/// Returns the time column that an expression rises with, if it is that column or one more or less a
+/// constant length of time. (Months are of many lengths.)
+fn rises_with(expression: &Expression) -> Option<usize> {
+    let column = |expr: &Arc<dyn PhysicalExpr>| Some(expr.downcast_ref::<Column>()?.index());
+    let Some(sum) = expression.physical.downcast_ref::<BinaryExpr>() else {
+        return column(&expression.physical);
+    };
+    let ScalarValue::IntervalMonthDayNano(Some(length)) =
+        sum.right().downcast_ref::<Literal>()?.value()
+    else {
+        return None;
+    };
+    let is_sum = matches!(sum.op(), Operator::Plus | Operator::Minus);
+    (is_sum && length.months == 0 && length.days == 0).then(|| column(sum.left())).flatten()
+}
+
+/// Returns the row in which a time column is greatest, as a batch; all rows if it is no such column.
+fn greatest(rows: &RecordBatch, column: usize) -> Result<RecordBatch> {
+    let DataType::Timestamp(..) = rows.column(column).data_type() else { return Ok(rows.clone()) };
+    let times = fitted(rows.column(column).clone(), &DataType::Int64)?;
+    let times = times.as_primitive::<Int64Type>();
+    let greatest = max(times);
+    let row =
+        (0..times.len()).find(|row| times.is_valid(*row) && Some(times.value(*row)) == greatest);
+    Ok(rows.slice(row.unwrap_or(0), 1))
 }
 
 impl fmt::Debug for GreatestWatermark {
@@ -336,7 +366,10 @@ impl Watermarker for GreatestWatermark {
         if rows.num_rows() == 0 {
             return Ok(None);
         }
-        let times = self.expression.evaluate_plain(rows)?;
+        let times = match self.risen {
+            Some(column) => self.expression.evaluate_plain(&greatest(rows, column)?)?,
+            None => self.expression.evaluate_plain(rows)?,
+        };
         let DataType::Timestamp(unit, _) = times.data_type() else {
             return Err(Error::internal("a watermark that is no timestamp"));
         };

@@ -7,6 +7,7 @@
 
 pub mod error;
 
+pub mod calendar;
 pub mod ids;
 pub mod time;
 

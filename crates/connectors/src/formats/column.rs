@@ -436,7 +436,7 @@ fn cast_checked(array: ArrayRef, kind: &DataType) -> ArrayRef {
 }
 
 /// Reads a value of the timestamp type `kind`; the error says what such values look like.
-fn read_time(kind: &DataType, unit: TimeUnit, text: &str) -> Result<i64, &'static str> {
+pub(super) fn read_time(kind: &DataType, unit: TimeUnit, text: &str) -> Result<i64, &'static str> {
     match kind {
         DataType::Timestamp(_, Some(_)) => {
             text::read_instant(text, unit).ok_or("a TIMESTAMP_LTZ such as 2020-04-15 08:05:00.000Z")
@@ -464,7 +464,7 @@ fn whole(kind: &DataType, value: &LazyValue<'_>) -> Result<i64, String> {
 }
 
 /// Returns the number if it fits the type, or else what would.
-fn in_range(kind: &DataType, number: Option<i64>) -> Result<i64, String> {
+pub(super) fn in_range(kind: &DataType, number: Option<i64>) -> Result<i64, String> {
     let (name, bits) = match kind {
         DataType::Int8 => ("a TINYINT", 8),
         DataType::Int16 => ("a SMALLINT", 16),
@@ -494,11 +494,21 @@ fn time(
 ) -> Result<i64, String> {
     let text = value.as_str().unwrap_or_default();
     let time = read_time(kind, unit, text).map_err(|what| expected(what, value))?;
-    match (times, text.as_bytes().get(10)) {
-        (Standard::Sql, Some(b'T')) => Err(expected("a time as SQL writes it", value)),
-        (Standard::Iso, Some(b' ')) => Err(expected("a time as ISO 8601 has it", value)),
-        _ => Ok(time),
+    match (is_time_in(times, text), times) {
+        (true, _) => Ok(time),
+        (false, Standard::Iso) => Err(expected("a time as ISO 8601 has it", value)),
+        (false, _) => Err(expected("a time as SQL writes it", value)),
     }
+}
+
+/// Is a time written in the form that a table asks for?
+pub(super) fn is_time_in(times: Standard, text: &str) -> bool {
+    let wrong = match times {
+        Standard::Any => None,
+        Standard::Sql => Some(&b'T'),
+        Standard::Iso => Some(&b' '),
+    };
+    wrong.is_none() || text.as_bytes().get(10) != wrong
 }
 
 fn push_struct(

@@ -169,7 +169,9 @@ impl Dialect {
             c == delimiter || Some(c) == quote || Some(c) == escape || matches!(c, '\n' | '\r')
         };
         let is_null = self.elements.null.as_deref() == Some(field);
-        if !(is_null || field.is_empty() || field.contains(is_special)) {
+        // What is special is ASCII, so no byte within another character is.
+        let has_special = || field.bytes().any(|byte| is_special(char::from(byte)));
+        if !(is_null || field.is_empty() || has_special()) {
             out.push_str(field);
             return;
         }

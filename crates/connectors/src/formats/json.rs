@@ -4,6 +4,8 @@
 //! does not fit is taken out again, so its neighbours never notice. A row may also be made of
 //! several objects (`envelope.rs`): the first one that has a field counts.
 
+mod layout;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -16,6 +18,7 @@ use super::column::{self, Column};
 use super::json_dialect::JsonDialect;
 use super::lines::lines;
 use super::{Decoded, Decoder, Malformed};
+use layout::{Found, Layout};
 
 /// Decodes JSON objects, one a line.
 #[derive(Debug)]
@@ -25,7 +28,26 @@ pub struct JsonDecoder {
     columns: Vec<Column>,
     /// Row in which each column was set last, and by which of its objects.
     set: Vec<(usize, usize)>,
+    layouts: Layouts,
 }
+
+/// The layouts of objects that were decoded last.
+#[derive(Debug, Default)]
+struct Layouts {
+    known: Vec<Layout>,
+    /// Which one came last.
+    last: usize,
+    /// How many were noted in this block.
+    noted: usize,
+    /// The values of a row, on their way into columns.
+    found: Vec<Found>,
+}
+
+/// So many layouts are known at a time.
+const LAYOUTS_MAX: usize = 4;
+
+/// So many are noted in a block: where none comes again, noting them is work in vain.
+const NOTED_MAX: usize = 8;
 
 /// No row.
 const NEVER: (usize, usize) = (usize::MAX, 0);
@@ -39,12 +61,19 @@ impl JsonDecoder {
         let schema = Arc::new(schema.project(columns)?);
         let made = schema.fields().iter().map(|field| Column::new(field));
         let columns = made.collect::<Result<Vec<_>>>()?;
-        Ok(JsonDecoder { dialect, set: vec![NEVER; columns.len()], schema, columns })
+        Ok(JsonDecoder {
+            dialect,
+            set: vec![NEVER; columns.len()],
+            schema,
+            columns,
+            layouts: Layouts::default(),
+        })
     }
 
     /// Begins a block: its first row is 0.
     pub(super) fn begin(&mut self) {
         self.set.fill(NEVER);
+        self.layouts.noted = 0;
     }
 
     /// Decodes some objects as row `row`; on an error the row is left incomplete.
@@ -128,6 +157,46 @@ impl JsonDecoder {
         Ok(())
     }
 
+    /// Decodes an object as row `row` if it is laid out as one of the last ones.
+    fn repeated(&mut self, object: &str, row: usize) -> bool {
+        let Layouts { known, last, found, .. } = &mut self.layouts;
+        for step in 0..known.len() {
+            let index = (*last + step) % known.len();
+            let (layout, times) = (&known[index], self.dialect.times);
+            if layout.find(object.as_bytes(), &self.columns, times, found).is_some() {
+                layout.push(object, found, &mut self.columns, row);
+                *last = index;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Notes the layout of an object that was decoded.
+    fn note(&mut self, object: &str) {
+        let Layouts { known, last, noted, .. } = &mut self.layouts;
+        if *noted == NOTED_MAX {
+            return;
+        }
+        *noted += 1;
+        let fields = self.schema.fields();
+        let find = |key: &str| {
+            let index = fields.iter().position(|field| field.name() == key)?;
+            Some((index, fields[index].is_nullable()))
+        };
+        let Some(layout) = Layout::of(object, &self.columns, find) else { return };
+        match known.len() {
+            LAYOUTS_MAX => {
+                *last = (*last + 1) % LAYOUTS_MAX;
+                known[*last] = layout;
+            }
+            _ => {
+                *last = known.len();
+                known.push(layout);
+            }
+        }
+    }
+
     /// Makes a value NULL, also one that could be read half-way.
     fn set_null(&mut self, index: usize, place: (usize, usize)) -> Result<(), String> {
         let field = self.schema.field(index);
@@ -150,17 +219,27 @@ impl Decoder for JsonDecoder {
     fn decode(&mut self, block: &Buffer) -> Result<Decoded> {
         let (mut keep, mut bad) = (Vec::new(), Vec::new());
         self.begin();
+        // Lines of a block that is text are text.
+        let text = std::str::from_utf8(block).ok();
         for (from, to) in lines(block) {
             let line = block[from..to].trim_ascii();
             if line.is_empty() {
                 continue;
             }
-            let row = keep.len();
+            let (row, object) = (keep.len(), text.map(|text| text[from..to].trim_ascii()));
+            if object.is_some_and(|object| self.repeated(object, row)) {
+                keep.push(true);
+                continue;
+            }
             let outcome = self.row(&[line], row);
             keep.push(outcome.is_ok());
-            if let Err(error) = outcome {
-                self.complete(row);
-                bad.push(Malformed { offset: from, record: line.to_vec(), error });
+            match (outcome, object) {
+                (Ok(()), Some(object)) => self.note(object),
+                (Ok(()), None) => {}
+                (Err(error), _) => {
+                    self.complete(row);
+                    bad.push(Malformed { offset: from, record: line.to_vec(), error });
+                }
             }
         }
         let schema = self.schema.clone();

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::*;
-use arrow::temporal_conversions as temporal;
 use arrow::util::display::array_value_to_string;
+use thalweg_types::calendar::{days_since_1970, push_time};
 use thalweg_types::time::nanos_per;
 
 /// Writes the value at `row`, which is not NULL, the way SQL prints it.
@@ -72,41 +72,26 @@ fn push_float(out: &mut String, value: impl std::fmt::Debug) {
 }
 
 fn write_timestamp(array: &ArrayRef, unit: TimeUnit, row: usize, out: &mut String) {
-    let (time, digits) = match unit {
-        TimeUnit::Second => (
-            temporal::timestamp_s_to_datetime(
-                array.as_primitive::<TimestampSecondType>().value(row),
-            ),
-            0,
-        ),
-        TimeUnit::Millisecond => (
-            temporal::timestamp_ms_to_datetime(
-                array.as_primitive::<TimestampMillisecondType>().value(row),
-            ),
-            3,
-        ),
-        TimeUnit::Microsecond => (
-            temporal::timestamp_us_to_datetime(
-                array.as_primitive::<TimestampMicrosecondType>().value(row),
-            ),
-            6,
-        ),
-        TimeUnit::Nanosecond => (
-            temporal::timestamp_ns_to_datetime(
-                array.as_primitive::<TimestampNanosecondType>().value(row),
-            ),
-            9,
-        ),
+    let (count, digits) = match unit {
+        TimeUnit::Second => (array.as_primitive::<TimestampSecondType>().value(row), 0),
+        TimeUnit::Millisecond => (array.as_primitive::<TimestampMillisecondType>().value(row), 3),
+        TimeUnit::Microsecond => (array.as_primitive::<TimestampMicrosecondType>().value(row), 6),
+        TimeUnit::Nanosecond => (array.as_primitive::<TimestampNanosecondType>().value(row), 9),
     };
-    let Some(time) = time else { return };
-    let pattern = match digits {
-        0 => "%Y-%m-%d %H:%M:%S",
-        3 => "%Y-%m-%d %H:%M:%S%.3f",
-        6 => "%Y-%m-%d %H:%M:%S%.6f",
-        _ => "%Y-%m-%d %H:%M:%S%.9f",
-    };
-    push(out, time.format(pattern));
+    let second = 1_000_000_000 / nanos_per(unit);
+    let seconds = count.div_euclid(second);
+    let nanos = (count.rem_euclid(second) * nanos_per(unit)) as u32;
+    if push_time(out, seconds, nanos, digits) {
+        return;
+    }
+    // Years that are not of four digits.
+    if let Some(time) = chrono::DateTime::from_timestamp(seconds, nanos) {
+        push(out, time.naive_utc().format(&format!("%Y-%m-%d %H:%M:%S{}", FRACTIONS[digits / 3])));
+    }
 }
+
+/// Patterns of 0, 3, 6 and 9 digits behind the second.
+const FRACTIONS: [&str; 4] = ["", "%.3f", "%.6f", "%.9f"];
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -189,7 +174,7 @@ pub fn read_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
     let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
     let (hour, minute) = (digits(11, 13)?, digits(14, 16)?);
     let second = if has_seconds { digits(17, 19)? } else { 0 };
-    let date = chrono::NaiveDate::from_ymd_opt(year as i32, month as u32, day as u32)?;
+    let days = days_since_1970(year, month, day)?;
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -200,8 +185,6 @@ pub fn read_timestamp(text: &str, unit: TimeUnit) -> Option<i64> {
         }
         _ => return None,
     };
-    let days =
-        i64::from(date.signed_duration_since(chrono::NaiveDate::default()).num_days() as i32);
     let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
     Some(match unit {
         TimeUnit::Second => seconds,

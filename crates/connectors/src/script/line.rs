@@ -10,8 +10,8 @@ use crate::formats::text::read_instant;
 /// What a line does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// A row comes; the JSON object that it is.
-    Row(Vec<u8>),
+    /// Rows come; the JSON objects that they are, a line each.
+    Rows(Vec<u8>),
     Watermark(EventTime),
     Clock(EventTime),
     Checkpoint,
@@ -33,6 +33,8 @@ struct Written<'a> {
     table: Option<String>,
     #[serde(borrow)]
     row: Option<LazyValue<'a>>,
+    #[serde(borrow)]
+    rows: Option<Vec<LazyValue<'a>>>,
     watermark: Option<String>,
     clock: Option<String>,
     checkpoint: Option<bool>,
@@ -54,12 +56,14 @@ impl Line {
             // The rest is a drawing.
             error.lines().next().unwrap_or_default().to_owned()
         })?;
-        let Written { table, row, watermark, clock, checkpoint, end } = written;
-        let row = row.map(|row| Action::Row(row.as_raw_str().as_bytes().to_vec()));
+        let Written { table, row, rows, watermark, clock, checkpoint, end } = written;
+        let row = row.map(|row| objects(&[row]));
+        let rows = rows.map(|rows| objects(&rows));
         let watermark = watermark.map(|text| time("watermark", &text)).transpose()?;
         let clock = clock.map(|text| time("clock", &text)).transpose()?;
         let actions = [
-            row,
+            row.map(Action::Rows),
+            rows.map(Action::Rows),
             watermark.map(Action::Watermark),
             clock.map(Action::Clock),
             flag("checkpoint", checkpoint)?.then_some(Action::Checkpoint),
@@ -67,17 +71,21 @@ impl Line {
         ];
         let mut actions = actions.into_iter().flatten();
         let (Some(action), None) = (actions.next(), actions.next()) else {
-            return Err(
-                "a line has one of \"row\", \"watermark\", \"clock\", \"checkpoint\" and \"end\""
-                    .to_owned(),
-            );
+            let one_of = "\"row\", \"rows\", \"watermark\", \"clock\", \"checkpoint\" and \"end\"";
+            return Err(format!("a line has one of {one_of}"));
         };
-        let is_of_table = matches!(action, Action::Row(_) | Action::Watermark(_));
+        let is_of_table = matches!(action, Action::Rows(_) | Action::Watermark(_));
         if table.is_some() && !is_of_table {
-            return Err("only a row and a watermark are those of a \"table\"".to_owned());
+            return Err("only rows and a watermark are those of a \"table\"".to_owned());
         }
         Ok(Line { table, action })
     }
+}
+
+/// Returns JSON values, a line each.
+fn objects(values: &[LazyValue<'_>]) -> Vec<u8> {
+    let values: Vec<&[u8]> = values.iter().map(|value| value.as_raw_str().as_bytes()).collect();
+    values.join(&b'\n')
 }
 
 fn time(key: &str, text: &str) -> Result<EventTime, String> {

@@ -136,7 +136,7 @@ impl ScriptReader {
                 // Whatever follows is an error.
                 return self.advance();
             }
-            Action::Row(_) | Action::Watermark(_) | Action::Checkpoint => {}
+            Action::Rows(_) | Action::Watermark(_) | Action::Checkpoint => {}
         }
         Ok(Some(line))
     }
@@ -154,7 +154,7 @@ impl ScriptReader {
                 let error = self.wrong(format!("there is no table `{table}`"));
                 Err(error.remedy(format!("tables: {}", list(known))))
             }
-            None if matches!(line.action, Action::Row(_)) && read.len() > 1 => {
+            None if matches!(line.action, Action::Rows(_)) && read.len() > 1 => {
                 let error = self.wrong("the row names no table, and the job reads several");
                 Err(error.remedy(format!("add \"table\", one of: {}", list(read))))
             }
@@ -176,17 +176,17 @@ impl SplitReader for ScriptReader {
         let Some(line) = self.advance()? else { return Ok(None) };
         let is_own = self.is_own(&line);
         let mut step = Step { line: self.at.line, ..Step::default() };
-        let mut row = Vec::new();
+        let mut rows = Vec::new();
         match line.action {
-            Action::Row(object) if is_own => row = object,
+            Action::Rows(objects) if is_own => rows = objects,
             Action::Watermark(time) if is_own => step.watermark = Some(time),
             Action::Clock(time) => step.clock = Some(time),
             Action::Checkpoint => step.is_checkpoint = true,
-            Action::Row(_) | Action::Watermark(_) | Action::End => {}
+            Action::Rows(_) | Action::Watermark(_) | Action::End => {}
         }
         self.step = Some(step);
-        let bytes = row.len();
-        let decoded = self.decoder.decode(&Buffer::from_vec(row))?;
+        let bytes = rows.len();
+        let decoded = self.decoder.decode(&Buffer::from_vec(rows))?;
         let place = format!("{}:{}", self.path, self.at.line);
         let bad = decoded.bad.into_iter().map(|bad| BadRecord {
             record: bad.record,

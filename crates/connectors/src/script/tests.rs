@@ -41,7 +41,9 @@ impl Case {
         let spec = self.table(table);
         Script.validate(&spec)?;
         let source = Script.source(&spec, &[0])?;
-        let source = source.among(&self.tables, &self.tables).unwrap();
+        let (read, known) = (self.tables.clone(), self.tables.clone());
+        let script = plan::Script { name: self.path(), read, known };
+        let source = source.among(&script).unwrap();
         runtime.block_on(async {
             let split = source.enumerate(&[]).await?.splits.remove(0);
             let mut reader = source.reader(&split, from).await?;
@@ -76,7 +78,7 @@ fn every_table_reads_every_line() {
     let text = r#"{"clock": "2015-01-01 12:00:00"}
 {"table": "a", "row": {"n": 1}}
 
-{"row": {"n": 2}, "table": "b"}
+{"rows": [{"n": 2}, {"n": "x"}, {"n": 3}], "table": "b"}
 {"table": "b", "watermark": "2015-01-01 12:02:00.5"}
 {"watermark": "2015-01-01T12:03:00Z"}
 {"checkpoint": true}
@@ -97,7 +99,7 @@ fn every_table_reads_every_line() {
     assert_eq!(case.shown("a/*+'bad-records'='skip'*/"), expected);
     let expected = "1: 0 clock 2015-01-01 12:00:00.000
 2: 0
-4: 1
+4: 2 bad column `n`: expected a BIGINT, found \"x\"
 5: 0 watermark 2015-01-01 12:02:00.500
 6: 0 watermark 2015-01-01 12:03:00.000
 7: 0 checkpoint
@@ -117,18 +119,19 @@ fn mistakes_name_their_line() {
     };
     let one = &["t"];
     let row = r#"{"row": {}}"#;
-    let unknown = "unknown field `rows`, expected one of `table`, `row`, `watermark`, `clock`, \
-                   `checkpoint`, `end` at line 1 column 8";
-    check(one, &format!("{row}\n\n{{\"rows\": {{}}}}"), 3, unknown);
+    let unknown = "unknown field `lines`, expected one of `table`, `row`, `rows`, `watermark`, `clock`, \
+                   `checkpoint`, `end` at line 1 column 9";
+    check(one, &format!("{row}\n\n{{\"lines\": {{}}}}"), 3, unknown);
     let object = "not a JSON object: it does not begin with `{`";
     check(one, r#"["t", {}]"#, 1, object);
-    let actions = "a line has one of \"row\", \"watermark\", \"clock\", \"checkpoint\" and \"end\"";
+    let actions =
+        "a line has one of \"row\", \"rows\", \"watermark\", \"clock\", \"checkpoint\" and \"end\"";
     check(one, r#"{"row": {}, "end": true}"#, 1, actions);
     check(one, r#"{"table": "t"}"#, 1, actions);
     check(one, r#"{"end": false}"#, 1, "\"end\" is true, or left out");
     let time = "\"clock\" is no time such as \"2015-01-01 12:02:00\": \"noon\"";
     check(one, r#"{"clock": "noon"}"#, 1, time);
-    let of_table = "only a row and a watermark are those of a \"table\"";
+    let of_table = "only rows and a watermark are those of a \"table\"";
     check(one, r#"{"table": "t", "checkpoint": true}"#, 1, of_table);
     check(one, r#"{"table": "s", "row": {}}"#, 1, "there is no table `s`");
     check(&["s", "t"], row, 1, "the row names no table, and the job reads several");

@@ -20,6 +20,7 @@ use datafusion::arrow::datatypes::{
 };
 use datafusion::error::Result;
 use thalweg_types::Error;
+use thalweg_types::calendar::push_time;
 
 use super::{Target, tick};
 use crate::text::wrap;
@@ -200,6 +201,13 @@ fn pattern(kind: &DataType) -> &'static str {
 fn moments(column: &ArrayRef) -> Result<Writer<'_>> {
     let kind = column.data_type();
     let (tick, pattern) = (tick(kind), pattern(kind));
+    let digits = match kind {
+        DataType::Timestamp(TimeUnit::Second, _) => Some(0),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => Some(3),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Some(6),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => Some(9),
+        _ => None,
+    };
     let counts = match kind {
         DataType::Timestamp(_, _) => cast(column, &DataType::Int64)?,
         _ => cast(&cast(column, &DataType::Int32)?, &DataType::Int64)?,
@@ -208,6 +216,9 @@ fn moments(column: &ArrayRef) -> Result<Writer<'_>> {
         let nanos = i128::from(counts.as_primitive::<Int64Type>().value(row)) * tick;
         let seconds = nanos.div_euclid(1_000_000_000) as i64;
         let rest = nanos.rem_euclid(1_000_000_000) as u32;
+        if digits.is_some_and(|digits| push_time(text, seconds, rest, digits)) {
+            return;
+        }
         if let Some(time) = DateTime::from_timestamp(seconds, rest) {
             push(text, time.naive_utc().format(pattern));
         }

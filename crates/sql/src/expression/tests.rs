@@ -1,6 +1,6 @@
 use datafusion::arrow::array::{Int64Array, TimestampMicrosecondArray, TimestampSecondArray};
 use datafusion::arrow::datatypes::{Field, Schema};
-use datafusion::logical_expr::{ScalarUDF, col, lit};
+use datafusion::logical_expr::{ScalarUDF, col, lit, when};
 
 use super::*;
 
@@ -24,6 +24,35 @@ fn watermarks_are_the_greatest_time_in_any_unit() {
     check(Arc::new(TimestampMicrosecondArray::from(vec![5, 4])), Some(5_000));
     check(Arc::new(TimestampMicrosecondArray::from(vec![None::<i64>, None])), None);
     check(Arc::new(TimestampMicrosecondArray::from(Vec::<i64>::new())), None);
+}
+
+/// Would fail if a watermark that is computed of one row were another than that of all rows, or the
+/// row with the greatest time were taken where another one has a later watermark.
+#[test]
+fn a_watermark_behind_its_column_needs_one_row() {
+    let times =
+        TimestampSecondArray::from(vec![Some(3), None, Some(70), Some(-9), Some(70), Some(8)]);
+    let (rows, schema) = batch(Arc::new(times));
+    let interval = |months, nanos| lit(ScalarValue::new_interval_mdn(months, 0, nanos));
+    let (even, odd) = (interval(0, 2_000_000_000), interval(0, 90_000_000_000));
+    let mut bent =
+        when(col("x").lt(lit(ScalarValue::TimestampSecond(Some(50), None))), col("x") + odd);
+    let bent = bent.otherwise(col("x") - even).unwrap();
+    let cases = [
+        (col("x") - interval(0, 4_000_000_000), true),
+        (col("x") + interval(0, 1_000_000_000), true),
+        (col("x") - interval(1, 0), false),
+        (bent, false),
+    ];
+    for (expr, is_risen) in cases {
+        let expression = Expression::new(&expr, &schema).unwrap();
+        let mut watermark = GreatestWatermark::new(expression).unwrap();
+        assert_eq!(watermark.risen.is_some(), is_risen, "{expr}");
+        let found = watermark.watermark(&rows).unwrap();
+        watermark.risen = None;
+        assert_eq!(found, watermark.watermark(&rows).unwrap(), "{expr}");
+        assert!(found.is_some());
+    }
 }
 
 /// Would fail if event time came from the wall clock.

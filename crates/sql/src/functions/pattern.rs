@@ -2,13 +2,41 @@
 
 use std::fmt::Write;
 
-use chrono::format::{Item, StrftimeItems};
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::format::{Item, Numeric, Pad, StrftimeItems};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
+use thalweg_types::calendar::push_digits;
 use thalweg_types::{Error, Result};
 
 /// A pattern, ready for use.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pattern(Vec<Item<'static>>);
+pub(super) struct Pattern {
+    items: Vec<Item<'static>>,
+    /// Does it consist of what [`push`] writes?
+    is_plain: bool,
+}
+
+/// Writes a part of a time in the years 0 to 9999; returns false if the part is not a usual one.
+fn push(item: &Item<'_>, time: NaiveDateTime, to: &mut String) -> bool {
+    let (number, digits) = match item {
+        Item::Literal(text) | Item::Space(text) => {
+            to.push_str(text);
+            return true;
+        }
+        Item::OwnedLiteral(text) | Item::OwnedSpace(text) => {
+            to.push_str(text);
+            return true;
+        }
+        Item::Numeric(Numeric::Year, Pad::Zero) => (time.year() as u32, 4),
+        Item::Numeric(Numeric::Month, Pad::Zero) => (time.month(), 2),
+        Item::Numeric(Numeric::Day, Pad::Zero) => (time.day(), 2),
+        Item::Numeric(Numeric::Hour, Pad::Zero) => (time.hour(), 2),
+        Item::Numeric(Numeric::Minute, Pad::Zero) => (time.minute(), 2),
+        Item::Numeric(Numeric::Second, Pad::Zero) => (time.second(), 2),
+        _ => return false,
+    };
+    push_digits(to, number, digits);
+    true
+}
 
 impl Pattern {
     /// Reads a pattern.
@@ -19,19 +47,25 @@ impl Pattern {
         let format = translate(java)?;
         let items = StrftimeItems::new(&format).parse_to_owned();
         let items = items.map_err(|_| unknown(java, java))?;
-        Ok(Pattern(items))
+        let is_plain =
+            items.iter().all(|item| push(item, NaiveDateTime::default(), &mut String::new()));
+        Ok(Pattern { items, is_plain })
     }
 
     /// Writes a time.
     pub(super) fn format(&self, time: NaiveDateTime, to: &mut String) {
+        if self.is_plain && (0..10_000).contains(&time.year()) {
+            self.items.iter().for_each(|item| _ = push(item, time, to));
+            return;
+        }
         // A pattern holds only what a date and time has, so nothing can be missing.
-        let _ = write!(to, "{}", time.format_with_items(self.0.iter()));
+        let _ = write!(to, "{}", time.format_with_items(self.items.iter()));
     }
 
     /// Reads a time; what the pattern leaves out is midnight, or January 1970.
     pub(super) fn parse(&self, text: &str) -> Option<NaiveDateTime> {
         let mut parsed = chrono::format::Parsed::new();
-        chrono::format::parse(&mut parsed, text, self.0.iter()).ok()?;
+        chrono::format::parse(&mut parsed, text, self.items.iter()).ok()?;
         let date = parsed.to_naive_date().or_else(|_| {
             let (year, month) = (parsed.year().unwrap_or(1970), parsed.month().unwrap_or(1));
             NaiveDate::from_ymd_opt(year, month, parsed.day().unwrap_or(1)).ok_or(())

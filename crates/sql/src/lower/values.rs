@@ -10,7 +10,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{EmptyRelation, Values};
 use thalweg_plan::node::{BadRecords, NodeKind, SourceNode};
 use thalweg_plan::source::{
-    Changes, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
+    Changes, Discovery, Offset, Replay, Script, Source, SourceBatch, Split, SplitReader, Step,
 };
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Change, Epoch, ErrorKind, EventTime, Moment, Result, SplitId};
@@ -71,7 +71,7 @@ impl Lowering<'_> {
             changes: Changes::Append,
             key: Vec::new(),
             table,
-            source: Arc::new(Literal { rows }),
+            source: Arc::new(Literal { rows, script: None }),
             domain,
             watermark: domain.map(|_| Arc::new(AtTheEnd) as _),
             idle_timeout: None,
@@ -105,6 +105,8 @@ fn one_row() -> Result<RecordBatch> {
 #[derive(Debug)]
 struct Literal {
     rows: RecordBatch,
+    /// The script that the job follows, if it does: the rows come before its first line.
+    script: Option<String>,
 }
 
 /// The offset behind the only batch.
@@ -128,6 +130,15 @@ impl Source for Literal {
         true
     }
 
+    fn script(&self) -> Option<&str> {
+        self.script.as_deref()
+    }
+
+    fn among(&self, script: &Script) -> Option<Arc<dyn Source>> {
+        let (rows, script) = (self.rows.clone(), Some(script.name.clone()));
+        Some(Arc::new(Literal { rows, script }))
+    }
+
     async fn enumerate(&self, known: &[Split]) -> Result<Discovery> {
         let split = Split {
             id: SplitId::from("values"),
@@ -140,12 +151,16 @@ impl Source for Literal {
 
     async fn reader(&self, _: &Split, from: Option<&Offset>) -> Result<Box<dyn SplitReader>> {
         let is_read = from.is_some_and(|offset| offset.0 == END);
-        Ok(Box::new(LiteralReader { rows: (!is_read).then(|| self.rows.clone()) }))
+        // Nothing comes behind them.
+        let step = Step { watermark: Some(EventTime::MAX), ..Step::default() };
+        let step = self.script.as_ref().map(|_| step);
+        Ok(Box::new(LiteralReader { rows: (!is_read).then(|| self.rows.clone()), step }))
     }
 }
 
 struct LiteralReader {
     rows: Option<RecordBatch>,
+    step: Option<Step>,
 }
 
 #[async_trait]
@@ -157,5 +172,9 @@ impl SplitReader for LiteralReader {
             bad: Vec::new(),
             next: Offset(END.to_owned()),
         }))
+    }
+
+    fn step(&self) -> Option<Step> {
+        self.step
     }
 }

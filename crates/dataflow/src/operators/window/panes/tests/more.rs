@@ -3,6 +3,7 @@
 use arrow::array::Int64Array;
 use thalweg_plan::aggregate::{count, sum};
 use thalweg_plan::node::AggregateCall;
+use thalweg_types::{Epoch, KeyGroups, WorkerId};
 
 use super::*;
 
@@ -167,4 +168,52 @@ fn memory_follows_the_windows_that_are_open() {
         }
         assert!(epoch < 100 || bytes <= most * 2, "{bytes} bytes, and {most} before");
     }
+}
+
+/// Sessions with an early pane, a timer and one that became of two, as they stand in the fixture.
+fn stored() -> (Setup, Vec<Turn>) {
+    let early = Some(Trigger::Delay(Duration::from_millis(40)));
+    let setup = Setup { early, ..sessions(Accumulation::Retracting) };
+    let turns = vec![
+        turn(&setup, 0, &[(5, 10), (7, 30)]),
+        Turn { clock: EventTime(50_000_000), ..turn(&setup, 1, &[]) },
+        Turn { clock: EventTime(50_000_000), ..turn(&setup, 1, &[(3, 20), (1, 60)]) },
+    ];
+    (setup, turns)
+}
+
+/// Would fail if this version could not go on with the panes that version 1 kept. Written once, with
+/// `UPDATE=1`.
+#[test]
+fn the_fixture_of_version_1_opens() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/panes/v1.state");
+    let groups = KeyGroups { count: 8, workers: 1 };
+    let (setup, turns) = stored();
+    if std::env::var_os("UPDATE").is_some() && !std::path::Path::new(path).exists() {
+        let mut operator = setup.operator();
+        run_one(operator.as_mut(), &turns);
+        let mut writer = StateWriter::new(true, groups);
+        operator.snapshot(&mut writer).unwrap();
+        let file = writer.finish().unwrap().unwrap();
+        std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
+        std::fs::write(path, &file).unwrap();
+    }
+    let file = std::fs::read(path).unwrap().into();
+    let state = StateReader::open(vec![file], groups.owned_by(WorkerId(0))).unwrap();
+    let mut operator = setup.operator();
+    let at = EventTime::from_unit(1, TimeUnit::Millisecond);
+    let clock = EventTime(50_000_000);
+    operator.restore(&state, &Moment { epoch: Epoch(3), clock, watermark: at }).unwrap();
+    assert_eq!(operator.wake(), Some(EventTime(90_000_000)));
+    let due = Turn { clock: EventTime(90_000_000), ..turn(&setup, 2, &[]) };
+    let sent = run_one(operator.as_mut(), &[due, turn(&setup, 45, &[])]);
+    let expected = [
+        "+1 10|40|key 1|15|3|7|EARLY|1",
+        "+1 60|70|key 1|1|1|1|EARLY|0",
+        "-1 10|20|key 1|5|1|5|EARLY|0",
+        "-1 30|40|key 1|7|1|7|EARLY|0",
+    ];
+    assert_eq!(sent[0].sorted(), expected);
+    let on_time = ["+1 10|40|key 1|15|3|7|ON_TIME|2", "-1 10|40|key 1|15|3|7|EARLY|1"];
+    assert_eq!(sent[1].sorted(), on_time);
 }
