@@ -23,15 +23,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod testkit;
+
 /// Streams of structs.
 pub use thalweg_api as stream;
 #[doc(hidden)]
 pub use thalweg_api::derived;
 pub use thalweg_api::{
     Aggregate, BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context,
-    Date, Decimal, Job, Key, Keyed, ListState, MapState, Process, Record, ReducingState, Setup,
-    Side, SourceBuilder, State, Stored, Stream, Timer, Timestamp, Value, ValueState, Window,
-    Windowed, WithBroadcast, average, count, max, min, sum,
+    Date, Decimal, Job, Join, Key, Keyed, ListState, MapState, Pane, Process, Record, ReducingState,
+    Setup, Side, SourceBuilder, Span, State, Stored, Stream, Timer, Timestamp, Timing, Trigger, Value,
+    ValueState, Window, Windowed, WithBroadcast, average, combine, count, fold, max, min, reduce, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};
@@ -50,10 +52,15 @@ pub fn job() -> Job {
 /// `State` if the state directory is held or holds the state of another job; whatever makes the
 /// job fail.
 pub fn run(job: Job, options: &RunOptions) -> Result<Outcome> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))?;
+    let plan = job.plan();
+    plan.check_script()?;
+    let runtime = runtime()?;
     let (_control, inbox) = Control::new();
-    thalweg_cluster::run(job.plan(), options, inbox, runtime.handle().clone())
+    thalweg_cluster::run(plan, options, inbox, runtime.handle().clone())
+}
+
+/// Starts what runs asynchronous connectors.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))
 }

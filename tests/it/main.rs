@@ -26,4 +26,5 @@ mod script;
 mod shell;
 mod sql;
 mod support;
+mod testkit;
 mod windows;

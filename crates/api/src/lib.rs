@@ -17,8 +17,13 @@ pub mod record;
 
 pub mod derived;
 
+pub mod pane;
+pub mod trigger;
+
 mod closure;
 mod windowing;
+
+mod fold;
 
 pub mod aggregate;
 
@@ -35,9 +40,10 @@ mod aggregation;
 
 pub mod windowed;
 
-pub use aggregate::{Aggregate, average, count, max, min, sum};
+pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use job::Job;
 pub use keyed::Keyed;
+pub use pane::{Pane, Timing};
 pub use process::{
     BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context, ListState,
     MapState, Process, ReducingState, Setup, Side, State, Stored, Timer, ValueState, WithBroadcast,
@@ -47,6 +53,7 @@ pub use scalar::{Date, Decimal, Timestamp};
 pub use source::SourceBuilder;
 pub use stream::Stream;
 pub use thalweg_types::{Error, Result};
+pub use trigger::{AfterWatermark, Trigger};
 pub use value::{Key, Value};
 pub use windowed::{Window, Windowed};
 
