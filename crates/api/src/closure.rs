@@ -89,7 +89,7 @@ impl Closure {
                 }
             }
             let rows = batch::<U>(made, origins.len())?;
-            Ok(Change { rows, weights: weights_of(input, origins)? })
+            Ok(Change { rows, weights: weights_of(input, origins.into())? })
         });
         Closure { schema: U::schema(), text, apply }
     }
@@ -104,6 +104,28 @@ impl Closure {
         let apply = Box::new(move |input: &Change| {
             let rows = RecordBatch::try_new(made.clone(), make(&input.rows)?)?;
             Ok(Change { rows, weights: input.weights.clone() })
+        });
+        Closure { schema, text, apply }
+    }
+
+    /// Makes columns of a batch whose rows are those of the input, or any of them any number of times:
+    /// `make` says then which row each was made of.
+    pub(crate) fn copies(
+        schema: SchemaRef,
+        text: String,
+        make: impl Fn(&RecordBatch) -> Result<(Vec<ArrayRef>, Option<UInt32Array>)>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Closure {
+        let made = schema.clone();
+        let apply = Box::new(move |input: &Change| {
+            let (columns, origins) = make(&input.rows)?;
+            let weights = match origins {
+                Some(origins) => weights_of(input, origins)?,
+                None => input.weights.clone(),
+            };
+            Ok(Change { rows: RecordBatch::try_new(made.clone(), columns)?, weights })
         });
         Closure { schema, text, apply }
     }
@@ -135,9 +157,9 @@ impl Closure {
     }
 }
 
-fn weights_of(input: &Change, origins: Vec<u32>) -> Result<Option<Int64Array>> {
+fn weights_of(input: &Change, origins: UInt32Array) -> Result<Option<Int64Array>> {
     let Some(weights) = &input.weights else { return Ok(None) };
-    let taken = take(weights, &UInt32Array::from(origins), None)?;
+    let taken = take(weights, &origins, None)?;
     Ok(Some(taken.as_primitive::<Int64Type>().clone()))
 }
 

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use thalweg_plan::join::{JoinKind, JoinNode};
 use thalweg_plan::node::UpsertNode;
@@ -25,7 +26,7 @@ use crate::closure::Closure;
 use crate::keyed::Keyed;
 use crate::record::Record;
 use crate::scalar::Timestamp;
-use crate::stream::{Stream, forward};
+use crate::stream::{Rows, Stream, forward};
 use crate::value::Key;
 use crate::windowed::{Window, millis};
 use sides::Rule;
@@ -98,7 +99,8 @@ impl<'j, A: Record, K: Key> Keyed<'j, A, K> {
         // What a source says of keys is what this is for.
         let is_said = matches!(&before.kind, NodeKind::Source(s) if s.changes == Changes::Upsert);
         if before.is_updating && !is_said {
-            let said = format!("in step `{name}`: an updating stream has one row for each key already");
+            let said =
+                format!("in step `{name}`: an updating stream has one row for each key already");
             return Err(Error::invalid(said).remedy("leave `latest` out"));
         }
         let from = stream.then::<A>(Closure::keyed(name, key)).node;
@@ -110,10 +112,8 @@ impl<'j, A: Record, K: Key> Keyed<'j, A, K> {
         let node = UpsertNode { table: name.to_owned(), key, ttl: None };
         let node = builder.add(NodeKind::Upsert(node), vec![input], schema);
         drop(builder);
-        let kept: Stream<'j, A> = Stream { job, node, rows: PhantomData };
-        Ok(kept.then(Closure::columns(A::schema(), format!("rows of {name}"), move |rows| {
-            Ok(rows.columns()[width..].to_vec())
-        })))
+        let columns = move |rows: &RecordBatch| Ok(rows.columns()[width..].to_vec());
+        Ok(Rows { job, node, port: 0 }.then(Closure::shaped::<A>(columns)))
     }
 }
 
@@ -264,8 +264,7 @@ impl<'j, A: Record, B: Record, K: Key> Join<'j, A, B, K> {
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let node = builder.add(NodeKind::Join(node), inputs, schema);
         drop(builder);
-        let joined: Stream<'j, U> = Stream { job, node, rows: PhantomData };
-        Ok(joined.then(sides::pairs(function)))
+        Ok(Rows { job, node, port: 0 }.then(sides::pairs(function)))
     }
 }
 

@@ -40,8 +40,11 @@ mod aggregation;
 
 pub mod windowed;
 
+pub mod join;
+
 pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use job::Job;
+pub use join::{Join, Span};
 pub use keyed::Keyed;
 pub use pane::{Pane, Timing};
 pub use process::{

@@ -85,7 +85,8 @@ impl<T: Record + State> Waiting<T> {
             if end - 1 <= context.watermark().0 {
                 continue;
             }
-            let last = self.rows.range(context, (end, start, 0)..=(end, start, u64::MAX)).next_back();
+            let last =
+                self.rows.range(context, (end, start, 0)..=(end, start, u64::MAX)).next_back();
             let number = last.map_or(0, |((_, _, number), _)| number + 1);
             self.rows.insert(context, (end, start, number), row.clone());
             context.set_timer(Timer::Event(Timestamp(end - 1)));

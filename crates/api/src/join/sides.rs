@@ -4,7 +4,6 @@
 //! counts; the columns of the row; and a column that is true, so that a row that is missing can be told
 //! from one without values.
 
-use std::any::type_name;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use thalweg_types::{Error, Moment, NodeId, Result};
 use crate::aggregation::TimeOf;
 use crate::closure::Closure;
 use crate::keyed::Keyed;
-use crate::record::{ReadRows, Record, WriteRows, batch, each};
+use crate::record::{ReadRows, Record, WriteRows, batch, each, name_of};
 use crate::scalar::Timestamp;
 use crate::value::{Key, KeyColumns, Value, column};
 use crate::windowed::Window;
@@ -195,9 +194,8 @@ impl Condition for Near {
 pub(super) fn pairs<A: Record, B: Record, U: Record>(
     function: impl Fn(Option<A>, Option<B>) -> Option<U> + Send + Sync + 'static,
 ) -> Closure {
-    let name = |name: &'static str| name.rsplit("::").next().unwrap_or(name);
-    let names = [type_name::<A>(), type_name::<B>(), type_name::<U>()].map(name);
-    let text = format!("pair of {} and {} to {}", names[0], names[1], names[2]);
+    let (left, right, made) = (name_of::<A>(), name_of::<B>(), name_of::<U>());
+    let text = format!("pair {left} and {right} to {made}");
     let width = A::fields().len();
     Closure::copies(U::schema(), text, move |rows| {
         let (left, right) = rows.columns().split_at(width + 1);

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use super::cells::{Cell, Cells, Many, Mapped, One, Slot};
@@ -148,8 +149,17 @@ impl<M: State + Ord + Clone, T: State> MapState<M, T> {
     pub fn iter<'c, K, U: Record>(
         &self,
         context: &'c Context<'_, K, U>,
-    ) -> impl Iterator<Item = (&'c M, &'c T)> {
+    ) -> impl DoubleEndedIterator<Item = (&'c M, &'c T)> {
         self.place.get(context).values.iter()
+    }
+
+    /// Returns the entries of a range, in the order of their keys.
+    pub fn range<'c, K, U: Record>(
+        &self,
+        context: &'c Context<'_, K, U>,
+        range: impl RangeBounds<M>,
+    ) -> impl DoubleEndedIterator<Item = (&'c M, &'c T)> {
+        self.place.get(context).values.range(range)
     }
 
     /// Returns how many entries there are.
@@ -271,7 +281,7 @@ impl<M: State + Ord + Clone, T: State> BroadcastState<M, T> {
     pub fn iter<'c, K, U: Record>(
         &self,
         context: &'c Context<'_, K, U>,
-    ) -> impl Iterator<Item = (&'c M, &'c T)> {
+    ) -> impl DoubleEndedIterator<Item = (&'c M, &'c T)> {
         self.place.cells(context.slots).get(0).values.iter()
     }
 

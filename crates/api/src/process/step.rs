@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use thalweg_plan::node::{BadRecords, MapNode};
 use thalweg_plan::process::{ProcessFunction, ProcessNode};
 use thalweg_plan::{Exchange, Input, NodeKind};
 use thalweg_types::{Error, Result};
@@ -11,11 +10,11 @@ use thalweg_types::{Error, Result};
 use super::definition::{Definition, Shared};
 use super::function::{Process, Single};
 use super::setup::Setup;
-use crate::closure::{Closure, shared};
+use crate::closure::Closure;
 use crate::job::Job;
 use crate::keyed::Keyed;
 use crate::record::Record;
-use crate::stream::Stream;
+use crate::stream::{Rows, Stream};
 use crate::value::Key;
 
 /// An input of a step, and where its key stands in it.
@@ -69,7 +68,7 @@ impl<'j, T: Record> Stream<'j, T> {
     /// # Errors
     /// `Invalid` if there is no such output of rows of this type.
     pub fn side<V: Record>(&self, name: &str) -> Result<Stream<'j, V>> {
-        let mut builder = self.job.builder.borrow_mut();
+        let builder = self.job.builder.borrow();
         let step = builder.plan().node(self.node);
         let NodeKind::Process(process) = &step.kind else {
             return Err(Error::invalid(format!("`{}` has no side outputs", step.operator))
@@ -91,14 +90,9 @@ impl<'j, T: Record> Stream<'j, T> {
                 ),
             })
         })?;
-        let map = MapNode {
-            transforms: vec![shared(Closure::rename::<V>())],
-            bad_records: BadRecords::Fail,
-            statement: String::new(),
-        };
-        let input = Input { from: self.node, port, exchange: Exchange::Forward };
-        let node = builder.add_map(map, vec![input], V::schema());
-        Ok(Stream { job: self.job, node, rows: PhantomData })
+        drop(builder);
+        let rows = Rows { job: self.job, node: self.node, port };
+        Ok(rows.then(Closure::shaped::<V>(|rows| Ok(rows.columns().to_vec()))))
     }
 }
 

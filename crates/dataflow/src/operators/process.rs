@@ -13,7 +13,6 @@ mod saved;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_plan::process::{DueTimers, Effects, KeyedRows, ProcessNode, Processor};
 use thalweg_plan::window::TimeBasis;
@@ -298,18 +297,13 @@ impl Operator for Process {
 
     fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
         self.moment = self.seen(at);
-        let (keys, processor) = (&mut self.keys, &mut self.processor);
-        let mut intern = |columns: &[ArrayRef], rows: usize| {
-            let mut groups = Vec::new();
-            keys.intern(columns, rows, &mut groups)?;
-            Ok(groups)
-        };
-        self.tables.restore(from, &mut intern, &mut |saved| {
+        let processor = &mut self.processor;
+        self.tables.restore(from, &mut self.keys, &mut |saved| {
             let total = saved.groups.iter().max().map_or(0, |last| *last as usize + 1);
             processor.grow(total);
             processor.restore(saved)
         })?;
-        for timer in self.tables.timers(from, &mut intern)? {
+        for timer in self.tables.timers(from, &mut self.keys)? {
             self.timers.restore(timer);
         }
         self.processor.grow(self.keys.len());

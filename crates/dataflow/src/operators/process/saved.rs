@@ -87,14 +87,14 @@ impl Tables {
         }
     }
 
-    /// Reads what was saved of all states; `intern` gives keys their groups.
+    /// Reads what was saved of all states; keys get their groups in `table`.
     ///
     /// # Errors
     /// `State` if a state was of another kind, and what `take` says.
     pub(super) fn restore(
         &self,
         from: &StateReader,
-        intern: &mut dyn FnMut(&[ArrayRef], usize) -> Result<Vec<u32>>,
+        table: &mut GroupTable,
         take: &mut dyn FnMut(SavedState<'_>) -> Result<()>,
     ) -> Result<()> {
         for (place, state) in self.states.iter().enumerate() {
@@ -105,7 +105,7 @@ impl Tables {
                 let (key, own) = rows.columns().split_at(keys);
                 let groups = match state.kind.is_shared() {
                     true => Vec::new(),
-                    false => intern(key, rows.num_rows())?,
+                    false => intern(table, key, rows.num_rows())?,
                 };
                 let saved = SavedState {
                     state: place,
@@ -158,17 +158,13 @@ impl Tables {
     ///
     /// # Errors
     /// `State` if they are not of these keys.
-    pub(super) fn timers(
-        &self,
-        from: &StateReader,
-        intern: &mut dyn FnMut(&[ArrayRef], usize) -> Result<Vec<u32>>,
-    ) -> Result<Vec<Timer>> {
+    pub(super) fn timers(&self, from: &StateReader, table: &mut GroupTable) -> Result<Vec<Timer>> {
         let mut timers = Vec::new();
         for rows in from.table(TIMERS)? {
             check_state(&rows, &self.timer_schema())?;
             let (key, own) = rows.columns().split_at(self.keys.len());
             let (is_event, times) = (own[0].as_boolean(), own[1].as_primitive::<Int64Type>());
-            for (row, group) in intern(key, rows.num_rows())?.into_iter().enumerate() {
+            for (row, group) in intern(table, key, rows.num_rows())?.into_iter().enumerate() {
                 let basis =
                     if is_event.value(row) { TimeBasis::Event } else { TimeBasis::Processing };
                 timers.push((basis, times.value(row), group));
@@ -176,6 +172,13 @@ impl Tables {
         }
         Ok(timers)
     }
+}
+
+/// Returns the groups of keys.
+fn intern(table: &mut GroupTable, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+    let mut groups = Vec::new();
+    table.intern(keys, rows, &mut groups)?;
+    Ok(groups)
 }
 
 /// Returns the name of the table of a state.
