@@ -12,6 +12,7 @@ mod explain;
 mod full_disk;
 mod generators;
 mod guide;
+mod joins;
 mod lookup;
 mod memory;
 mod nexmark;
