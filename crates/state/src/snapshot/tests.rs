@@ -424,7 +424,7 @@ fn a_shared_table_goes_to_all_workers() {
         let mut writer = StateWriter::new(is_full, workers(2));
         writer.put_shared(&spec, rates(put)).unwrap();
         writer.delete_shared(&spec, rates(gone)).unwrap();
-        Bytes::from(writer.finish().unwrap().unwrap())
+        writer.finish().unwrap().unwrap()
     };
     // Two workers, of which one has just saved the whole.
     let first = [snapshot(true, &[1, 2, 3], &[]), snapshot(false, &[4], &[2])];
