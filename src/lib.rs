@@ -23,6 +23,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod dialect;
+
 pub mod testkit;
 
 /// Streams of structs.
@@ -36,12 +38,14 @@ pub use thalweg_api::{
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};
 
+use std::sync::Arc;
+
 use thalweg_cluster::Control;
 use thalweg_plan::connector::Registry;
 
-/// Returns an empty job that knows all connectors.
+/// Returns an empty job that knows all connectors, and SQL.
 pub fn job() -> Job {
-    Job::new(Registry::new(thalweg_connectors::all()))
+    Job::new(Registry::new(thalweg_connectors::all())).with_language(Arc::new(dialect::Flink))
 }
 
 /// Runs a job until its input ends.

@@ -27,6 +27,8 @@ mod fold;
 
 pub mod aggregate;
 
+pub mod language;
+
 pub mod job;
 
 pub mod stream;
@@ -38,6 +40,8 @@ mod aggregation;
 
 pub mod windowed;
 
+pub mod sql;
+
 pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use job::Job;
 pub use keyed::Keyed;
@@ -45,6 +49,7 @@ pub use pane::{Pane, Timing};
 pub use record::Record;
 pub use scalar::{Date, Decimal, Timestamp};
 pub use source::SourceBuilder;
+pub use sql::Table;
 pub use stream::Stream;
 pub use thalweg_types::{Error, Result};
 pub use trigger::{AfterWatermark, Trigger};
