@@ -23,10 +23,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod console;
 mod dialect;
+
+mod embedded;
 
 pub mod testkit;
 
+pub use embedded::main;
 /// Streams of structs.
 pub use thalweg_api as stream;
 #[doc(hidden)]
