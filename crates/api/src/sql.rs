@@ -4,9 +4,9 @@
 //! plans becomes part of the job: its nodes are added behind those of the streams, under the name
 //! of the step. It does *not* know SQL: see [`Language`](crate::language::Language).
 
-mod graft;
-
 mod stand_in;
+
+mod graft;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
