@@ -23,8 +23,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod console;
+mod dialect;
+
+mod embedded;
+
 pub mod testkit;
 
+pub use embedded::main;
 /// Streams of structs.
 pub use thalweg_api as stream;
 #[doc(hidden)]
@@ -39,12 +46,14 @@ pub use thalweg_api::{
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};
 
+use std::sync::Arc;
+
 use thalweg_cluster::Control;
 use thalweg_plan::connector::Registry;
 
-/// Returns an empty job that knows all connectors.
+/// Returns an empty job that knows all connectors, and SQL.
 pub fn job() -> Job {
-    Job::new(Registry::new(thalweg_connectors::all()))
+    Job::new(Registry::new(thalweg_connectors::all())).with_language(Arc::new(dialect::Flink))
 }
 
 /// Runs a job until its input ends.

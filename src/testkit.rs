@@ -89,8 +89,15 @@ impl TestJob {
     pub fn new() -> TestJob {
         let board = Arc::new(Board::default());
         let tables: Arc<dyn Connector> = Arc::new(Tables(board.clone()));
-        let job = Job::new(Registry::new(vec![tables]));
+        let connectors = thalweg_connectors::all().into_iter().chain([tables]);
+        let job = Job::new(Registry::new(connectors.collect()));
+        let job = job.with_language(Arc::new(crate::dialect::Flink));
         TestJob { job, board, sources: RefCell::default(), results: RefCell::default() }
+    }
+
+    /// Returns the job, for what is not about tests.
+    pub fn job(&self) -> &Job {
+        &self.job
     }
 
     /// Returns the rows that the test is going to push to `name`. Their watermark is what the test says.
@@ -123,6 +130,7 @@ impl TestJob {
     pub fn run(self, workers: usize) -> Result<TestRun> {
         let TestJob { job, board, sources, results } = self;
         let plan = job.plan();
+        plan.check_script()?;
         let options = RunOptions {
             workers,
             // A checkpoint is made when rows are taken, and never otherwise.

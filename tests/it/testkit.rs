@@ -371,3 +371,96 @@ fn a_job_that_fails_ends_its_test() {
     let error = run.take(&broken).unwrap_err();
     assert!(error.message().contains("seven"), "{error}");
 }
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Team {
+    player: String,
+    team: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct TeamScore {
+    start: Timestamp,
+    team: String,
+    points: Option<i64>,
+}
+
+/// Would fail if a stream were another table than one that SQL reads itself: without its watermark, or
+/// without what it takes back.
+#[test]
+fn queries_read_streams_and_are_streams() {
+    let test = TestJob::new();
+    let scores: Stream<'_, Score> = test.source("scores").unwrap();
+    let teams: Stream<'_, Team> = test.source("teams").unwrap();
+    let good = scores.filter(|score| score.points > 3);
+    let totals = test.job().sql::<TeamScore>(
+        "totals",
+        "SELECT window_start, LEFT(name, 1) AS initial, SUM(points) AS points
+         FROM TABLE(TUMBLE(TABLE good, DESCRIPTOR(`at`), INTERVAL '2' MINUTE))
+         GROUP BY window_start, window_end, LEFT(name, 1)",
+        &[("good", good.table())],
+    );
+    let totals = totals.unwrap().filter(|total| total.team != "E");
+    let totals = test.collect(totals).unwrap();
+    let last = teams.key_by(|team| team.player.clone()).reduce("last", |_, team| team).unwrap();
+    let sizes = test.job().sql::<Size>(
+        "sizes",
+        "SELECT team, COUNT(*) FROM teams GROUP BY team",
+        &[("teams", last.table())],
+    );
+    let sizes = test.collect(sizes.unwrap()).unwrap();
+    let mut run = test.run(2).unwrap();
+    for (player, team) in [("Julie", "reds"), ("Ed", "reds"), ("Julie", "blues")] {
+        run.push("teams", Team { player: player.to_owned(), team: team.to_owned() }).unwrap();
+    }
+    let changes: Vec<_> = run.take_changes(&sizes).unwrap();
+    let changes: Vec<_> =
+        changes.iter().map(|(weight, size)| (*weight, size.team.as_str(), size.players)).collect();
+    let expected = [
+        (1, "reds", 1),
+        (-1, "reds", 1),
+        (1, "reds", 2),
+        (-1, "reds", 2),
+        (1, "blues", 1),
+        (1, "reds", 1),
+    ];
+    assert_eq!(changes, expected);
+    follow(&mut run).unwrap();
+    let rows = run.take(&totals).unwrap();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|total| (clock(total.start), total.team, total.points.unwrap()))
+        .collect();
+    let row = |start: &str, team: &str, points| (start.to_owned(), team.to_owned(), points);
+    assert_eq!(rows, [row("12:00:00", "J", 5), row("12:06:00", "B", 8)]);
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Size {
+    team: String,
+    players: i64,
+}
+
+#[test]
+fn queries_that_do_not_fit_are_refused_by_their_step() {
+    let test = TestJob::new();
+    let teams: Stream<'_, Team> = test.source("teams").unwrap();
+    let of = |name: &str, text: &str| {
+        let stream = test.job().sql::<Size>(name, text, &[("teams", teams.table())]);
+        let error = stream.err().unwrap();
+        let places: Vec<_> = error.places().iter().map(|place| place.to_string()).collect();
+        format!("{error} {}", places.join(" "))
+    };
+    let unknown = of("unknown", "SELECT team,\n  size FROM teams");
+    assert!(unknown.starts_with("step `unknown`: "), "{unknown}");
+    assert!(unknown.contains("size") && unknown.contains("line 2, column 3"), "{unknown}");
+    let other = of("other", "SELECT team, player, 1 FROM teams");
+    let expected = "step `other`: the rows are no Size: column 2: `player` (String) is no \
+                    `players` (i64); column 3: there is no field for `EXPR$2` (i32) ";
+    assert_eq!(other, expected);
+    let none = of("none", "CREATE VIEW v AS SELECT 1");
+    assert!(none.starts_with("step `none`: the text has no query"), "{none}");
+    let error = teams.table().rowtime("team");
+    let error = test.job().sql::<Size>("time", "SELECT 1", &[("teams", error)]).err().unwrap();
+    assert_eq!(error.to_string(), "step `time`: table `teams` has no time `team`");
+}

@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use thalweg_plan::connector::Registry;
 use thalweg_plan::{Plan, PlanBuilder};
 use thalweg_types::{Error, Result};
+
+use crate::language::Language;
 
 /// A job in the making. Its streams borrow it, so none can be used once [`Job::plan`] ended it:
 ///
@@ -24,12 +27,20 @@ pub struct Job {
     pub(crate) builder: RefCell<PlanBuilder>,
     /// The names of steps that have state.
     steps: RefCell<BTreeSet<String>>,
+    /// Plans queries.
+    pub(crate) language: Option<Arc<dyn Language>>,
 }
 
 impl Job {
     /// Returns an empty job, which finds its connectors in `registry`.
     pub fn new(registry: Registry) -> Job {
-        Job { registry, builder: RefCell::default(), steps: RefCell::default() }
+        Job { registry, builder: RefCell::default(), steps: RefCell::default(), language: None }
+    }
+
+    /// Returns the job with a language for [`Job::sql`].
+    pub fn with_language(mut self, language: Arc<dyn Language>) -> Job {
+        self.language = Some(language);
+        self
     }
 
     /// Begins a step whose state is kept under `name`.

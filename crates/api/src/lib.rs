@@ -27,6 +27,8 @@ mod fold;
 
 pub mod aggregate;
 
+pub mod language;
+
 pub mod job;
 
 pub mod stream;
@@ -42,6 +44,8 @@ pub mod windowed;
 
 pub mod join;
 
+pub mod sql;
+
 pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use job::Job;
 pub use join::{Join, Span};
@@ -54,6 +58,7 @@ pub use process::{
 pub use record::Record;
 pub use scalar::{Date, Decimal, Timestamp};
 pub use source::SourceBuilder;
+pub use sql::Table;
 pub use stream::Stream;
 pub use thalweg_types::{Error, Result};
 pub use trigger::{AfterWatermark, Trigger};

@@ -39,6 +39,16 @@ impl<'j> Rows<'j> {
         self.job.builder.borrow().plan().output_schema(self.node, self.port)
     }
 
+    /// Can rows be taken back?
+    pub(crate) fn is_updating(&self) -> bool {
+        self.port == 0 && self.job.builder.borrow().plan().node(self.node).is_updating
+    }
+
+    /// Does a watermark say how far their event time has come?
+    pub(crate) fn has_watermark(&self) -> bool {
+        !self.job.builder.borrow().plan().node(self.node).domains.is_empty()
+    }
+
     /// Adds a function, whose results are structs.
     pub(crate) fn then<U>(self, closure: Closure) -> Stream<'j, U> {
         let transform = shared(closure);
