@@ -215,7 +215,8 @@ fn what_is_broadcast_comes_to_all_keys() {
         let test = TestJob::new();
         let orders = test.source::<Order>("orders").unwrap().key_by(|row| row.key.clone());
         let words = test.source::<Order>("words").unwrap();
-        let said = orders.broadcast(words).process("words", |setup| Worded(setup.shared("words")));
+        let said =
+            orders.broadcast(words).process("words", |setup| Worded(setup.broadcast("words")));
         let said = test.collect(said.unwrap()).unwrap();
         let mut run = test.run(workers).unwrap();
         let time = "12:00:00";

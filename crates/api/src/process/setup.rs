@@ -58,7 +58,7 @@ impl Setup {
     }
 
     /// Declares state that all workers have alike; for [`Keyed::broadcast`](crate::Keyed::broadcast).
-    pub fn shared<M: State + Ord + Clone, T: State>(
+    pub fn broadcast<M: State + Ord + Clone, T: State>(
         &mut self,
         stored: impl Into<Stored<T>>,
     ) -> BroadcastState<M, T> {
