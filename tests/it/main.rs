@@ -28,4 +28,5 @@ mod shell;
 mod sql;
 mod support;
 mod testkit;
+mod timers;
 mod windows;
