@@ -108,6 +108,13 @@ fn job(rate: &str) -> String {
         )
         .unwrap();
     }
+    writeln!(
+        inserts,
+        "INSERT INTO panes SELECT 'percentile', k, window_start, window_end, COUNT(*), SUM(v), PANE_TIMING(),
+         PANE_INDEX(), PANE_IS_LAST() FROM TABLE(TUMBLE(TABLE clicks, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+         GROUP BY window_start, window_end, k EMIT AFTER WATERMARK AT PERCENTILE 0.2 LATE INTO late;"
+    )
+    .unwrap();
     let tables = TABLES.replace("RATE", rate);
     format!("{tables}\nEXECUTE STATEMENT SET BEGIN\n{inserts}END;")
 }
