@@ -40,6 +40,11 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let panes = panes.unwrap_or_default();
             format!("{} {calls} by ({}){per}{panes} [{states}]", node.kind.name(), keys.join(", "))
         }
+        NodeKind::CountWindow(window) => {
+            let names: Vec<String> = window.calls.iter().map(AggregateCall::name).collect();
+            let (names, by) = (names.join(", "), kinds(&window.keys));
+            format!("{} rows every {} by {by:?} [{names}] of {schema}", window.size, window.slide)
+        }
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);

@@ -74,6 +74,13 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Map {}", steps.join(" then "))
         }
         NodeKind::Aggregate(aggregate) => describe_aggregate(plan, node, aggregate),
+        NodeKind::CountWindow(window) => {
+            let input = &node.inputs[0];
+            let keys = names(plan, input.from, input.port, &window.keys);
+            let calls: Vec<String> = window.calls.iter().map(AggregateCall::name).collect();
+            let (size, slide, calls) = (window.size, window.slide, calls.join(", "));
+            format!("CountWindow [{calls}] of {size} rows every {slide} by [{keys}]")
+        }
         NodeKind::Upsert(upsert) => {
             let keys = names(plan, node.id, 0, &upsert.key);
             format!(
