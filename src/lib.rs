@@ -23,23 +23,34 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod console;
+mod dialect;
+
+mod embedded;
+
+pub mod testkit;
+
+pub use embedded::main;
 /// Streams of structs.
 pub use thalweg_api as stream;
 #[doc(hidden)]
 pub use thalweg_api::derived;
 pub use thalweg_api::{
-    Aggregate, Date, Decimal, Job, Key, Keyed, Record, SourceBuilder, Stream, Timestamp, Value,
-    Window, Windowed, average, count, max, min, sum,
+    Aggregate, Date, Decimal, Job, Key, Keyed, Pane, Record, SourceBuilder, Stream, Timestamp,
+    Timing, Trigger, Value, Window, Windowed, average, combine, count, fold, max, min, reduce, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};
 
+use std::sync::Arc;
+
 use thalweg_cluster::Control;
 use thalweg_plan::connector::Registry;
 
-/// Returns an empty job that knows all connectors.
+/// Returns an empty job that knows all connectors, and SQL.
 pub fn job() -> Job {
-    Job::new(Registry::new(thalweg_connectors::all()))
+    Job::new(Registry::new(thalweg_connectors::all())).with_language(Arc::new(dialect::Flink))
 }
 
 /// Runs a job until its input ends.
@@ -48,10 +59,15 @@ pub fn job() -> Job {
 /// `State` if the state directory is held or holds the state of another job; whatever makes the
 /// job fail.
 pub fn run(job: Job, options: &RunOptions) -> Result<Outcome> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))?;
+    let plan = job.plan();
+    plan.check_script()?;
+    let runtime = runtime()?;
     let (_control, inbox) = Control::new();
-    thalweg_cluster::run(job.plan(), options, inbox, runtime.handle().clone())
+    thalweg_cluster::run(plan, options, inbox, runtime.handle().clone())
+}
+
+/// Starts what runs asynchronous connectors.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))
 }

@@ -1,15 +1,15 @@
 //! Errors and summaries for people, on standard error.
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
 
+use thalweg::console::{self, Script};
+pub(crate) use thalweg::console::{code_of, tell};
 use thalweg_cluster::Outcome;
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::options::{Progress, Watcher};
 use thalweg_connectors::print::{Size, Terminal};
-use thalweg_types::{Error, ErrorKind, Place, Result};
-use unicode_width::UnicodeWidthChar;
+use thalweg_types::{Error, Result};
 
 use crate::arguments::ScriptText;
 
@@ -31,10 +31,11 @@ impl From<Error> for Failure {
     }
 }
 
-/// Writes to standard error, if it takes it: where that is a file on a full disk, `eprintln!` would
-/// panic, and what is said about a failure would hide its exit code.
-pub(crate) fn tell(text: std::fmt::Arguments<'_>) {
-    let _ = std::io::stderr().write_fmt(text);
+/// Prints an error, and the line of the script that it points at.
+pub(crate) fn draw(failure: &Failure) {
+    let script = failure.script.as_ref();
+    let script = script.map(|script| Script { name: &script.name, text: &script.text });
+    console::draw(&failure.error, script);
 }
 
 /// Writes to standard output. `println!` would panic where nobody reads it any more, as behind
@@ -121,78 +122,6 @@ pub(crate) fn terminal() -> Option<Terminal> {
         Size { columns: known(width, 80), lines: known(height, 24) }
     };
     std::io::stdout().is_terminal().then_some(Terminal(size))
-}
-
-/// Prints an error: message, place, the line it points at with a caret, and what to do. That
-/// nobody reads any more is none.
-pub(crate) fn draw(failure: &Failure) {
-    let error = &failure.error;
-    if error.kind() == ErrorKind::Closed {
-        return;
-    }
-    tell(format_args!("error: {}\n", error.message()));
-    for place in error.places() {
-        match (place, &failure.script) {
-            (Place::Sql { line, column, length }, Some(script)) => {
-                tell(format_args!("  --> {}:{line}:{column}\n", script.name));
-                if let Some(text) = script.text.lines().nth(line.saturating_sub(1)) {
-                    tell(format_args!("{}", pointed(text, *line, (*column, *length))));
-                }
-            }
-            (place, _) => tell(format_args!("  at {place}\n")),
-        }
-    }
-    if let Some(remedy) = error.remedy_text() {
-        tell(format_args!("help: {remedy}\n"));
-    }
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if !error.message().contains(&cause.to_string()) {
-            tell(format_args!("caused by: {cause}\n"));
-        }
-        source = cause.source();
-    }
-}
-
-/// Characters of a line of a script that are shown at most.
-const EXCERPT_MAX: usize = 120;
-
-/// Returns a line with carets below `length` characters from `column` on; of a long one the part
-/// around them.
-fn pointed(text: &str, line: usize, (column, length): (usize, usize)) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let at = column.saturating_sub(1).min(chars.len());
-    let (mut from, mut to) = (0, chars.len());
-    if chars.len() > EXCERPT_MAX {
-        to = (at + EXCERPT_MAX / 2).max(EXCERPT_MAX).min(chars.len());
-        from = to - EXCERPT_MAX;
-    }
-    let cut = |is_cut: bool| if is_cut { "…" } else { "" };
-    let shown: String = chars[from..to].iter().collect();
-    let before: String = cut(from > 0).chars().chain(chars[from..at].iter().copied()).collect();
-    let covered = chars[at..to].iter().take(length);
-    let carets = covered.map(|c| c.width().unwrap_or(0)).sum::<usize>().max(1);
-    let number = line.to_string();
-    let below: String =
-        " ".repeat(number.len() + 3) + &before.chars().map(blank).collect::<String>();
-    let (left, right) = (cut(from > 0), cut(to < chars.len()));
-    format!("{number} | {left}{shown}{right}\n{below}{}\n", "^".repeat(carets))
-}
-
-/// Returns blanks as wide as a character.
-fn blank(c: char) -> String {
-    if c == '\t' { c.to_string() } else { " ".repeat(c.width().unwrap_or(0)) }
-}
-
-/// Returns the exit code of an error.
-pub(crate) fn code_of(error: &Error) -> ExitCode {
-    ExitCode::from(match error.kind() {
-        ErrorKind::Invalid => 2,
-        ErrorKind::Data => 3,
-        ErrorKind::State | ErrorKind::Fenced => 4,
-        ErrorKind::Closed => 0,
-        _ => 1,
-    })
 }
 
 /// Tells what the user should know of a script.

@@ -1,39 +1,15 @@
-//! Ctrl-C and SIGTERM: the first ends the job with a last checkpoint, the second at once.
+//! Ctrl-C and SIGTERM in a shell: each ends the job that runs then.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use thalweg::console::signals;
 use thalweg_cluster::Control;
 use thalweg_cluster::message::Stop;
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Error, Result};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// Opens the signals that end things: an interrupt, and a request to terminate.
-fn signals(runtime: &Runtime) -> Result<(Signal, Signal)> {
-    let _context = runtime.enter();
-    let failed = |error| Error::failed(format!("cannot listen for signals: {error}"));
-    let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    Ok((interrupt, signal(SignalKind::terminate()).map_err(failed)?))
-}
-
-/// Listens for signals; `drains` fires open windows before the job ends.
-pub(crate) fn listen(runtime: &Runtime, control: Control, drains: bool) -> Result<()> {
-    let (mut interrupt, mut terminate) = signals(runtime)?;
-    let ending = if drains { Ending::Finish } else { Ending::Suspend };
-    runtime.spawn(async move {
-        for stop in [Stop::Gently(ending), Stop::AtOnce] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            control.stop(stop);
-        }
-    });
-    Ok(())
-}
 
 /// How long a query whose state nobody keeps may take to end.
 const PATIENCE: Duration = Duration::from_millis(700);

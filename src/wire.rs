@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use thalweg::console;
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::group::TOKEN;
 use thalweg_cluster::memory::MemoryLimit;
@@ -19,7 +20,7 @@ use thalweg_types::{Error, Result};
 
 use crate::arguments::{OutputFormat, RunArguments, ScriptText};
 use crate::config::{Config, Key};
-use crate::{analyze, report, signals};
+use crate::{analyze, report};
 
 /// Starts what runs asynchronous connectors.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -129,7 +130,7 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
     }
     let runtime = runtime()?;
     let (control, inbox) = Control::new();
-    signals::listen(&runtime, control, arguments.drain)?;
+    console::listen(&runtime, control, arguments.drain)?;
     let outcome = thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())?;
     if let Some(analysis) = analysis {
         analysis.print(&outcome.counts, outcome.elapsed)?;

@@ -2,9 +2,11 @@
 //!
 //!     cargo run --example running-mean
 //!
-//! Flags: the number of workers, and the folder that the answer is written to.
+//! Its argument is the folder that the answer is written to; `--help` lists the flags.
 
-use thalweg::{Record, RunOptions, Timestamp, average, count};
+use std::process::ExitCode;
+
+use thalweg::{Record, Timestamp, average, count};
 
 /// What a sensor said.
 #[derive(Clone, Record)]
@@ -22,18 +24,14 @@ struct Mean {
     mean: Option<f64>,
 }
 
-fn main() -> thalweg::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let workers = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2);
-    let output = arguments.next().unwrap_or_else(|| "output/running-mean-rust".to_owned());
-    let job = thalweg::job();
-    let input = [("path", "examples/running-mean/readings.csv"), ("format", "csv")];
-    job.source::<Reading>("readings", "filesystem", &input)
-        .stream()?
-        .key_by(|reading: &Reading| reading.sensor.clone())
-        .aggregate::<Mean>("means", vec![count(), average(|reading: &Reading| reading.degrees)])?
-        .sink("means", "filesystem", &[("path", &output), ("format", "debezium-json")])?;
-    let outcome = thalweg::run(job, &RunOptions { workers, ..RunOptions::new("running-mean") })?;
-    println!("done in {:.2} s; the means are in {output}", outcome.elapsed.as_secs_f64());
-    Ok(())
+fn main() -> ExitCode {
+    thalweg::main(|job, arguments| {
+        let output = arguments.first().map_or("output/running-mean-rust", String::as_str);
+        let input = [("path", "examples/running-mean/readings.csv"), ("format", "csv")];
+        job.source::<Reading>("readings", "filesystem", &input)
+            .stream()?
+            .key_by(|reading| reading.sensor.clone())
+            .aggregate::<Mean>("means", vec![count(), average(|r: &Reading| r.degrees)])?
+            .sink("means", "filesystem", &[("path", output), ("format", "debezium-json")])
+    })
 }

@@ -2,9 +2,11 @@
 //!
 //!     cargo run --example word-count
 //!
-//! Flags: the number of workers, and the folder that the answer is written to.
+//! Its argument is the folder that the answer is written to; `--help` lists the flags.
 
-use thalweg::{Record, RunOptions, count};
+use std::process::ExitCode;
+
+use thalweg::{Record, count};
 
 /// A line of the text.
 #[derive(Clone, Record)]
@@ -29,19 +31,15 @@ fn words(line: Line) -> Vec<Word> {
     line.line.split(' ').map(|word| Word { word: word.to_owned() }).collect()
 }
 
-fn main() -> thalweg::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let workers = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(2);
-    let output = arguments.next().unwrap_or_else(|| "output/word-count-rust".to_owned());
-    let job = thalweg::job();
-    let input = [("path", "examples/word-count/lines.txt"), ("format", "raw")];
-    job.source::<Line>("lines", "filesystem", &input)
-        .stream()?
-        .flat_map(words)
-        .key_by(|word: &Word| word.word.clone())
-        .aggregate::<Count>("counts", vec![count()])?
-        .sink("counts", "filesystem", &[("path", &output), ("format", "debezium-json")])?;
-    let outcome = thalweg::run(job, &RunOptions { workers, ..RunOptions::new("word-count") })?;
-    println!("counted in {:.2} s; the counts are in {output}", outcome.elapsed.as_secs_f64());
-    Ok(())
+fn main() -> ExitCode {
+    thalweg::main(|job, arguments| {
+        let output = arguments.first().map_or("output/word-count-rust", String::as_str);
+        let input = [("path", "examples/word-count/lines.txt"), ("format", "raw")];
+        job.source::<Line>("lines", "filesystem", &input)
+            .stream()?
+            .flat_map(words)
+            .key_by(|word| word.word.clone())
+            .aggregate::<Count>("counts", vec![count()])?
+            .sink("counts", "filesystem", &[("path", output), ("format", "debezium-json")])
+    })
 }

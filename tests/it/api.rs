@@ -90,19 +90,42 @@ fn example(name: &str) -> PathBuf {
 
 fn run_example(name: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for workers in ["1", "3"] {
+    for (workers, processes) in [("1", "1"), ("3", "1"), ("4", "2")] {
         let place = Place::new();
         let output = place.path("answer");
-        let run = Command::new(example(name)).arg(workers).arg(&output).current_dir(root).output();
-        let run = run.unwrap();
+        let mut run = Command::new(example(name));
+        run.args(["--workers", workers, "--processes", processes]).arg(&output);
+        let run = run.current_dir(root).output().unwrap();
         assert!(run.status.success(), "{name}: {}", String::from_utf8_lossy(&run.stderr));
         let mut fold = Command::new("python3");
         fold.arg(root.join("examples/fold.py")).arg(&output).arg("--expect");
         let folded = fold.arg(root.join("examples").join(name).join("expected.json")).output();
         let folded = folded.unwrap();
         let error = String::from_utf8_lossy(&folded.stderr);
-        assert!(folded.status.success(), "{name}, {workers} workers: {error}");
+        let of = format!("{workers} workers in {processes} processes");
+        assert!(folded.status.success(), "{name}, {of}: {error}");
     }
+}
+
+/// Would fail if a program ran with what it does not understand, or hid what is wrong.
+#[test]
+fn a_program_says_what_its_command_line_has_wrong() {
+    let refused = |arguments: &[&str]| {
+        let place = Place::new();
+        let mut run = Command::new(example("word-count"));
+        let run = run.args(arguments).current_dir(place.path("")).output().unwrap();
+        let error = String::from_utf8_lossy(&run.stderr).into_owned();
+        (run.status.code(), error.lines().next().unwrap_or_default().to_owned())
+    };
+    let odd = "error: 3 workers cannot be shared evenly by 2 processes";
+    assert_eq!(refused(&["--workers", "3", "--processes", "2"]), (Some(2), odd.to_owned()));
+    assert_eq!(refused(&["--wrokers", "3"]).0, Some(2));
+    let (code, error) = refused(&["--workers", "1"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("examples/word-count/lines.txt"), "{error}");
+    let (code, error) = refused(&["thalweg-member", "127.0.0.1:1", "1"]);
+    let member = "error: `thalweg-member` is what a process of a job is started with";
+    assert_eq!((code, error.as_str()), (Some(2), member));
 }
 
 #[test]

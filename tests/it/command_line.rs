@@ -3,6 +3,7 @@
 mod appended;
 mod changed;
 mod configured;
+mod limit;
 mod schema;
 mod state_ttl;
 mod tables;

@@ -25,4 +25,5 @@ mod script;
 mod shell;
 mod sql;
 mod support;
+mod testkit;
 mod windows;

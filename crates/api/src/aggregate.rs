@@ -1,4 +1,4 @@
-//! Aggregates over a field of a struct.
+//! Aggregates over a field of a struct, or over whole structs.
 
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use thalweg_plan::aggregate as functions;
 use thalweg_plan::function::AggregateFunction;
 use thalweg_types::Result;
 
+use crate::fold::Fold;
+use crate::record::Record;
 use crate::value::{Value, Writer};
 
 /// Collects an argument of structs in a column.
@@ -38,10 +40,20 @@ impl<T, V: Value, F: Fn(&T) -> V> Argument<T> for Computed<V, F> {
 /// Makes what collects an argument of so many structs.
 pub(crate) type Collect<T> = Arc<dyn Fn(usize) -> Box<dyn Argument<T>> + Send + Sync>;
 
+/// What an aggregate reads.
+pub(crate) enum Reads<T> {
+    /// Nothing: it counts rows.
+    Nothing,
+    /// What a closure makes of a struct.
+    Value(DataType, Collect<T>),
+    /// The row.
+    Row,
+}
+
 /// An aggregate over structs of type `T`.
 pub struct Aggregate<T> {
     pub(crate) function: Result<Arc<dyn AggregateFunction>>,
-    pub(crate) argument: Option<(DataType, Collect<T>)>,
+    pub(crate) reads: Reads<T>,
 }
 
 impl<T: 'static> Aggregate<T> {
@@ -55,21 +67,21 @@ impl<T: 'static> Aggregate<T> {
             Box::new(Computed::<V, F> { value, column })
         });
         let kind = V::data_type();
-        Aggregate { function: function(&kind), argument: Some((kind, collect)) }
+        Aggregate { function: function(&kind), reads: Reads::Value(kind, collect) }
     }
 }
 
 /// Returns the number of rows, an `i64`.
 pub fn count<T>() -> Aggregate<T> {
-    Aggregate { function: Ok(functions::count()), argument: None }
+    Aggregate { function: Ok(functions::count()), reads: Reads::Nothing }
 }
 
-/// Returns the sum of an `i64` or `f64`, of the same type; missing over no values.
+/// Returns the sum of an `i64`, `f64` or decimal; missing over no values.
 pub fn sum<T: 'static, V: Value>(value: impl Fn(&T) -> V + Send + Sync + 'static) -> Aggregate<T> {
     Aggregate::of(functions::sum, value)
 }
 
-/// Returns the mean of an `f64`; missing over no values.
+/// Returns the mean of an `f64` or decimal; missing over no values.
 pub fn average<T: 'static, V: Value>(
     value: impl Fn(&T) -> V + Send + Sync + 'static,
 ) -> Aggregate<T> {
@@ -84,4 +96,51 @@ pub fn min<T: 'static, V: Value>(value: impl Fn(&T) -> V + Send + Sync + 'static
 /// Returns the greatest value; missing over no values.
 pub fn max<T: 'static, V: Value>(value: impl Fn(&T) -> V + Send + Sync + 'static) -> Aggregate<T> {
     Aggregate::of(functions::max, value)
+}
+
+/// Returns what a closure makes of all rows, one by one, beginning with `empty`.
+///
+/// Sessions may become one, and so may what several workers made: where that is wanted, see [`combine`].
+pub fn fold<T: Record, A: Value>(
+    empty: A,
+    step: impl Fn(A, T) -> A + Send + Sync + 'static,
+) -> Aggregate<T> {
+    folding("fold", empty, step, None)
+}
+
+/// Returns what closures make of all rows: `step` of one by one, beginning with `empty`, and `merge` of
+/// two that were made of different rows. In which order and how often rows are merged may change from
+/// run to run, so `merge` must not care.
+pub fn combine<T: Record, A: Value>(
+    empty: A,
+    step: impl Fn(A, T) -> A + Send + Sync + 'static,
+    merge: impl Fn(A, A) -> A + Send + Sync + 'static,
+) -> Aggregate<T> {
+    folding("combine", empty, step, Some(Arc::new(merge)))
+}
+
+fn folding<T: Record, A: Value>(
+    name: &'static str,
+    empty: A,
+    step: impl Fn(A, T) -> A + Send + Sync + 'static,
+    merge: Option<Arc<dyn Fn(A, A) -> A + Send + Sync>>,
+) -> Aggregate<T> {
+    let first = empty.clone();
+    let step =
+        Arc::new(move |before: Option<A>, row| step(before.unwrap_or_else(|| first.clone()), row));
+    let fold: Fold<T, A> = Fold { name, empty: Some(empty), step, merge };
+    Aggregate { function: Ok(Arc::new(fold)), reads: Reads::Row }
+}
+
+/// Returns the row that a closure makes of all rows, two by two. In which order they are put together
+/// may change from run to run, so it must not care.
+pub fn reduce<T: Record>(reduce: impl Fn(T, T) -> T + Send + Sync + 'static) -> Aggregate<T> {
+    let merge = Arc::new(reduce);
+    let reduce = merge.clone();
+    let step = Arc::new(move |before: Option<T>, row| match before {
+        Some(before) => reduce(before, row),
+        None => row,
+    });
+    let fold: Fold<T, T> = Fold { name: "reduce", empty: None, step, merge: Some(merge) };
+    Aggregate { function: Ok(Arc::new(fold)), reads: Reads::Row }
 }

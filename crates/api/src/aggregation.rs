@@ -1,22 +1,42 @@
 //! Aggregations of groups, as nodes of a plan.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_plan::graph::Aggregation;
 use thalweg_plan::node::AggregateCall;
+use thalweg_plan::pane::{Accumulation, Panes};
+use thalweg_plan::trigger::{Machine, Trigger};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
-use crate::aggregate::{Aggregate, Collect};
+use crate::aggregate::{Aggregate, Collect, Reads, fold, reduce};
 use crate::closure::Closure;
-use crate::keyed::Keyed;
-use crate::record::{Record, each};
+use crate::keyed::{KeyOf, Keyed};
+use crate::pane::Pane;
+use crate::record::{Record, each, fits, structs};
 use crate::scalar::Timestamp;
-use crate::stream::Stream;
+use crate::stream::{Rows, Stream};
 use crate::value::{Key, KeyColumns, Value};
 use crate::windowing;
+
+/// Returns the time of a struct.
+pub(crate) type TimeOf<T> = Arc<dyn Fn(&T) -> Timestamp + Send + Sync>;
+
+/// Takes the rows that came too late.
+pub(crate) type Late<'j, T> = Box<dyn FnOnce(Stream<'j, T>) -> Result<()> + 'j>;
+
+/// The windows of an aggregation, and what they send.
+pub(crate) struct Windowing<'j, T> {
+    /// Where windows lie; `None` for one of all time.
+    pub(crate) window: Option<(Assigner, TimeOf<T>)>,
+    /// What they send; `None` for what they send if nothing is said.
+    pub(crate) panes: Option<Panes>,
+    pub(crate) late: Option<Late<'j, T>>,
+}
 
 impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
     /// Aggregates the rows of each group. The result is updated with each row, so it carries
@@ -25,100 +45,266 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
     /// closures cannot be compared.
     ///
     /// # Errors
-    /// `Invalid` if an aggregate cannot take its argument, or `U` is no such row.
+    /// `Invalid` if an aggregate cannot take its argument, `U` is no such row, or there is a step
+    /// `name` already.
     pub fn aggregate<U: Record>(
         self,
         name: &str,
         calls: Vec<Aggregate<T>>,
     ) -> Result<Stream<'j, U>> {
-        aggregate(self, None, name, calls)
+        aggregate(self, all_time(), name, calls)
+    }
+
+    /// Makes one row of the rows of each group, two by two; see [`reduce`](fn@reduce). The result is
+    /// updated; as for state and `name`, see [`Keyed::aggregate`].
+    ///
+    /// # Errors
+    /// As [`Keyed::aggregate`].
+    pub fn reduce(
+        self,
+        name: &str,
+        function: impl Fn(T, T) -> T + Send + Sync + 'static,
+    ) -> Result<Stream<'j, T>> {
+        unpacked(self, all_time(), name, reduce(function))
+    }
+
+    /// Accumulates the rows of each group, one by one, beginning with `empty`; see [`fold`](fn@fold). The
+    /// result is updated; as for state and `name`, see [`Keyed::aggregate`].
+    ///
+    /// # Errors
+    /// As [`Keyed::aggregate`].
+    pub fn fold<A: Record>(
+        self,
+        name: &str,
+        empty: A,
+        step: impl Fn(A, T) -> A + Send + Sync + 'static,
+    ) -> Result<Stream<'j, A>> {
+        unpacked(self, all_time(), name, fold(empty, step))
     }
 }
 
-/// Returns the time of a struct.
-pub(crate) type TimeOf<T> = Arc<dyn Fn(&T) -> Timestamp + Send + Sync>;
+/// Returns no windows.
+fn all_time<'j, T>() -> Windowing<'j, T> {
+    Windowing { window: None, panes: None, late: None }
+}
 
-/// Adds an aggregation of groups, or of groups and windows.
+/// Adds an aggregation whose result is the bounds of windows, if there are any, keys, values, and what
+/// panes say, if `U` asks for it.
 pub(crate) fn aggregate<'j, T: Record, K: Key, U: Record>(
     keyed: Keyed<'j, T, K>,
-    window: Option<(Assigner, TimeOf<T>)>,
+    windowing: Windowing<'j, T>,
     name: &str,
     calls: Vec<Aggregate<T>>,
 ) -> Result<Stream<'j, U>> {
-    let Keyed { stream, key } = keyed;
-    let mut fields = K::fields();
-    let (mut collects, mut made): (Vec<Collect<T>>, Vec<AggregateCall>) = (Vec::new(), Vec::new());
-    for call in calls {
-        let mut arguments = Vec::new();
-        if let Some((kind, collect)) = call.argument {
-            arguments.push(fields.len());
-            fields.push(Field::new(format!("argument{}", collects.len()), kind, true));
-            collects.push(collect);
+    let has_pane = Pane::ends::<U>();
+    let made = grouped(keyed, windowing, (name, has_pane), calls)?;
+    let mut found: Vec<Field> = made.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    if has_pane {
+        found.truncate(found.len() - Pane::COLUMNS.len());
+        found.push(Pane::field("pane"));
+    }
+    fits::<U>(&found).map_err(|error| error.context(format!("step `{name}`")))?;
+    let columns = move |rows: &RecordBatch| match has_pane {
+        false => Ok(rows.columns().to_vec()),
+        true => with_pane(rows.columns()),
+    };
+    Ok(made.then(Closure::shaped::<U>(columns)))
+}
+
+/// Puts the last columns together, which say what a pane is.
+fn with_pane(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+    let at = columns.len().saturating_sub(Pane::COLUMNS.len());
+    let (columns, said) = columns.split_at(at);
+    let pane = structs::<Pane>(said.to_vec())?;
+    Ok(columns.iter().cloned().chain([pane]).collect())
+}
+
+/// Adds an aggregation whose result is the value of one call alone.
+pub(crate) fn unpacked<'j, T: Record, K: Key, U: Record>(
+    keyed: Keyed<'j, T, K>,
+    windowing: Windowing<'j, T>,
+    name: &str,
+    call: Aggregate<T>,
+) -> Result<Stream<'j, U>> {
+    let made = grouped(keyed, windowing, (name, false), vec![call])?;
+    Ok(made.then(Closure::shaped::<U>(|rows| match rows.columns().last() {
+        Some(value) => Ok(value.as_struct().columns().to_vec()),
+        None => Err(Error::internal("an aggregation has no value")),
+    })))
+}
+
+/// The columns that stand before an aggregation: key, arguments, the whole row as one, bounds of
+/// windows, and the row's own columns again, for late rows.
+struct Head<T, K> {
+    key: KeyOf<T, K>,
+    /// The types of arguments, and what collects them.
+    arguments: Vec<(DataType, Collect<T>)>,
+    /// Is the whole row an argument?
+    has_row: bool,
+    window: Option<(Assigner, TimeOf<T>)>,
+    has_late: bool,
+}
+
+impl<T: Record, K: Key> Head<T, K> {
+    fn new(key: KeyOf<T, K>, windowing: &Windowing<'_, T>) -> Head<T, K> {
+        let (window, has_late) = (windowing.window.clone(), windowing.late.is_some());
+        Head { key, arguments: Vec::new(), has_row: false, window, has_late }
+    }
+
+    /// Takes the arguments of calls.
+    fn calls(&mut self, calls: Vec<Aggregate<T>>) -> Result<Vec<AggregateCall>> {
+        let keys = K::fields().len();
+        let is_value = |call: &&Aggregate<T>| matches!(call.reads, Reads::Value(_, _));
+        let row = keys + calls.iter().filter(is_value).count();
+        let call = |Aggregate { function, reads }| {
+            let arguments = match reads {
+                Reads::Nothing => Vec::new(),
+                Reads::Value(kind, collect) => {
+                    self.arguments.push((kind, collect));
+                    vec![keys + self.arguments.len() - 1]
+                }
+                Reads::Row => {
+                    self.has_row = true;
+                    vec![row]
+                }
+            };
+            Ok(AggregateCall { function: function?, arguments, filter: None, distinct: false })
+        };
+        calls.into_iter().map(call).collect()
+    }
+
+    /// Returns the position of the bounds of windows.
+    fn bounds(&self) -> usize {
+        K::fields().len() + self.arguments.len() + usize::from(self.has_row)
+    }
+
+    /// Returns the positions of the row's own columns.
+    fn late(&self) -> Range<usize> {
+        let start = self.bounds() + if self.window.is_some() { 2 } else { 0 };
+        start..start + T::fields().len()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let mut fields = K::fields();
+        let kinds = self.arguments.iter().map(|(kind, _)| kind.clone()).enumerate();
+        fields.extend(kinds.map(|(at, kind)| Field::new(format!("argument{at}"), kind, true)));
+        fields.extend(self.has_row.then(|| T::field("row")));
+        if self.window.is_some() {
+            fields.extend([Timestamp::field("start"), Timestamp::field("end")]);
         }
-        made.push(AggregateCall {
-            function: call.function?,
-            arguments,
-            filter: None,
-            distinct: false,
-        });
+        if self.has_late {
+            fields.extend(T::fields());
+        }
+        Arc::new(Schema::new(fields))
     }
-    let spec = window.as_ref().map(|(assigner, _)| WindowSpec {
-        assigner: *assigner,
-        basis: TimeBasis::Event,
-        start: fields.len(),
-        end: fields.len() + 1,
-        zone: None,
-    });
-    if spec.is_some() {
-        fields.extend([Timestamp::field("start"), Timestamp::field("end")]);
-    }
-    let columns = move |rows: &RecordBatch| -> Result<Vec<ArrayRef>> {
+
+    fn columns(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
         let mut keys = K::Columns::with_capacity(count);
-        let mut arguments: Vec<_> = collects.iter().map(|collect| collect(count)).collect();
+        let mut arguments: Vec<_> =
+            self.arguments.iter().map(|(_, collect)| collect(count)).collect();
         let mut times = Vec::new();
         each(rows, |record: &T| {
-            keys.push(&key(record));
+            keys.push(&(self.key)(record));
             arguments.iter_mut().for_each(|argument| argument.push(record));
-            times.extend(window.iter().map(|(_, time)| time(record)));
+            times.extend(self.window.iter().map(|(_, time)| time(record)));
         })?;
         let mut columns = keys.finish();
         columns.extend(arguments.iter_mut().map(|argument| argument.finish()));
-        if let Some((assigner, _)) = &window {
+        if self.has_row {
+            columns.push(structs::<T>(rows.columns().to_vec())?);
+        }
+        if let Some((assigner, _)) = &self.window {
             columns.extend(windowing::columns(&times, *assigner));
         }
+        if self.has_late {
+            columns.extend_from_slice(rows.columns());
+        }
         Ok(columns)
-    };
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    stream.job.builder.borrow_mut().statement(name);
-    let prepared: Stream<'_, T> =
-        stream.then(Closure::columns(schema, format!("key and arguments of {name}"), columns));
-    let aggregation = Aggregation {
-        window: spec,
-        keys: (0..K::fields().len()).collect(),
-        calls: made,
-        divert_late: false,
-        ttl: None,
-        panes: None,
-    };
-    let result = prepared.job.builder.borrow_mut().aggregate(prepared.node, aggregation)?.result;
-    fits::<U>(&prepared.job.builder.borrow().plan().node(result).schema, name)?;
-    let aggregated: Stream<'_, T> = Stream { node: result, ..prepared };
-    Ok(aggregated.then(Closure::rename::<U>()))
+    }
 }
 
-/// Checks that rows of `schema` are a `U`.
-fn fits<U: Record>(schema: &SchemaRef, name: &str) -> Result<()> {
-    let kinds = |schema: &SchemaRef| -> Vec<String> {
-        schema.fields().iter().map(|field| field.data_type().to_string()).collect()
-    };
-    let (found, wanted) = (kinds(schema), kinds(&U::schema()));
-    match found == wanted {
-        true => Ok(()),
-        false => Err(Error::invalid(format!(
-            "the rows of `{name}` are of other types than the fields of the struct: {} and {}",
-            found.join(", "),
-            wanted.join(", ")
-        ))),
+/// Adds the nodes of an aggregation under a name; its panes say what they are if they are asked to.
+fn grouped<'j, T: Record, K: Key>(
+    keyed: Keyed<'j, T, K>,
+    windowing: Windowing<'j, T>,
+    (name, has_pane): (&str, bool),
+    calls: Vec<Aggregate<T>>,
+) -> Result<Rows<'j>> {
+    keyed.stream.job.step(name)?;
+    add(keyed, windowing, (name, has_pane), calls)
+        .map_err(|error| error.context(format!("step `{name}`")))
+}
+
+fn add<'j, T: Record, K: Key>(
+    keyed: Keyed<'j, T, K>,
+    windowing: Windowing<'j, T>,
+    (name, has_pane): (&str, bool),
+    calls: Vec<Aggregate<T>>,
+) -> Result<Rows<'j>> {
+    let Keyed { stream, key } = keyed;
+    let job = stream.job;
+    let mut head = Head::new(key, &windowing);
+    let calls = head.calls(calls)?;
+    let window = head.window.as_ref().map(|(assigner, _)| WindowSpec {
+        assigner: *assigner,
+        basis: TimeBasis::Event,
+        start: head.bounds(),
+        end: head.bounds() + 1,
+        zone: None,
+    });
+    let panes = panes(windowing.panes, window.as_ref(), has_pane, &calls)?;
+    let (schema, late) = (head.schema(), head.late());
+    let divert_late = head.has_late;
+    let text = format!("key and arguments of {name}");
+    let columns = Closure::columns(schema, text, move |rows| head.columns(rows));
+    let prepared: Stream<'_, T> = stream.then(columns);
+    let keys = (0..K::fields().len()).collect();
+    let aggregation = Aggregation { window, keys, calls, divert_late, ttl: None, panes };
+    let made = job.builder.borrow_mut().aggregate(prepared.node, aggregation)?;
+    if let Some(take) = windowing.late {
+        let rows = Rows { job, node: made.late, port: 1 };
+        take(
+            rows.then(Closure::shaped::<T>(move |rows| Ok(rows.columns()[late.clone()].to_vec()))),
+        )?;
+    }
+    Ok(Rows { job, node: made.result, port: 0 })
+}
+
+/// Returns the panes that windows send, if they need some.
+fn panes(
+    said: Option<Panes>,
+    window: Option<&WindowSpec>,
+    has_pane: bool,
+    calls: &[AggregateCall],
+) -> Result<Option<Panes>> {
+    let is_mergeable = calls.iter().all(|call| call.function.is_mergeable());
+    let is_session = window.is_some_and(|w| matches!(w.assigner, Assigner::Session { .. }));
+    if is_session && !is_mergeable {
+        return Err(Error::invalid("sessions may become one, and a fold has no rule for that")
+            .remedy("use combine, and say how two accumulated values become one"));
+    }
+    // A slice is part of many windows: what cannot be merged is accumulated by each of them.
+    let needs_panes = window.is_some() && (has_pane || !is_mergeable);
+    if has_pane && said.is_none() && window.is_none() {
+        return Err(Error::invalid("the struct ends in a Pane, and there are no windows").remedy(
+            "leave the field out, or use global(), whose trigger says when panes are sent",
+        ));
+    }
+    let Some(mut panes) = said.or_else(|| needs_panes.then(on_time)) else { return Ok(None) };
+    Machine::new(&panes.trigger)?;
+    if has_pane {
+        panes.columns = Pane::COLUMNS.to_vec();
+    }
+    Ok(Some(panes))
+}
+
+/// Returns the panes of windows that send one, when they are complete.
+pub(crate) fn on_time() -> Panes {
+    Panes {
+        trigger: Trigger::on_time(),
+        accumulation: Accumulation::Accumulating,
+        lateness: Duration::ZERO,
+        columns: Vec::new(),
     }
 }

@@ -1,6 +1,5 @@
 //! Closures over structs as functions over batches.
 
-use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -9,16 +8,10 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UIn
 use arrow::compute::{filter, filter_record_batch, take};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use thalweg_plan::function::{Transform, Watermarker};
-use thalweg_types::{Change, EventTime, Moment, Result};
+use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
-use crate::record::{ReadRows, Record, WriteRows, batch, each};
+use crate::record::{ReadRows, Record, WriteRows, batch, each, name_of};
 use crate::scalar::Timestamp;
-
-/// Returns the name of a type without its path.
-fn name_of<T>() -> &'static str {
-    let name = type_name::<T>();
-    name.rsplit("::").next().unwrap_or(name)
-}
 
 type Apply = dyn Fn(&Change) -> Result<Change> + Send + Sync;
 
@@ -114,13 +107,13 @@ impl Closure {
         Closure { schema, text, apply }
     }
 
-    /// Gives columns the names of `U`'s fields.
-    pub(crate) fn rename<U: Record>() -> Closure {
+    /// Makes the columns of `U` of those of a batch.
+    pub(crate) fn shaped<U: Record>(
+        columns: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
+    ) -> Closure {
         let apply = Box::new(move |input: &Change| {
-            let columns = input.rows.columns().to_vec();
-            let rows = RecordBatch::try_new(U::schema(), columns).map_err(|error| {
-                thalweg_types::Error::data(format!("a row is no {}: {error}", name_of::<U>()))
-            })?;
+            let rows = RecordBatch::try_new(U::schema(), columns(&input.rows)?)
+                .map_err(|error| Error::data(format!("a row is no {}: {error}", name_of::<U>())))?;
             Ok(Change { rows, weights: input.weights.clone() })
         });
         Closure { schema: U::schema(), text: format!("as {}", name_of::<U>()), apply }
@@ -157,6 +150,20 @@ impl<T: Record, F: Fn(&T) -> Timestamp + Send + Sync> Watermarker for Behind<T, 
 
     fn explain(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+/// The watermark that a source claims itself: rows say nothing.
+#[derive(Debug)]
+pub(crate) struct Claimed;
+
+impl Watermarker for Claimed {
+    fn watermark(&self, _: &RecordBatch) -> Result<Option<EventTime>> {
+        Ok(None)
+    }
+
+    fn explain(&self) -> String {
+        "SOURCE_WATERMARK()".to_owned()
     }
 }
 

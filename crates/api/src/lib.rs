@@ -17,10 +17,17 @@ pub mod record;
 
 pub mod derived;
 
+pub mod pane;
+pub mod trigger;
+
 mod closure;
 mod windowing;
 
+mod fold;
+
 pub mod aggregate;
+
+pub mod language;
 
 pub mod job;
 
@@ -33,14 +40,19 @@ mod aggregation;
 
 pub mod windowed;
 
-pub use aggregate::{Aggregate, average, count, max, min, sum};
+pub mod sql;
+
+pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use job::Job;
 pub use keyed::Keyed;
+pub use pane::{Pane, Timing};
 pub use record::Record;
 pub use scalar::{Date, Decimal, Timestamp};
 pub use source::SourceBuilder;
+pub use sql::Table;
 pub use stream::Stream;
 pub use thalweg_types::{Error, Result};
+pub use trigger::{AfterWatermark, Trigger};
 pub use value::{Key, Value};
 pub use windowed::{Window, Windowed};
 

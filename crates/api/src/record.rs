@@ -1,12 +1,13 @@
 //! Structs that are rows.
 
+use std::any::type_name;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, NullBufferBuilder, RecordBatch, RecordBatchOptions, StructArray,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 pub use thalweg_derive::Record;
 use thalweg_types::{Error, Result};
 
@@ -92,6 +93,80 @@ pub trait Record: Clone + Send + Sync + Sized + 'static {
 pub(crate) fn batch<T: Record>(mut columns: T::Columns, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(T::schema(), columns.finish(), &options)?)
+}
+
+/// Returns columns of structs as one column.
+///
+/// # Errors
+/// `Internal` if the columns are others.
+pub(crate) fn structs<T: Record>(columns: Vec<ArrayRef>) -> Result<ArrayRef> {
+    Ok(Arc::new(StructArray::try_new(nested::<T>(), columns, None)?))
+}
+
+/// Checks that columns are the fields of a struct.
+///
+/// # Errors
+/// `Invalid`, saying of each column what is wrong with it.
+pub(crate) fn fits<T: Record>(found: &[Field]) -> Result<()> {
+    let wanted = T::fields();
+    let mut wrong = Vec::new();
+    for at in 0..found.len().max(wanted.len()) {
+        let text = match (found.get(at), wanted.get(at)) {
+            (Some(column), Some(field)) if column.data_type() == field.data_type() => continue,
+            (Some(column), Some(field)) => {
+                format!("{} is no {}", said(column), said(field))
+            }
+            (Some(column), None) => format!("there is no field for {}", said(column)),
+            (None, Some(field)) => format!("there is no column for {}", said(field)),
+            (None, None) => continue,
+        };
+        wrong.push(format!("column {}: {text}", at + 1));
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(Error::invalid(format!("the rows are no {}: {}", name_of::<T>(), wrong.join("; ")))
+                .remedy("the fields of the struct are the columns, in order"))
+        }
+    }
+}
+
+/// Returns a column with its type as Rust has it.
+fn said(field: &Field) -> String {
+    format!("`{}` ({})", field.name(), rust_type(field.data_type()))
+}
+
+/// Returns a type as Rust has it.
+fn rust_type(kind: &DataType) -> String {
+    match kind {
+        DataType::Boolean => "bool".to_owned(),
+        DataType::Int8 => "i8".to_owned(),
+        DataType::Int16 => "i16".to_owned(),
+        DataType::Int32 => "i32".to_owned(),
+        DataType::Int64 => "i64".to_owned(),
+        DataType::Float32 => "f32".to_owned(),
+        DataType::Float64 => "f64".to_owned(),
+        DataType::Utf8View => "String".to_owned(),
+        DataType::Binary => "Vec<u8>".to_owned(),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => "Timestamp".to_owned(),
+        DataType::Date32 => "Date".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("Decimal<{precision}, {scale}>"),
+        DataType::List(item) => format!("Vec<{}>", rust_type(item.data_type())),
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|f| format!("{}: {}", f.name(), rust_type(f.data_type())))
+                .collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Returns the name of a type without its path.
+pub(crate) fn name_of<T>() -> &'static str {
+    let name = type_name::<T>();
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 /// Calls a function with each row of a batch. The rows share their memory.

@@ -8,17 +8,41 @@ use arrow::array::{
     PrimitiveArray, PrimitiveBuilder, StringViewArray, StringViewBuilder,
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimestampMillisecondType,
+    Int64Type, TimeUnit, TimestampMillisecondType,
 };
-use thalweg_types::Result;
+use thalweg_types::{Error, EventTime, Result};
 
 use crate::value::{Reader, Value, Writer, typed};
 
 /// A point in time: SQL's `TIMESTAMP(3)`, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Reads a time such as `2015-01-01 12:02:00`, with up to nine digits of a second, or one of
+    /// 1970-01-01 such as `12:02:00`.
+    ///
+    /// # Errors
+    /// `Invalid` if it is none.
+    pub fn parse(text: &str) -> Result<Timestamp> {
+        let nanos = string_to_timestamp_nanos(text)
+            .or_else(|_| string_to_timestamp_nanos(&format!("1970-01-01 {text}")));
+        let nanos = nanos.map_err(|_| {
+            let error = Error::invalid(format!("\"{text}\" is no time"));
+            error.remedy("write it as \"2015-01-01 12:02:00\" or \"12:02:00\"")
+        })?;
+        Ok(Timestamp(nanos.div_euclid(1_000_000)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        EventTime::from_unit(self.0, TimeUnit::Millisecond).fmt(f)
+    }
+}
 
 /// A day: SQL's `DATE`, counted from 1970-01-01.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,9 +8,9 @@ use thalweg_plan::NodeKind;
 use thalweg_plan::connector::TableSpec;
 use thalweg_plan::function::Watermarker;
 use thalweg_plan::node::{BadRecords, SourceNode};
-use thalweg_types::Result;
+use thalweg_types::{Error, Result};
 
-use crate::closure::Behind;
+use crate::closure::{Behind, Claimed};
 use crate::job::Job;
 use crate::record::Record;
 use crate::scalar::Timestamp;
@@ -29,6 +29,7 @@ impl Job {
             spec: spec::<T>(name, connector, options),
             rows_per_second: None,
             watermark: None,
+            claims_watermark: false,
             bad_records: BadRecords::Fail,
             rows: PhantomData,
         }
@@ -41,6 +42,8 @@ pub struct SourceBuilder<'j, T> {
     spec: TableSpec,
     rows_per_second: Option<u64>,
     watermark: Option<Arc<dyn Watermarker>>,
+    /// Does the connector say how far event time has come?
+    claims_watermark: bool,
     bad_records: BadRecords,
     rows: PhantomData<fn() -> T>,
 }
@@ -56,6 +59,13 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         let watermark: Behind<T, _> = Behind { time, delay_ms, record: PhantomData };
         self.watermark = Some(Arc::new(watermark));
+        self
+    }
+
+    /// Takes the watermark that the connector claims itself, as `SOURCE_WATERMARK()` does in SQL.
+    pub fn source_watermark(mut self) -> Self {
+        self.claims_watermark = true;
+        self.watermark = Some(Arc::new(Claimed));
         self
     }
 
@@ -76,8 +86,18 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
     /// # Errors
     /// `Invalid` if connector, options or struct do not fit each other.
     pub fn stream(self) -> Result<Stream<'j, T>> {
+        let name = self.spec.name.clone();
+        self.add().map_err(|error| error.context(format!("table `{name}`")))
+    }
+
+    fn add(self) -> Result<Stream<'j, T>> {
         let connector = self.job.registry.get(self.spec.options.required("connector")?)?;
         connector.validate(&self.spec)?;
+        if self.claims_watermark && !connector.has_watermarks() {
+            let name = connector.name();
+            return Err(Error::invalid(format!("the connector '{name}' claims no watermark"))
+                .remedy("use watermark(…), and say when a row happened"));
+        }
         let columns: Vec<usize> = (0..self.spec.schema.fields().len()).collect();
         let source = connector.source(&self.spec, &columns)?;
         let changes = connector.changes(&self.spec);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
+use arrow::datatypes::SchemaRef;
 use thalweg_plan::connector::{Options, TableSpec};
 use thalweg_plan::node::{BadRecords, MapNode, SinkNode};
 use thalweg_plan::{Exchange, Input, write};
@@ -24,6 +25,45 @@ pub struct Stream<'j, T> {
     pub(crate) rows: PhantomData<fn() -> T>,
 }
 
+/// What comes out of a node, whatever its columns are.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'j> {
+    pub(crate) job: &'j Job,
+    pub(crate) node: NodeId,
+    pub(crate) port: usize,
+}
+
+impl<'j> Rows<'j> {
+    /// Returns the columns.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.job.builder.borrow().plan().output_schema(self.node, self.port)
+    }
+
+    /// Can rows be taken back?
+    pub(crate) fn is_updating(&self) -> bool {
+        self.port == 0 && self.job.builder.borrow().plan().node(self.node).is_updating
+    }
+
+    /// Does a watermark say how far their event time has come?
+    pub(crate) fn has_watermark(&self) -> bool {
+        !self.job.builder.borrow().plan().node(self.node).domains.is_empty()
+    }
+
+    /// Adds a function, whose results are structs.
+    pub(crate) fn then<U>(self, closure: Closure) -> Stream<'j, U> {
+        let transform = shared(closure);
+        let schema = transform.schema();
+        let map = MapNode {
+            transforms: vec![transform],
+            bad_records: BadRecords::Fail,
+            statement: String::new(),
+        };
+        let input = Input { from: self.node, port: self.port, exchange: Exchange::Forward };
+        let node = self.job.builder.borrow_mut().add_map(map, vec![input], schema);
+        Stream { job: self.job, node, rows: PhantomData }
+    }
+}
+
 impl<T> Clone for Stream<'_, T> {
     fn clone(&self) -> Self {
         self.job.builder.borrow_mut().share(self.node);
@@ -34,15 +74,13 @@ impl<T> Clone for Stream<'_, T> {
 impl<'j, T: Record> Stream<'j, T> {
     /// Adds a function.
     pub(crate) fn then<U>(self, closure: Closure) -> Stream<'j, U> {
-        let transform = shared(closure);
-        let schema = transform.schema();
-        let map = MapNode {
-            transforms: vec![transform],
-            bad_records: BadRecords::Fail,
-            statement: String::new(),
-        };
-        let node = self.job.builder.borrow_mut().add_map(map, vec![forward(self.node)], schema);
-        Stream { job: self.job, node, rows: PhantomData }
+        Rows { job: self.job, node: self.node, port: 0 }.then(closure)
+    }
+
+    /// Gives the steps that follow a name, by which plans and errors call them.
+    pub fn name(self, name: &str) -> Stream<'j, T> {
+        self.job.builder.borrow_mut().statement(name);
+        self
     }
 
     /// Makes one row of each.
@@ -72,6 +110,11 @@ impl<'j, T: Record> Stream<'j, T> {
     /// `Invalid` if connector, options or struct do not fit each other, or the connector cannot
     /// take back rows of an updating stream.
     pub fn sink(self, name: &str, connector: &str, options: &[(&str, &str)]) -> Result<()> {
+        self.add_sink(name, connector, options)
+            .map_err(|error| error.context(format!("table `{name}`")))
+    }
+
+    fn add_sink(self, name: &str, connector: &str, options: &[(&str, &str)]) -> Result<()> {
         let spec = spec::<T>(name, connector, options);
         let connector = self.job.registry.get(connector)?;
         connector.validate(&spec)?;

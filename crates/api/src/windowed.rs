@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use thalweg_plan::pane::{Accumulation, Panes};
+use thalweg_plan::trigger::Trigger as Planned;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use crate::aggregate::Aggregate;
-use crate::aggregation::{TimeOf, aggregate};
+use crate::aggregate::{Aggregate, fold, reduce};
+use crate::aggregation::{Late, TimeOf, Windowing, aggregate, on_time, unpacked};
 use crate::keyed::Keyed;
 use crate::record::Record;
 use crate::scalar::Timestamp;
 use crate::stream::Stream;
+use crate::trigger::Trigger;
 use crate::value::Key;
 
 /// Which windows rows fall into.
@@ -29,23 +32,42 @@ impl Window {
         Window(Assigner::Hop { size: millis(size), slide: millis(slide), offset: 0 })
     }
 
+    /// Returns windows that grow by `step` until they are `size` long, a multiple of it.
+    pub fn cumulate(step: Duration, size: Duration) -> Window {
+        Window(Assigner::Cumulate { size: millis(size), step: millis(step), offset: 0 })
+    }
+
     /// Returns windows that a pause of `gap` ends.
     pub fn session(gap: Duration) -> Window {
         Window(Assigner::Session { gap: millis(gap) })
     }
 
+    /// Shifts the windows, which otherwise lie at whole multiples of their length from 1970; sessions
+    /// have no such place.
+    pub fn offset(self, shift: Duration) -> Window {
+        let offset = millis(shift);
+        Window(match self.0 {
+            Assigner::Tumble { size, .. } => Assigner::Tumble { size, offset },
+            Assigner::Hop { size, slide, .. } => Assigner::Hop { size, slide, offset },
+            Assigner::Cumulate { size, step, .. } => Assigner::Cumulate { size, step, offset },
+            other => other,
+        })
+    }
+
     fn check(self) -> Result<()> {
         let fits = match self.0 {
-            Assigner::Hop { size, slide, .. } => slide > 0 && size > 0 && size % slide == 0,
+            Assigner::Hop { size, slide: part, .. }
+            | Assigner::Cumulate { size, step: part, .. } => {
+                part > 0 && size > 0 && size % part == 0
+            }
             Assigner::Session { gap } => gap > 0,
             assigner => assigner.slice() > 0,
         };
         match fits {
             true => Ok(()),
-            false => Err(Error::invalid(format!("there are no windows {} (in ms)", self.0))
-                .remedy(
-                    "lengths are a millisecond at least, and a size is a multiple of its slide",
-                )),
+            false => Err(Error::invalid(format!("there are no windows {} (in ms)", self.0)).remedy(
+                "lengths are a millisecond at least, and a size is a multiple of its slide or step",
+            )),
         }
     }
 }
@@ -57,8 +79,11 @@ fn millis(time: Duration) -> i64 {
 /// Rows in groups and windows.
 pub struct Windowed<'j, T, K> {
     keyed: Keyed<'j, T, K>,
-    window: Window,
-    time: TimeOf<T>,
+    /// Where windows lie; `None` for one of all time.
+    window: Option<(Window, TimeOf<T>)>,
+    /// What they send, if anything was said of it.
+    panes: Option<Panes>,
+    late: Option<Late<'j, T>>,
 }
 
 impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
@@ -68,23 +93,115 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
         window: Window,
         time: impl Fn(&T) -> Timestamp + Send + Sync + 'static,
     ) -> Windowed<'j, T, K> {
-        Windowed { keyed: self, window, time: Arc::new(time) }
+        let window = Some((window, Arc::new(time) as TimeOf<T>));
+        Windowed { keyed: self, window, panes: None, late: None }
+    }
+
+    /// Lets there be one window of all time, which is complete at the end of the input; its
+    /// [`trigger`](Windowed::trigger) says when it sends panes before.
+    pub fn global(self) -> Windowed<'j, T, K> {
+        Windowed { keyed: self, window: None, panes: Some(on_time()), late: None }
     }
 }
 
 impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
-    /// Aggregates the rows of each group and window, when the watermark has passed its end. The
-    /// fields of `U` are start and end of the window, the key's, and the aggregates' in order. As
-    /// for state and `name`, see [`Keyed::aggregate`].
+    /// Says when a window sends a pane; without it when it is complete, and for each epoch in which late
+    /// rows came that are allowed.
+    pub fn trigger(mut self, trigger: impl Into<Trigger>) -> Self {
+        self.panes_mut().trigger = trigger.into().0;
+        self
+    }
+
+    /// Lets a pane have the rows that came since the last one.
+    pub fn discarding(mut self) -> Self {
+        self.panes_mut().accumulation = Accumulation::Discarding;
+        self
+    }
+
+    /// Lets a pane have all rows so far. It is what panes have if nothing is said.
+    pub fn accumulating(mut self) -> Self {
+        self.panes_mut().accumulation = Accumulation::Accumulating;
+        self
+    }
+
+    /// Lets a pane have all rows so far, and take the last one back: the result is updated, and has one
+    /// row for each window.
+    pub fn retracting(mut self) -> Self {
+        self.panes_mut().accumulation = Accumulation::Retracting;
+        self
+    }
+
+    /// Takes rows until the watermark is so far behind the end of their window.
+    pub fn allowed_lateness(mut self, lateness: Duration) -> Self {
+        self.panes_mut().lateness = lateness;
+        self
+    }
+
+    /// Hands the rows that come later than that to `take`, which says what is done with them; otherwise
+    /// they are counted and left out.
+    pub fn late_to(mut self, take: impl FnOnce(Stream<'j, T>) -> Result<()> + 'j) -> Self {
+        self.late = Some(Box::new(take));
+        self
+    }
+
+    fn panes_mut(&mut self) -> &mut Panes {
+        self.panes.get_or_insert_with(on_time)
+    }
+
+    /// Aggregates the rows of each group and window. The fields of `U` are start and end of the window,
+    /// the key's, and the aggregates' in order; [`global`](Keyed::global) windows have no start and end.
+    /// If the last field is a [`Pane`](crate::Pane), it says what the pane is. As for state and `name`,
+    /// see [`Keyed::aggregate`].
     ///
     /// # Errors
-    /// `Invalid` if an aggregate cannot take its argument, or `U` is no such row.
+    /// As [`Keyed::aggregate`]; `Invalid` if there are no such windows, or no such trigger.
     pub fn aggregate<U: Record>(
         self,
         name: &str,
         calls: Vec<Aggregate<T>>,
     ) -> Result<Stream<'j, U>> {
-        self.window.check()?;
-        aggregate(self.keyed, Some((self.window.0, self.time)), name, calls)
+        let (keyed, windowing) = self.split(name)?;
+        aggregate(keyed, windowing, name, calls)
+    }
+
+    /// Makes one row of the rows of each group and window; see [`Keyed::reduce`].
+    ///
+    /// # Errors
+    /// As [`Windowed::aggregate`].
+    pub fn reduce(
+        self,
+        name: &str,
+        function: impl Fn(T, T) -> T + Send + Sync + 'static,
+    ) -> Result<Stream<'j, T>> {
+        let (keyed, windowing) = self.split(name)?;
+        unpacked(keyed, windowing, name, reduce(function))
+    }
+
+    /// Accumulates the rows of each group and window; see [`Keyed::fold`].
+    ///
+    /// # Errors
+    /// As [`Windowed::aggregate`]; `Invalid` for sessions, which [`combine`](crate::combine) can do.
+    pub fn fold<A: Record>(
+        self,
+        name: &str,
+        empty: A,
+        step: impl Fn(A, T) -> A + Send + Sync + 'static,
+    ) -> Result<Stream<'j, A>> {
+        let (keyed, windowing) = self.split(name)?;
+        unpacked(keyed, windowing, name, fold(empty, step))
+    }
+
+    fn split(self, name: &str) -> Result<(Keyed<'j, T, K>, Windowing<'j, T>)> {
+        let Windowed { keyed, window, mut panes, late } = self;
+        if let Some((window, _)) = &window {
+            window.check().map_err(|error| error.context(format!("step `{name}`")))?;
+        }
+        if let Some(panes) = panes.as_mut().filter(|panes| !panes.lateness.is_zero())
+            && let Planned::Watermark { late: late @ None, .. } = &mut panes.trigger
+        {
+            *late = Some(Box::new(Planned::Epoch));
+        }
+        let window = window.map(|(Window(assigner), time)| (assigner, time));
+        Ok((keyed, Windowing { window, panes, late }))
     }
 }

@@ -225,6 +225,12 @@ pub trait AggregateFunction: Send + Sync + Debug {
     /// Can rows be taken back?
     fn is_retractable(&self) -> bool;
 
+    /// Can partial states of one group be merged? If not, `merge` is only asked for groups that were
+    /// never updated.
+    fn is_mergeable(&self) -> bool {
+        true
+    }
+
     /// Returns the same aggregate with rows that can be taken back, where this one cannot and there
     /// is one; it keeps more.
     fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {

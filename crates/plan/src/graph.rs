@@ -283,7 +283,8 @@ impl PlanBuilder {
         }
         // Of partial states nobody can tell which rows of a forgotten group they take back, nor how many
         // rows a trigger has seen.
-        if sessions || panes.is_some() || (retracts && ttl.is_some()) {
+        let is_mergeable = calls.iter().all(|call| call.function.is_mergeable());
+        if sessions || panes.is_some() || (retracts && ttl.is_some()) || !is_mergeable {
             let exchange = exchange_by(keys.clone());
             let stage = Stage::Whole;
             let node =

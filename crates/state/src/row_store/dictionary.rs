@@ -23,15 +23,30 @@ pub(super) struct Dictionary {
     ends: Vec<u32>,
 }
 
+/// The number of a value that does not stand in the dictionary.
+const NONE: u32 = u32::MAX;
+
 impl Dictionary {
-    /// Writes a value as it is kept: its number, or its length and itself.
-    pub(super) fn put(&mut self, value: &[u8], to: &mut Vec<u8>) {
-        match self.number_of(value) {
-            Some(number) => put_number(to, (number as usize) << 1 | 1),
-            None => {
+    /// Finds the numbers of values, which those that are new may get now; [`Dictionary::put`] takes
+    /// them. (For many values at a time: then the processor does not wait for the memory of each.)
+    pub(super) fn find<'a>(&mut self, values: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<u32> {
+        let hash_of = |value: &[u8]| match LENGTHS.contains(&value.len()) {
+            true => hash::hash_bytes(value),
+            false => 0,
+        };
+        let hashes: Vec<u64> = values.clone().map(hash_of).collect();
+        let number_of = |(value, hash)| self.number_of(value, hash).unwrap_or(NONE);
+        values.zip(hashes).map(number_of).collect()
+    }
+
+    /// Writes a value as it is kept: the number that was found for it, or its length and itself.
+    pub(super) fn put(number: u32, value: &[u8], to: &mut Vec<u8>) {
+        match number {
+            NONE => {
                 put_number(to, value.len() << 1);
                 to.extend_from_slice(value);
             }
+            number => put_number(to, (number as usize) << 1 | 1),
         }
     }
 
@@ -47,11 +62,10 @@ impl Dictionary {
     }
 
     /// Returns the number of a value, which it may get now.
-    fn number_of(&mut self, value: &[u8]) -> Option<u32> {
+    fn number_of(&mut self, value: &[u8], hash: u64) -> Option<u32> {
         if !LENGTHS.contains(&value.len()) {
             return None;
         }
-        let hash = hash::hash_bytes(value);
         let is_same = |number: &u32| self.value(*number) == value;
         if let Some(number) = self.numbers.find(hash, is_same) {
             return Some(*number);

@@ -258,12 +258,23 @@ impl Encoded {
     /// Writes the values without a fixed width behind each other, row by row.
     fn put_variable(&mut self, mut columns: Vec<Variable>, rows: &[u32]) {
         self.ends.reserve(rows.len());
-        for (number, row) in rows.iter().enumerate() {
-            let fixed = &self.fixed[number * self.width..];
-            for column in &mut columns {
+        let numbers: Vec<Vec<u32>> = columns
+            .iter_mut()
+            .map(|Variable { values, known, .. }| {
+                // What stands below a NULL is nothing.
+                let value = |row: &u32| match values.is_null(*row as usize) {
+                    true => &[],
+                    false => values.value(*row as usize),
+                };
+                known.find(rows.iter().map(value))
+            })
+            .collect();
+        for (place, row) in rows.iter().enumerate() {
+            let fixed = &self.fixed[place * self.width..];
+            for (column, numbers) in columns.iter().zip(&numbers) {
                 if fixed[column.at / 8] & (1 << (column.at % 8)) == 0 {
                     let value = column.values.value(*row as usize);
-                    column.known.put(value, &mut self.variable);
+                    Dictionary::put(numbers[place], value, &mut self.variable);
                 }
             }
             self.ends.push(self.variable.len());

@@ -4,7 +4,8 @@ use super::{BYTES_MAX, Dictionary, LENGTHS, VALUES_MAX};
 
 fn kept(dictionary: &mut Dictionary, value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    dictionary.put(value, &mut bytes);
+    let numbers = dictionary.find([value].into_iter());
+    Dictionary::put(numbers[0], value, &mut bytes);
     bytes
 }
 
