@@ -38,11 +38,15 @@ pub mod source;
 
 mod aggregation;
 
+pub mod counted;
+pub mod user_windows;
+
 pub mod windowed;
 
 pub mod sql;
 
 pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
+pub use counted::Counted;
 pub use job::Job;
 pub use keyed::Keyed;
 pub use pane::{Pane, Timing};
@@ -53,6 +57,7 @@ pub use sql::Table;
 pub use stream::Stream;
 pub use thalweg_types::{Error, Result};
 pub use trigger::{AfterWatermark, Trigger};
+pub use user_windows::UserWindows;
 pub use value::{Key, Value};
 pub use windowed::{Window, Windowed};
 

@@ -19,7 +19,7 @@ use crate::node::{
 };
 use crate::pane::{Accumulation, Panes};
 use crate::source::{Changes, bad_record_schema};
-use crate::window::{Assigner, WindowSpec};
+use crate::window::WindowSpec;
 
 /// A dataflow to run: one job.
 #[derive(Clone, Debug, Default)]
@@ -256,8 +256,7 @@ impl PlanBuilder {
         let (schema, retracts) = (input.schema.clone(), input.is_updating);
         let Aggregation { window, keys, mut calls, divert_late, ttl, panes } = aggregation;
         let ttl = ttl.filter(|_| window.is_none() && panes.is_none());
-        let sessions =
-            matches!(window, Some(WindowSpec { assigner: Assigner::Session { .. }, .. }));
+        let sessions = window.is_some_and(|spec| spec.assigner.is_merging());
         if retracts && sessions {
             return Err(Error::invalid("a SESSION window over an updating input is not supported")
                 .remedy("use TUMBLE, HOP or CUMULATE, or make the sessions before what updates"));
