@@ -17,6 +17,7 @@ mod memory;
 mod nexmark;
 mod object_store;
 mod oracle;
+mod own_windows;
 mod panes;
 mod partitions;
 mod processes;

@@ -198,7 +198,9 @@ impl<T: Record, K: Key> Head<T, K> {
         fields.extend(kinds.map(|(at, kind)| Field::new(format!("argument{at}"), kind, true)));
         fields.extend(self.has_row.then(|| T::field("row")));
         if self.window.is_some() {
-            fields.extend([Timestamp::field("start"), Timestamp::field("end")]);
+            // A row without windows has no bounds.
+            let bound = |name: &str| Timestamp::field(name).with_nullable(true);
+            fields.extend([bound("start"), bound("end")]);
         }
         if self.has_late {
             fields.extend(T::fields());
