@@ -37,8 +37,11 @@ pub use thalweg_api as stream;
 #[doc(hidden)]
 pub use thalweg_api::derived;
 pub use thalweg_api::{
-    Aggregate, Date, Decimal, Job, Key, Keyed, Pane, Record, SourceBuilder, Stream, Timestamp,
-    Timing, Trigger, Value, Window, Windowed, average, combine, count, fold, max, min, reduce, sum,
+    Aggregate, BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context,
+    Date, Decimal, Job, Join, Key, Keyed, ListState, MapState, Pane, Process, Record,
+    ReducingState, Setup, Side, SourceBuilder, Span, State, Stored, Stream, Timer, Timestamp,
+    Timing, Trigger, Value, ValueState, Window, Windowed, WithBroadcast, average, combine, count,
+    fold, max, min, reduce, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};

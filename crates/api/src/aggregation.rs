@@ -15,12 +15,12 @@ use thalweg_types::{Error, Result};
 
 use crate::aggregate::{Aggregate, Collect, Reads, fold, reduce};
 use crate::closure::Closure;
-use crate::keyed::{KeyOf, Keyed};
+use crate::keyed::Keyed;
 use crate::pane::Pane;
 use crate::record::{Record, each, fits, structs};
 use crate::scalar::Timestamp;
 use crate::stream::{Rows, Stream};
-use crate::value::{Key, KeyColumns, Value};
+use crate::value::{Key, KeyColumns, KeyOf, Value};
 use crate::windowing::Windows;
 
 /// Takes the rows that came too late.

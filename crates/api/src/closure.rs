@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter, filter_record_batch, take};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use thalweg_plan::function::{Transform, Watermarker};
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
 use crate::record::{ReadRows, Record, WriteRows, batch, each, name_of};
 use crate::scalar::Timestamp;
+use crate::value::{Key, KeyColumns, KeyOf};
 
 type Apply = dyn Fn(&Change) -> Result<Change> + Send + Sync;
 
@@ -88,7 +89,7 @@ impl Closure {
                 }
             }
             let rows = batch::<U>(made, origins.len())?;
-            Ok(Change { rows, weights: weights_of(input, origins)? })
+            Ok(Change { rows, weights: weights_of(input, origins.into())? })
         });
         Closure { schema: U::schema(), text, apply }
     }
@@ -107,6 +108,42 @@ impl Closure {
         Closure { schema, text, apply }
     }
 
+    /// Makes columns of a batch whose rows are those of the input, or any of them any number of times:
+    /// `make` says then which row each was made of.
+    pub(crate) fn copies(
+        schema: SchemaRef,
+        text: String,
+        make: impl Fn(&RecordBatch) -> Result<(Vec<ArrayRef>, Option<UInt32Array>)>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Closure {
+        let made = schema.clone();
+        let apply = Box::new(move |input: &Change| {
+            let (columns, origins) = make(&input.rows)?;
+            let weights = match origins {
+                Some(origins) => weights_of(input, origins)?,
+                None => input.weights.clone(),
+            };
+            Ok(Change { rows: RecordBatch::try_new(made.clone(), columns)?, weights })
+        });
+        Closure { schema, text, apply }
+    }
+
+    /// Puts the columns of a key before those of a row.
+    pub(crate) fn keyed<T: Record, K: Key>(step: &str, key: KeyOf<T, K>) -> Closure {
+        let schema: SchemaRef =
+            Arc::new(Schema::new(K::fields().into_iter().chain(T::fields()).collect::<Vec<_>>()));
+        let text = format!("key of {step}");
+        Closure::columns(schema, text, move |rows| {
+            let mut keys = K::Columns::with_capacity(rows.num_rows());
+            each(rows, |record| keys.push(&key(record)))?;
+            let mut columns = keys.finish();
+            columns.extend(rows.columns().iter().cloned());
+            Ok(columns)
+        })
+    }
+
     /// Makes the columns of `U` of those of a batch.
     pub(crate) fn shaped<U: Record>(
         columns: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
@@ -120,9 +157,9 @@ impl Closure {
     }
 }
 
-fn weights_of(input: &Change, origins: Vec<u32>) -> Result<Option<Int64Array>> {
+fn weights_of(input: &Change, origins: UInt32Array) -> Result<Option<Int64Array>> {
     let Some(weights) = &input.weights else { return Ok(None) };
-    let taken = take(weights, &UInt32Array::from(origins), None)?;
+    let taken = take(weights, &origins, None)?;
     Ok(Some(taken.as_primitive::<Int64Type>().clone()))
 }
 

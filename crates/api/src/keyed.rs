@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use crate::record::Record;
 use crate::stream::Stream;
-use crate::value::Key;
-
-/// Returns the key of a struct.
-pub(crate) type KeyOf<T, K> = Arc<dyn Fn(&T) -> K + Send + Sync>;
+use crate::value::{Key, KeyOf};
 
 /// Rows in groups.
 pub struct Keyed<'j, T, K> {

@@ -36,6 +36,8 @@ pub mod stream;
 pub mod keyed;
 pub mod source;
 
+pub mod process;
+
 mod aggregation;
 
 pub mod counted;
@@ -43,13 +45,20 @@ pub mod user_windows;
 
 pub mod windowed;
 
+pub mod join;
+
 pub mod sql;
 
 pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use counted::Counted;
 pub use job::Job;
+pub use join::{Join, Span};
 pub use keyed::Keyed;
 pub use pane::{Pane, Timing};
+pub use process::{
+    BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context, ListState,
+    MapState, Process, ReducingState, Setup, Side, State, Stored, Timer, ValueState, WithBroadcast,
+};
 pub use record::Record;
 pub use scalar::{Date, Decimal, Timestamp};
 pub use source::SourceBuilder;

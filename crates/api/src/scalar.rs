@@ -13,15 +13,38 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type, TimeUnit, TimestampMillisecondType,
 };
+use serde::{Deserialize, Serialize};
 use thalweg_types::{Error, EventTime, Result};
 
 use crate::value::{Reader, Value, Writer, typed};
 
 /// A point in time: SQL's `TIMESTAMP(3)`, in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// Before all times: the watermark before there is one.
+    pub const MIN: Timestamp = Timestamp(i64::MIN);
+    /// Behind all times: the watermark at the end of all input.
+    pub const MAX: Timestamp = Timestamp(i64::MAX);
+
+    /// Returns the millisecond that an instant of the engine is in.
+    pub(crate) fn of(time: EventTime) -> Timestamp {
+        match time {
+            EventTime::MIN => Timestamp::MIN,
+            EventTime::MAX => Timestamp::MAX,
+            EventTime(nanos) => Timestamp(nanos.div_euclid(NANOS)),
+        }
+    }
+
+    /// Returns the instant as the engine counts it.
+    pub(crate) fn instant(self) -> EventTime {
+        EventTime(self.0.saturating_mul(NANOS))
+    }
+
     /// Reads a time such as `2015-01-01 12:02:00`, with up to nine digits of a second, or one of
     /// 1970-01-01 such as `12:02:00`.
     ///
@@ -44,8 +67,14 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Nanoseconds of a millisecond.
+const NANOS: i64 = 1_000_000;
+
 /// A day: SQL's `DATE`, counted from 1970-01-01.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Date(pub i32);
 
 /// An exact number: SQL's `DECIMAL(P, S)`, as a whole number of units of 10⁻ˢ.
@@ -54,7 +83,10 @@ pub struct Date(pub i32);
 /// let price = thalweg_api::Decimal::<10, 2>(1999);
 /// assert_eq!(price.to_string(), "19.99");
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Decimal<const P: u8, const S: i8>(pub i128);
 
 impl<const P: u8, const S: i8> fmt::Display for Decimal<P, S> {

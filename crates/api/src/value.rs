@@ -3,6 +3,8 @@
 //! What must always hold: values move between structs and columns through a reader or a writer of their
 //! own type, which is chosen at compile time; only a column is `dyn`.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
@@ -120,7 +122,22 @@ pub trait Key: Clone + Send + Sync + 'static {
 
     /// Returns the fields of its columns.
     fn fields() -> Vec<Field>;
+
+    /// Returns the keys whose columns these are.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    fn of_columns(columns: &[ArrayRef]) -> Result<Vec<Self>>;
 }
+
+/// Returns all values of a column.
+fn values<V: Value>(column: &ArrayRef) -> Result<Vec<V>> {
+    let reader = V::Reader::open(column, None)?;
+    Ok((0..column.len()).map(|row| reader.get(row)).collect())
+}
+
+/// Returns the key of a struct.
+pub(crate) type KeyOf<T, K> = Arc<dyn Fn(&T) -> K + Send + Sync>;
 
 /// Writes keys to columns.
 pub trait KeyColumns<K> {
@@ -143,6 +160,10 @@ impl<V: Value> Key for V {
 
     fn fields() -> Vec<Field> {
         vec![V::field("key")]
+    }
+
+    fn of_columns(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+        values(&columns[0])
     }
 }
 
@@ -168,6 +189,11 @@ macro_rules! tuple_key {
 
             fn fields() -> Vec<Field> {
                 vec![$($value::field(concat!("key", $index))),*]
+            }
+
+            fn of_columns(columns: &[ArrayRef]) -> Result<Vec<Self>> {
+                let parts = ($(values::<$value>(&columns[$index])?,)*);
+                Ok((0..parts.0.len()).map(|row| ($(parts.$index[row].clone(),)*)).collect())
             }
         }
 

@@ -21,7 +21,7 @@ use crate::windowing::Windows;
 
 /// Which windows rows fall into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window(Assigner);
+pub struct Window(pub(crate) Assigner);
 
 impl Window {
     /// Returns windows side by side.
@@ -56,7 +56,7 @@ impl Window {
         })
     }
 
-    fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         let fits = match self.0 {
             Assigner::Hop { size, slide: part, .. }
             | Assigner::Cumulate { size, step: part, .. } => {
@@ -74,7 +74,7 @@ impl Window {
     }
 }
 
-fn millis(time: Duration) -> i64 {
+pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -29,6 +29,13 @@ pub struct FrameId {
     pub channel: u64,
 }
 
+impl FrameId {
+    /// Returns the channel of an output of a node.
+    pub fn new(plan: u64, node: NodeId, port: usize) -> FrameId {
+        FrameId { plan, channel: ((node.0 as u64) << 32) | port as u64 }
+    }
+}
+
 /// A batch on a channel.
 #[derive(Default)]
 pub enum Container {

@@ -27,7 +27,7 @@ use timely::scheduling::Activator;
 
 use crate::book::{Book, Outbox, Report};
 use crate::container::{Container, FrameId};
-use crate::exchange::{HomeDistributor, KeyDistributor};
+use crate::exchange::{AllDistributor, HomeDistributor, KeyDistributor};
 use crate::flow::{Credit, Sender, Unconsumed};
 use crate::job::{Event, Job};
 use crate::operator::{Close, OUTPUT_BYTES_MAX, Operator, Output, Step};
@@ -48,6 +48,8 @@ pub enum Route {
     ByKey(Vec<usize>),
     /// To the first process.
     Home,
+    /// To every worker.
+    ToAll,
 }
 
 /// An input of a driven operator.
@@ -81,14 +83,14 @@ impl Surroundings {
     }
 }
 
-/// Builds `operator` into the dataflow; returns its two outputs.
+/// Builds `operator` into the dataflow; returns its outputs.
 pub fn driven<'scope>(
     scope: Scope<'scope, u64>,
     node: &Node,
     operator: Box<dyn Operator>,
     inputs: Vec<DrivenInput<'scope>>,
     around: Surroundings,
-) -> [Stream<'scope, u64, Container>; 2] {
+) -> Vec<Stream<'scope, u64, Container>> {
     let mut builder = OperatorBuilder::new(node.operator.0.clone(), scope);
     let mut pulls: Vec<PullInto> = Vec::new();
     let schemas: Vec<_> = inputs.iter().map(|i| (i.frame, i.schema.clone())).collect();
@@ -104,6 +106,9 @@ pub fn driven<'scope>(
                 });
                 pull(builder.new_input(stream, pact), index)
             }
+            Route::ToAll => {
+                pull(builder.new_input(stream, DistributorPact(|_| AllDistributor)), index)
+            }
             Route::Home => {
                 let home = around.job.home_of(around.worker);
                 pull(
@@ -113,9 +118,9 @@ pub fn driven<'scope>(
             }
         });
     }
-    let (first, first_stream) = builder.new_output::<Container>();
-    let (second, second_stream) = builder.new_output::<Container>();
-    let outputs = [first, second].map(OutputBuilder::<_, NoopBuilder<Container>>::from);
+    let ports = (0..node.kind.outputs()).map(|_| builder.new_output::<Container>());
+    let (outputs, streams): (Vec<_>, Vec<_>) = ports.unzip();
+    let mut outputs: Outputs = outputs.into_iter().map(OutputBuilder::from).collect();
     let address = builder.operator_info().address.to_vec();
     let waker = || {
         let activator = scope.worker().sync_activator_for(address.clone());
@@ -128,7 +133,6 @@ pub fn driven<'scope>(
     let mut driver = Driver::new(node, operator, (schemas, activator), around);
     driver.sent.wake_by(waker());
     driver.operator.resumed_by(Box::new(waker()));
-    let mut outputs = outputs;
     builder.build(move |capabilities| {
         driver.capabilities = capabilities;
         driver.advance();
@@ -139,7 +143,7 @@ pub fn driven<'scope>(
             driver.run(frontiers, &mut outputs);
         }
     });
-    [first_stream, second_stream]
+    streams
 }
 
 type PullInto = Box<dyn FnMut(&mut dyn FnMut(u64, usize, Container))>;
@@ -154,7 +158,7 @@ where
     })
 }
 
-type Outputs = [OutputBuilder<u64, NoopBuilder<Container>>; 2];
+type Outputs = Vec<OutputBuilder<u64, NoopBuilder<Container>>>;
 
 /// A batch that waits: its input, its rows, and what counts them as under way.
 type Arrived = (usize, Change, Option<Arc<Credit>>);
@@ -172,12 +176,14 @@ struct Driver {
     around: Surroundings,
     schemas: Vec<(FrameId, SchemaRef)>,
     activator: Rc<Activator>,
-    frames: [FrameId; 2],
+    /// The channel of each output.
+    frames: Vec<FrameId>,
     counters: Arc<Counters>,
     sent: Arc<Unconsumed>,
     capabilities: Vec<Capability<u64>>,
-    /// The open epoch.
+    /// The open epoch, and whether the operator was told of it.
     next: u64,
+    is_told: bool,
     /// Batches by epoch, in the order of arrival.
     stash: BTreeMap<u64, VecDeque<Arrived>>,
     stashed_rows: usize,
@@ -200,17 +206,18 @@ impl Driver {
         around: Surroundings,
     ) -> Driver {
         let job = &around.job;
-        let frame = |port| FrameId { plan: job.fingerprint, channel: node.id.0 as u64 * 2 + port };
+        let frame = |port| FrameId::new(job.fingerprint, node.id, port);
         Driver {
             operator,
             node: node.clone(),
             schemas,
             activator,
-            frames: [frame(0), frame(1)],
+            frames: (0..node.kind.outputs()).map(frame).collect(),
             counters: around.counters(node),
             sent: job.flow.count(Sender { node: node.id, worker: WorkerId(around.worker) }),
             capabilities: Vec::new(),
             next: job.start.epoch.next().0,
+            is_told: false,
             stash: BTreeMap::new(),
             stashed_rows: 0,
             unfinished: None,
@@ -295,6 +302,7 @@ impl Driver {
             }
             if let Some((input, change, credit)) = self.pop_open() {
                 self.stashed_rows -= change.len();
+                self.tell();
                 let mut output = Output::new(self.sent.bytes());
                 let step = self.operator.batch(input, change, &mut output)?;
                 drop(credit);
@@ -325,6 +333,16 @@ impl Driver {
         }
     }
 
+    /// Tells the operator of the epoch whose rows come.
+    fn tell(&mut self) {
+        if !std::mem::replace(&mut self.is_told, true)
+            && let Some(moment) = self.around.book.moment(self.next, &self.node.domains)
+        {
+            let watermark = moment.watermark.minus(self.delay);
+            self.operator.open(&Moment { watermark, ..moment });
+        }
+    }
+
     fn pop_open(&mut self) -> Option<Arrived> {
         self.stash.get_mut(&self.next)?.pop_front()
     }
@@ -349,7 +367,7 @@ impl Driver {
             self.snapshot(&info)?;
         }
         self.stash.remove(&self.next);
-        self.next += 1;
+        (self.next, self.is_told) = (self.next + 1, false);
         match info.ending {
             None => self.advance(),
             Some(_) => self.end(),
@@ -394,18 +412,14 @@ impl Driver {
         let (late, bad) = output.counted();
         self.counters.count_rejected(late, bad);
         self.counters.count_forgotten(output.forgotten());
-        let [first, second] = outputs;
-        let (mut first, mut second) = (first.activate(), second.activate());
+        let mut outputs: Vec<_> = outputs.iter_mut().map(OutputBuilder::activate).collect();
         for (port, change) in output.take() {
             if port == 0 {
                 self.counters.count_out(change.len(), change.bytes());
             }
             let mut container = Container::new(change, self.frames[port], &self.sent);
-            let capability = &self.capabilities[port];
-            match port {
-                0 => first.session_with_builder(capability).give_container(&mut container),
-                _ => second.session_with_builder(capability).give_container(&mut container),
-            }
+            let mut session = outputs[port].session_with_builder(&self.capabilities[port]);
+            session.give_container(&mut container);
         }
     }
 

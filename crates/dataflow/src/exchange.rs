@@ -87,6 +87,26 @@ impl Distributor<Container> for KeyDistributor {
     fn flush<T: Clone, P: Push<Message<T, Container>>>(&mut self, _: &T, _: &mut [P]) {}
 }
 
+/// Sends everything to every worker.
+#[derive(Debug)]
+pub struct AllDistributor;
+
+impl Distributor<Container> for AllDistributor {
+    fn partition<T: Clone, P: Push<Message<T, Container>>>(
+        &mut self,
+        container: &mut Container,
+        time: &T,
+        pushers: &mut [P],
+    ) {
+        let taken = std::mem::take(container);
+        for pusher in pushers {
+            Message::push_at(&mut taken.clone(), time.clone(), pusher);
+        }
+    }
+
+    fn flush<T: Clone, P: Push<Message<T, Container>>>(&mut self, _: &T, _: &mut [P]) {}
+}
+
 /// Sends everything to one worker.
 #[derive(Debug)]
 pub struct HomeDistributor(pub usize);

@@ -25,7 +25,7 @@ use crate::pacer::Dispatch;
 use crate::sink::SinkOperator;
 use crate::source::{SourceInstance, source};
 
-type Outputs<'scope> = [Stream<'scope, u64, Container>; 2];
+type Outputs<'scope> = Vec<Stream<'scope, u64, Container>>;
 
 /// Builds a plan's dataflow on one worker.
 pub struct Lowering<'scope> {
@@ -79,7 +79,7 @@ impl<'scope> Lowering<'scope> {
                 let outbox = self.outbox.clone();
                 let instance =
                     SourceInstance::new(&self.job, (node, source_node), self.worker, port, outbox);
-                Ok(source(self.scope, self.epochs.clone(), instance))
+                Ok(source(self.scope, self.epochs.clone(), instance).into())
             }
             NodeKind::Map(map) if map.bad_records == BadRecords::Fail => Ok(self.chain(node, map)),
             NodeKind::Map(map) => {
@@ -104,7 +104,8 @@ impl<'scope> Lowering<'scope> {
             | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
-            | NodeKind::TemporalJoin(_) => {
+            | NodeKind::TemporalJoin(_)
+            | NodeKind::Process(_) => {
                 let schema = |input: &Input| self.job.plan.output_schema(input.from, input.port);
                 let schemas: Vec<_> = node.inputs.iter().map(schema).collect();
                 let operator = operators::make(node, &schemas)?;
@@ -143,7 +144,7 @@ impl<'scope> Lowering<'scope> {
     }
 
     fn frame(&self, from: NodeId, port: usize) -> FrameId {
-        FrameId { plan: self.job.fingerprint, channel: from.0 as u64 * 2 + port as u64 }
+        FrameId::new(self.job.fingerprint, from, port)
     }
 
     fn driven(&self, node: &Node, operator: Box<dyn Operator>) -> Outputs<'scope> {
@@ -153,6 +154,7 @@ impl<'scope> Lowering<'scope> {
             route: match (&input.exchange, &node.kind) {
                 (Exchange::ByKey(columns), _) => Route::ByKey(columns.clone()),
                 (Exchange::Global, _) => Route::ByKey(Vec::new()),
+                (Exchange::Broadcast, _) => Route::ToAll,
                 (Exchange::Forward, NodeKind::Sink(sink)) if is_spread && sink.sink.is_local() => {
                     Route::Home
                 }
@@ -178,7 +180,6 @@ impl<'scope> Lowering<'scope> {
         });
         let mut handles: Vec<_> = handles.collect();
         let (output, stream) = builder.new_output::<Container>();
-        let (_, second) = builder.new_output::<Container>();
         let mut output = OutputBuilder::<_, NoopBuilder<Container>>::from(output);
         let frame = self.frame(node.id, 0);
         let (schema, job) = (node.schema.clone(), self.job.clone());
@@ -200,7 +201,7 @@ impl<'scope> Lowering<'scope> {
                 }
             }
         });
-        [stream, second]
+        vec![stream]
     }
 
     /// A stateless chain: rows leave as they come.
@@ -209,7 +210,6 @@ impl<'scope> Lowering<'scope> {
         let mut builder = OperatorBuilder::new(node.operator.0.clone(), self.scope);
         let mut handle = builder.new_input(self.stream(input), Pipeline);
         let (output, stream) = builder.new_output::<Container>();
-        let (_, second) = builder.new_output::<Container>();
         let mut output = OutputBuilder::<_, NoopBuilder<Container>>::from(output);
         let from = (
             self.frame(input.from, input.port),
@@ -254,7 +254,7 @@ impl<'scope> Lowering<'scope> {
                 counters.count_busy(began.elapsed());
             }
         });
-        [stream, second]
+        vec![stream]
     }
 }
 

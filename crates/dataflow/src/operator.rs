@@ -55,7 +55,7 @@ impl Output {
         self.send_to(0, change);
     }
 
-    /// Sends `change` to output `port`: 1 for late rows and bad records.
+    /// Sends `change` to output `port`: 1 for late rows and bad records, or a side output.
     pub fn send_to(&mut self, port: usize, change: Change) {
         if !change.is_empty() {
             self.unconsumed_bytes += change.bytes();
@@ -103,11 +103,16 @@ impl Output {
 ///
 /// # Contract
 /// The caller calls `restore` at most once and first, then for each epoch `batch` any number of
-/// times and `close` once; after [`Step::More`] it calls `resume` until [`Step::Done`] before
+/// times, `open` before the first of them, and `close` once; after [`Step::More`] it calls `resume` until [`Step::Done`] before
 /// anything else; `snapshot` only right after a close that is done. Keys reach the worker that
 /// owns their key group. A row is late if and only if its window's end is at or before the
 /// watermark of the *previous* close.
 pub trait Operator {
+    /// Is told of the epoch whose rows come next: its clock, and the watermark that they meet.
+    fn open(&mut self, at: &Moment) {
+        let _ = at;
+    }
+
     /// Takes rows of the open epoch.
     ///
     /// # Errors

@@ -125,8 +125,7 @@ impl SourceInstance {
         port: Arc<SourcePort>,
         outbox: Outbox,
     ) -> SourceInstance {
-        let frame =
-            |port: u64| FrameId { plan: job.fingerprint, channel: node.id.0 as u64 * 2 + port };
+        let frame = |port| FrameId::new(job.fingerprint, node.id, port);
         SourceInstance {
             name: node.operator.0.clone(),
             node: node.id,

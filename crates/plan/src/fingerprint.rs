@@ -12,6 +12,7 @@ use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::join::JoinNode;
 use crate::node::{AggregateCall, Node, NodeKind, SortKey};
+use crate::process::ProcessNode;
 use crate::trigger;
 use crate::window::{Assigner, TimeBasis, WindowSpec};
 
@@ -79,12 +80,24 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
         NodeKind::TemporalJoin(temporal) => {
             format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
         }
+        NodeKind::Process(process) => process_state(plan, node, process),
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };
     let mut zones = BTreeSet::new();
     collect_zones(plan, node, &mut zones);
     Some(zones.iter().fold(decided, |decided, zone| format!("{decided} in {zone}")))
+}
+
+/// Says what decides what a function keeps: the types of its keys alone. States are matched by name, so
+/// that it may get more of them.
+fn process_state(plan: &Plan, node: &Node, process: &ProcessNode) -> String {
+    let keys = process.keys.iter().zip(&node.inputs).map(|(keys, input)| {
+        let schema = plan.output_schema(input.from, input.port);
+        let kinds = keys.iter().map(|key| schema.field(*key).data_type().to_string());
+        format!("({})", kinds.collect::<Vec<_>>().join(", "))
+    });
+    format!("process by {}", keys.collect::<Vec<_>>().join(" and "))
 }
 
 /// Says what decides what a join keeps.

@@ -91,6 +91,7 @@ impl Plan {
                 let input = &node.inputs[0];
                 self.output_schema(input.from, input.port)
             }
+            (NodeKind::Process(process), side) => process.sides[side - 1].schema.clone(),
             _ => bad_record_schema(),
         }
     }
@@ -174,6 +175,7 @@ impl PlanBuilder {
             | NodeKind::Sort(_)
             | NodeKind::WindowTop(_)
             | NodeKind::TemporalJoin(_) => false,
+            NodeKind::Process(_) => false,
             NodeKind::Top(top) => top.final_by.is_none(),
             NodeKind::Over(over) => over.basis.is_none(),
             NodeKind::Join(join) => {
@@ -189,6 +191,7 @@ impl PlanBuilder {
         let before = inputs.iter().map(|input| self.plan.node(input.from).delay);
         let own = match &kind {
             NodeKind::Join(join) => join.bound.map_or(Duration::ZERO, |bound| bound.delay()),
+            NodeKind::Process(process) => process.delay,
             // A late pane is as late as its last row may be.
             NodeKind::Aggregate(node) => node.panes.as_ref().map_or(Duration::ZERO, |p| p.lateness),
             _ => Duration::ZERO,

@@ -10,6 +10,7 @@ use thalweg_types::{DomainId, NodeId, OperatorId};
 use crate::function::{AggregateFunction, Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
 use crate::pane::Panes;
+use crate::process::ProcessNode;
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
 use crate::window::{TimeBasis, WindowSpec};
@@ -23,6 +24,8 @@ pub enum Exchange {
     ByKey(Vec<usize>),
     /// All rows go to one worker.
     Global,
+    /// All rows go to every worker.
+    Broadcast,
 }
 
 /// An edge into a node.
@@ -30,7 +33,8 @@ pub enum Exchange {
 pub struct Input {
     /// The node it comes from.
     pub from: NodeId,
-    /// Which output of that node: 0 for results, 1 for late rows or bad records.
+    /// Which output of that node: 0 for results, 1 for late rows or bad records; of a function from
+    /// 1 on its side outputs.
     pub port: usize,
     /// How rows travel.
     pub exchange: Exchange,
@@ -416,6 +420,8 @@ pub enum NodeKind {
     Join(JoinNode),
     /// Joins rows with versions of a table.
     TemporalJoin(TemporalJoinNode),
+    /// Applies a user's function to keyed rows.
+    Process(ProcessNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -437,9 +443,20 @@ impl NodeKind {
             | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
-            | NodeKind::TemporalJoin(_) => true,
+            | NodeKind::TemporalJoin(_)
+            | NodeKind::Process(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
             NodeKind::Compact(_) | NodeKind::Sink(_) => false,
+        }
+    }
+
+    /// Returns how many outputs there are.
+    pub fn outputs(&self) -> usize {
+        match self {
+            NodeKind::Process(process) => 1 + process.sides.len(),
+            NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Aggregate(_) => 2,
+            NodeKind::Over(_) | NodeKind::SessionRows(_) => 2,
+            _ => 1,
         }
     }
 
@@ -476,6 +493,7 @@ impl NodeKind {
             NodeKind::SessionRows(_) => "SessionRows",
             NodeKind::Join(_) => "Join",
             NodeKind::TemporalJoin(_) => "TemporalJoin",
+            NodeKind::Process(_) => "Process",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",

@@ -12,6 +12,7 @@ use crate::node::{
     AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, OverNode, SourceNode,
     Stage, TopNode,
 };
+use crate::process::ProcessNode;
 use crate::sink::Delivery;
 use crate::source::Replay;
 use crate::window::{TimeBasis, WindowSpec};
@@ -42,13 +43,18 @@ fn tree(plan: &Plan, id: NodeId, depth: usize, text: &mut String) {
     };
     let _ = writeln!(text, "{indent}{}{ttl} [{mode}{watermark}]", describe(plan, node));
     for input in &node.inputs {
-        let port = if input.port == 0 { "" } else { ", rejected rows" };
+        let port = match (input.port, &plan.node(input.from).kind) {
+            (0, _) => "".to_owned(),
+            (side, NodeKind::Process(_)) => format!(", side output {side}"),
+            _ => ", rejected rows".to_owned(),
+        };
         match &input.exchange {
             Exchange::Forward if input.port == 0 => tree(plan, input.from, depth + 1, text),
             exchange => {
                 let how = match exchange {
                     Exchange::Forward => "Forward".to_owned(),
                     Exchange::Global => "Exchange to one worker".to_owned(),
+                    Exchange::Broadcast => "Exchange to every worker".to_owned(),
                     Exchange::ByKey(columns) => {
                         format!("Exchange by {}", names(plan, input.from, input.port, columns))
                     }
@@ -109,6 +115,7 @@ fn describe(plan: &Plan, node: &Node) -> String {
             let join = describe_join(plan, node, &temporal.join);
             format!("Temporal{join} by {:?}", temporal.versions)
         }
+        NodeKind::Process(process) => describe_process(plan, node, process),
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),
@@ -193,6 +200,14 @@ fn describe_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> St
     };
     let window = window.unwrap_or_default();
     format!("{}{window} by [{keys}]: {}; {when}", node.kind.name(), calls.join(", "))
+}
+
+fn describe_process(plan: &Plan, node: &Node, process: &ProcessNode) -> String {
+    let keys = process.keys.iter().zip(&node.inputs);
+    let keys: Vec<String> =
+        keys.map(|(keys, input)| names(plan, input.from, input.port, keys)).collect();
+    let (function, states) = (process.function.describe(), process.function.states());
+    format!("Process {function} by {keys:?}: {states:?} to {:?}", process.sides)
 }
 
 fn describe_join(plan: &Plan, node: &Node, join: &JoinNode) -> String {

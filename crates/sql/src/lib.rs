@@ -31,8 +31,9 @@ mod sums;
 
 mod emit;
 
+mod table_hint;
+
 mod noted;
-mod state_ttl;
 
 mod window_tvf;
 

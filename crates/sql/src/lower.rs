@@ -54,6 +54,7 @@ use crate::functions::{SPLIT, is_processing_time, one_byte};
 use crate::local_time::is_instant;
 use crate::noted::{Note, Noted};
 use crate::session::Session;
+use crate::table_hint::Asked;
 use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
@@ -111,6 +112,8 @@ pub(crate) struct Stream {
     pub(crate) is_bounded: bool,
     /// How long what reads it keeps its rows, if a hint says so; zero for ever.
     pub(crate) ttl: Option<Duration>,
+    /// Does a hint ask that a join copies its rows to all workers?
+    pub(crate) is_copied: bool,
     /// What the aggregation that reads it sends, if the query says so.
     pub(crate) emit: Option<Emit>,
     /// What its rows are versions of, if they are lowered for a temporal join.
@@ -205,7 +208,7 @@ impl<'a> Lowering<'a> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => {
-                Ok(Stream { ttl: None, ..self.lower(&alias.input)? })
+                Ok(Stream { ttl: None, is_copied: false, ..self.lower(&alias.input)? })
             }
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
@@ -232,7 +235,8 @@ impl<'a> Lowering<'a> {
                     self.percentile = before;
                     let stream = stream?;
                     return Ok(match note {
-                        Note::StateTtl(ttl) => Stream { ttl: Some(*ttl), ..stream },
+                        Note::Hint(Asked::StateTtl(ttl)) => Stream { ttl: Some(*ttl), ..stream },
+                        Note::Hint(Asked::Broadcast) => Stream { is_copied: true, ..stream },
                         Note::Emit(emit) => Stream { emit: Some(emit.as_ref().clone()), ..stream },
                         Note::Snapshot => stream,
                     });

@@ -4,19 +4,19 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::common::{DFSchemaRef, Result};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use crate::emit::Emit;
+use crate::table_hint::Asked;
 
 /// What is said of a relation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Hash)]
 pub(crate) enum Note {
-    /// What reads it keeps its rows so long; zero for ever.
-    StateTtl(Duration),
+    /// What reads it does with its rows as a hint asks.
+    Hint(Asked),
     /// The aggregation that reads it sends what this asks for.
     Emit(Box<Emit>),
     /// It is a table as it was at some time: nothing may filter its rows before that is chosen.
@@ -48,7 +48,7 @@ impl Noted {
 impl UserDefinedLogicalNodeCore for Noted {
     fn name(&self) -> &str {
         match self.note {
-            Note::StateTtl(_) => "StateTtl",
+            Note::Hint(asked) => asked.name(),
             Note::Emit(_) => "Emit",
             Note::Snapshot => "Snapshot",
         }
@@ -68,7 +68,7 @@ impl UserDefinedLogicalNodeCore for Noted {
 
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
         match self.note {
-            Note::StateTtl(_) | Note::Emit(_) => HashSet::new(),
+            Note::Hint(_) | Note::Emit(_) => HashSet::new(),
             Note::Snapshot => {
                 self.input.schema().fields().iter().map(|field| field.name().clone()).collect()
             }
@@ -87,7 +87,7 @@ impl UserDefinedLogicalNodeCore for Noted {
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
         match self.note {
-            Note::StateTtl(_) => Some(vec![output_columns.to_vec()]),
+            Note::Hint(_) => Some(vec![output_columns.to_vec()]),
             // Late rows have the columns that their table asks for.
             Note::Emit(ref emit) => {
                 let fields = self.input.schema().fields().iter().enumerate();

@@ -328,7 +328,7 @@ impl Workspace {
 
     /// Makes the tables that a statement uses with other options than their own.
     fn hinted(&mut self, hints: &Hints) -> Result<()> {
-        self.session.heed(&hints.lifetimes);
+        self.session.heed(&hints.of_tables);
         for name in &hints.ignored {
             let notice = format!("hint {name} has no meaning here and is ignored");
             add_once(&mut self.script.notices, notice);

@@ -50,8 +50,8 @@ use crate::planned;
 use crate::rewrite::{self, Unnests};
 use crate::scalar_subquery::{self, JoinScalars};
 use crate::set_operation;
-use crate::state_ttl::Lifetimes;
 use crate::sums;
+use crate::table_hint::TableHints;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
 use crate::tokens::parser;
 use crate::types::FlinkTypes;
@@ -61,7 +61,7 @@ use crate::window_tvf::{Relations, span_of};
 pub(crate) struct Session {
     context: SessionContext,
     unnests: Unnests,
-    lifetimes: Lifetimes,
+    hints: TableHints,
     tables: BTreeMap<String, Arc<Table>>,
     views: BTreeMap<String, View>,
     runtime: Runtime,
@@ -131,18 +131,18 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the planner: {error}")))?;
-        let (tables, views, lifetimes) = Default::default();
-        Ok(Session { context, unnests, lifetimes, tables, views, runtime })
+        let (tables, views, hints) = Default::default();
+        Ok(Session { context, unnests, hints, tables, views, runtime })
     }
 
     /// Forgets the hints of the script before.
     pub(crate) fn begin(&mut self) {
-        self.lifetimes = Lifetimes::default();
+        self.hints = TableHints::default();
     }
 
     /// Heeds the `STATE_TTL` hints of a statement.
-    pub(crate) fn heed(&mut self, lifetimes: &Lifetimes) {
-        self.lifetimes.extend(lifetimes);
+    pub(crate) fn heed(&mut self, hints: &TableHints) {
+        self.hints.extend(hints);
     }
 
     /// Returns the table called `name`.
@@ -274,7 +274,7 @@ impl Session {
         let mut query: Box<Query> =
             parser.parse_query().map_err(|error| parse_error(&error, &tokens))?;
         finished(&parser)?;
-        self.lifetimes.mark(&mut query)?;
+        self.hints.mark(&mut query)?;
         self.unnests.rewrite(&mut query)?;
         emits.mark(&mut query)?;
         let statement = DataFusionStatement::Statement(Box::new(Statement::Query(query)));

@@ -24,7 +24,7 @@ use thalweg_types::Error;
 use crate::emit;
 use crate::noted::{Note, Noted};
 use crate::rewrite::{UNNEST, Unnests};
-use crate::state_ttl::marked;
+use crate::table_hint::marked;
 use crate::text::{PATTERNS, to_come, wrap};
 
 /// Names of the columns that a window table function adds.
@@ -155,9 +155,9 @@ impl RelationPlanner for Relations {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
-        if let Some((relation, ttl)) = marked(&relation) {
+        if let Some((relation, asked)) = marked(&relation) {
             let input = context.plan(relation.clone())?;
-            let planned = PlannedRelation::new(Noted::plan(input, Note::StateTtl(ttl)), None);
+            let planned = PlannedRelation::new(Noted::plan(input, Note::Hint(asked)), None);
             return Ok(RelationPlanning::Planned(Box::new(planned)));
         }
         if let Some((relation, emit)) = emit::marked(&relation) {

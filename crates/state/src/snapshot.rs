@@ -48,6 +48,8 @@ pub struct TableSpec<N = &'static str> {
     pub route: Vec<usize>,
 }
 
+/// The key group of rows that are of none: each worker saves all of them, and each is given them.
+const SHARED: u16 = u16::MAX;
 /// Column behind those of the operator: the key group of the row, `UInt16`.
 const KEY_GROUP: &str = "__key_group";
 /// Last column: does the row delete what older snapshots hold? `Boolean`.

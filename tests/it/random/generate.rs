@@ -213,7 +213,10 @@ impl<'a> Generator<'a> {
         if !first && self.one_in(4) {
             on.push(self.expr(Kind::Boolean, scope, 1));
         }
-        Joined { kind, query, alias, on }
+        // Rows that come out alone must be where all that they may meet is.
+        let can_be_copied = matches!(kind, JoinKind::Inner | JoinKind::Left) && !first;
+        let is_copied = can_be_copied && self.one_in(6);
+        Joined { kind, query, alias, on, is_copied }
     }
 
     /// Returns the condition that a column of one side is that of another.

@@ -52,6 +52,8 @@ pub(super) struct Joined {
     pub(super) alias: String,
     /// Conditions that must all hold.
     pub(super) on: Vec<Expr>,
+    /// Does a hint ask that its rows are copied to all workers?
+    pub(super) is_copied: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +195,18 @@ impl Select {
         let item = |(expr, name): &(Expr, String)| format!("{} AS {name}", expr.sql(dialect));
         let condition = |expr: &Expr| expr.sql(dialect);
         let distinct = if self.is_distinct { "DISTINCT " } else { "" };
-        let mut text = format!("SELECT {distinct}{} FROM ", listed(&self.items, ", ", item));
+        let copied: Vec<_> = self.from.iter().filter(|joined| joined.is_copied).collect();
+        let hint = match copied.is_empty() || dialect == Dialect::Batch {
+            true => String::new(),
+            false => {
+                format!(
+                    "/*+ BROADCAST({}) */ ",
+                    listed(&copied, ", ", |joined| joined.alias.clone())
+                )
+            }
+        };
+        let items = listed(&self.items, ", ", item);
+        let mut text = format!("SELECT {hint}{distinct}{items} FROM ");
         for (place, joined) in self.from.iter().enumerate() {
             if place > 0 {
                 text += &format!(" {} ", joined.kind.sql());
@@ -239,6 +252,7 @@ impl Select {
             if place > 0 {
                 found.insert(joined.kind.name(joined.on.is_empty()));
                 joined.on.iter().for_each(|expr| expr.features(found));
+                found.extend(joined.is_copied.then_some("BROADCAST"));
             }
             joined.query.features(found);
         }

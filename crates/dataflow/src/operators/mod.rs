@@ -32,6 +32,7 @@ pub mod count_window;
 pub mod first_row;
 pub mod join;
 pub mod over;
+pub mod process;
 pub mod sort;
 pub mod top;
 pub mod upsert;
@@ -60,6 +61,10 @@ pub fn make(node: &Node, inputs: &[SchemaRef]) -> Result<Option<Box<dyn Operator
         (NodeKind::TemporalJoin(join), [left, right]) => {
             let inputs = [left.clone(), right.clone()];
             Some(join::make_temporal(join.clone(), inputs, output)?)
+        }
+        (NodeKind::Process(process), inputs) => {
+            let has_watermark = !node.domains.is_empty();
+            Some(Box::new(process::Process::new(process, inputs, has_watermark)?))
         }
         (kind, _) => make_single(kind, input, output)?,
     })
@@ -108,6 +113,7 @@ fn make_single(
         | NodeKind::Map(_)
         | NodeKind::Join(_)
         | NodeKind::TemporalJoin(_)
+        | NodeKind::Process(_)
         | NodeKind::Union
         | NodeKind::Sink(_) => None,
     })

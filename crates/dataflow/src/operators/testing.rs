@@ -470,6 +470,8 @@ struct Workers {
     operators: Vec<Box<dyn Operator>>,
     /// Which pre-aggregation gets the next batch.
     next: usize,
+    /// The watermark at the last close.
+    watermark: EventTime,
 }
 
 impl Workers {
@@ -480,6 +482,7 @@ impl Workers {
             pre: pre.unwrap_or_default(),
             operators: (0..workers).map(|_| (stand.make)()).collect(),
             next: 0,
+            watermark: EventTime::MIN,
         }
     }
 
@@ -500,6 +503,9 @@ impl Workers {
             });
         }
         let mut sent = Sent { results: Vec::new(), ..before };
+        let at = Moment { watermark: self.watermark, ..turn.close(epoch).moment };
+        self.operators.iter_mut().for_each(|operator| operator.open(&at));
+        self.watermark = turn.watermark;
         for change in before.results {
             for (worker, part) in self.route(&stand.keys, &change) {
                 let operator = self.operators[worker].as_mut();
@@ -542,6 +548,7 @@ impl Workers {
             let state = StateReader::open(files.to_vec(), owned).unwrap();
             operator.restore(&state, at).unwrap();
         }
+        self.watermark = at.watermark;
         for pre in &mut self.pre {
             pre.restore(&StateReader::empty(), at).unwrap();
         }

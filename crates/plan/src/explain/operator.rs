@@ -72,6 +72,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             };
             vec![("does", format!("{} {when}", joins(plan, node, &temporal.join)))]
         }
+        NodeKind::Process(process) => vec![("does", process.function.describe())],
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -272,6 +273,7 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
     let how = match &input.exchange {
         Exchange::Forward => None,
         Exchange::Global => Some("all rows go to one worker".to_owned()),
+        Exchange::Broadcast => Some("all rows go to every worker".to_owned()),
         Exchange::ByKey(keys) => {
             Some(format!("each row goes to the worker of its ({})", columns(&schema, keys)))
         }
@@ -281,6 +283,9 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
         (0, _) => how,
         (_, NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_)) => {
             Some(format!("late rows of {}", from.operator))
+        }
+        (side, NodeKind::Process(process)) => {
+            Some(format!("`{}` of {}", process.sides[side - 1].name, from.operator))
         }
         _ => Some(format!("bad records of {}", from.operator)),
     }
@@ -342,6 +347,7 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             Versions::Current { waits: true } => "at the end of each epoch, once the table is read",
             Versions::Current { waits: false } => "at the end of each epoch",
         },
+        NodeKind::Process(_) => "rows as they come, and those of timers at the end of each epoch",
         NodeKind::Join(_) if node.is_updating => "what changed, at the end of each epoch",
         NodeKind::Join(join) => match join.kind {
             JoinKind::Inner | JoinKind::Semi => "rows as they match",

@@ -9,6 +9,7 @@ use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
     AggregateNode, Frame, Node, NodeKind, OverNode, Ranking, SortNode, Stage, TopNode,
 };
+use crate::process::ProcessNode;
 use crate::window::{TimeBasis, WindowSpec};
 
 /// Returns the operators whose state nothing bounds: those for which there is help.
@@ -56,6 +57,7 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             format!("the rows of each session {}: bounded", until_due(&rows.window))
         }
         NodeKind::Join(join) => return joined(plan, node, join),
+        NodeKind::Process(process) => processed(process),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => {
                 "rows until the watermark passes them, and of each key the versions from then on: \
@@ -202,6 +204,14 @@ fn values(plan: &Plan, node: &Node) -> String {
         calls if calls.is_empty() => "one row".to_owned(),
         calls => calls,
     }
+}
+
+/// What is kept for how long is the function's own affair.
+fn processed(process: &ProcessNode) -> String {
+    let states = process.function.states().iter();
+    let states = states.map(|state| format!("{} `{}`", state.kind, state.name));
+    let states: Vec<String> = states.chain(["timers".to_owned()]).collect();
+    format!("{} of each key until the function clears them", states.join(", "))
 }
 
 /// A join keeps rows as long as others may match them.

@@ -91,7 +91,7 @@ impl Lowering<'_> {
         if let Some(name) = late_table {
             self.reject(&name, forward(made.late, 1));
         }
-        (stream.node, stream.ttl) = (made.result, None);
+        (stream.node, stream.ttl, stream.is_copied) = (made.result, None, false);
         self.reorder(&mut stream, aggregate, (&roles, is_windowed))
     }
 

@@ -1,7 +1,8 @@
-//! Joins without keys on all workers: the rows of a small side are copied, those of the other dealt out.
+//! Joins on all workers whatever their keys, or without any: the rows of a small side are copied, those of
+//! the other dealt out.
 //!
 //! Each row of the one side gets the number of a bucket, made of its values; each row of the other
-//! stands in every bucket; and the bucket is a key of the join. So what a join keeps is keyed as ever, and
+//! stands in every bucket; and the bucket is a key of the join, beside those that it has. So what a join keeps is keyed as ever, and
 //! goes to other numbers of workers as ever.
 //!
 //! Invariants: a row gets the same bucket whenever it comes, so that what takes it back finds it; the
@@ -29,16 +30,20 @@ pub(super) struct Size {
     pub(super) is_bounded: bool,
 }
 
-/// Returns the side whose rows are to be copied: one row, or a static table that a stream is joined
-/// with. Rows that come out by themselves must know all they match, so their side is never copied.
-pub(super) fn copied_side(kind: JoinKind, sizes: [Size; 2]) -> Option<usize> {
-    let can_be = |side: usize| match side {
+/// Can the rows of a side be copied? Those that come out by themselves must know all they match.
+pub(super) fn can_be_copied(kind: JoinKind, side: usize) -> bool {
+    match side {
         0 => kind.left_alone().is_none() && kind.has_pairs(),
         _ => kind.right_alone().is_none(),
-    };
+    }
+}
+
+/// Returns the side whose rows are to be copied: one row, or a static table that a stream is joined
+/// with.
+pub(super) fn copied_side(kind: JoinKind, sizes: [Size; 2]) -> Option<usize> {
     let is_static = |side: usize| sizes[side].is_bounded && !sizes[1 - side].is_bounded;
     let is_small = |side: &usize| sizes[*side].is_single || is_static(*side);
-    [1, 0].into_iter().filter(|side| can_be(*side)).find(is_small)
+    [1, 0].into_iter().filter(|side| can_be_copied(kind, *side)).find(is_small)
 }
 
 /// Returns the field of a bucket; its name tells the sides of a join apart.

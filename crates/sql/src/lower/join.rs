@@ -18,7 +18,7 @@ use thalweg_plan::unique::keys;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use super::broadcast::{Copies, Deal, Size, copied_side};
+use super::broadcast::{Copies, Deal, Size, can_be_copied, copied_side};
 use super::temporal::AsOf;
 use super::time_bound::{Side, bound};
 use super::{Lowering, Role, Stream, column_of, nullable_windows};
@@ -69,8 +69,10 @@ impl Lowering<'_> {
             let asked = keep_version_key(&mut left, &mut right, equal)?;
             filter = conjunction(asked.into_iter().chain(filter));
         }
-        if left.keys.is_empty() && as_of.is_none() {
-            self.broadcast(kind, [&mut left, &mut right])?;
+        if as_of.is_none()
+            && let Some(copied) = self.copied(kind, [&left, &right])?
+        {
+            self.broadcast(copied, [&mut left, &mut right])?;
         }
         let whole = left.schema.join(&right.schema).map_err(plan_error)?;
         let conjuncts: Vec<Expr> = filter.iter().flat_map(split_conjunction).cloned().collect();
@@ -163,6 +165,7 @@ impl Lowering<'_> {
             window: is_windowed.then_some(Assigner::Attached),
             is_bounded: left.stream.is_bounded && right.stream.is_bounded,
             ttl: None,
+            is_copied: false,
             emit: None,
             ..left.stream
         }
@@ -210,15 +213,32 @@ impl Lowering<'_> {
         Ok(Keyed { stream, schema: wide, width, keys: columns })
     }
 
-    /// Spreads a join without keys over the workers, if a side is small enough to be copied.
-    fn broadcast(&mut self, kind: JoinKind, mut sides: [&mut Keyed; 2]) -> Result<()> {
+    /// Returns the side of a join that is copied to all workers: the one that a hint names, or without
+    /// keys one that is small.
+    fn copied(&self, kind: JoinKind, sides: [&Keyed; 2]) -> Result<Option<usize>> {
+        let hinted = || (0..2).filter(|side| sides[*side].stream.is_copied);
+        let copied = hinted().find(|side| can_be_copied(kind, *side));
+        if let Some(side) = hinted().next().filter(|_| copied.is_none()) {
+            let which = ["left", "right"][side];
+            let message = format!(
+                "the {which} side of a join cannot be copied to all workers where its rows come out \
+                 by themselves, too: one worker must know all that each meets"
+            );
+            return Err(Error::invalid(message)
+                .remedy("leave out the hint BROADCAST, or name the other table"));
+        }
+        if copied.is_some() || !sides[0].keys.is_empty() {
+            return Ok(copied);
+        }
         let size = |keyed: &Keyed| Size {
             is_single: keys(self.builder.plan(), keyed.stream.node).contains(&Vec::new()),
             is_bounded: keyed.stream.is_bounded,
         };
-        let Some(copied) = copied_side(kind, [size(sides[0]), size(sides[1])]) else {
-            return Ok(());
-        };
+        Ok(copied_side(kind, sides.map(size)))
+    }
+
+    /// Spreads a join over the workers by buckets: the rows of side `copied` stand in all of them.
+    fn broadcast(&mut self, copied: usize, mut sides: [&mut Keyed; 2]) -> Result<()> {
         for (at, (keyed, name)) in sides.iter_mut().zip(["left", "right"]).enumerate() {
             let given = self.schema(&keyed.stream);
             let transform: Arc<dyn Transform> = match at == copied {

@@ -323,6 +323,7 @@ impl Lowering<'_> {
             late_table: table.engine.late_table.clone(),
             is_bounded,
             ttl: None,
+            is_copied: false,
             emit: None,
             versioned: None,
         })

@@ -90,6 +90,7 @@ impl Lowering<'_> {
             late_table: None,
             is_bounded: true,
             ttl: None,
+            is_copied: false,
             emit: None,
             versioned: None,
         }

@@ -13,7 +13,7 @@ use thalweg_types::Result;
 
 use super::{Name, Pair, options};
 use crate::catalog::hinted_name;
-use crate::state_ttl::{Lifetime, Lifetimes};
+use crate::table_hint::{Asked, TableHint, TableHints};
 use crate::text::{self, suggest};
 use crate::tokens::{Tokens, tokenize};
 use crate::write::literal;
@@ -34,12 +34,11 @@ pub(crate) struct Hints {
     pub(crate) tables: Vec<Hint>,
     /// Hints that change how Flink works and nothing here.
     pub(crate) ignored: Vec<String>,
-    pub(crate) lifetimes: Lifetimes,
+    pub(crate) of_tables: TableHints,
 }
 
 /// Flink's hints for its optimizer.
-const IGNORED: [&str; 7] = [
-    "BROADCAST",
+const IGNORED: [&str; 6] = [
     "MULTI_JOIN",
     "NEST_LOOP",
     "NO_MULTI_JOIN",
@@ -51,6 +50,8 @@ const IGNORED: [&str; 7] = [
 const TO_COME: [&str; 1] = ["LOOKUP"];
 /// How long the rows of tables are kept.
 const STATE_TTL: &str = "STATE_TTL";
+/// Which tables a join copies to all workers.
+const BROADCAST: &str = "BROADCAST";
 
 /// Takes the hints out of a statement: its tokens without them, and what they ask for.
 ///
@@ -112,12 +113,12 @@ fn options_of(
         if name == "OPTIONS" {
             found.extend(options(tokens)?);
         } else if name == STATE_TTL {
-            let select = select.ok_or_else(|| {
-                text::at(&at, "a STATE_TTL hint must stand behind SELECT")
-                    .remedy("write SELECT /*+ STATE_TTL('table' = '1d') */ …")
-            })?;
+            let select = behind_select(select, &at, "STATE_TTL('table' = '1d')")?;
             let lifetimes = options(tokens)?.into_iter().map(lifetime);
-            hints.lifetimes.add(select, lifetimes.collect::<Result<_>>()?);
+            hints.of_tables.add(select, lifetimes.collect::<Result<_>>()?);
+        } else if name == BROADCAST {
+            let select = behind_select(select, &at, "BROADCAST(table)")?;
+            hints.of_tables.add(select, copied(tokens)?);
         } else if IGNORED.contains(&name.as_str()) {
             skip_arguments(tokens)?;
             hints.ignored.push(name);
@@ -125,7 +126,8 @@ fn options_of(
             let error = text::to_come(text::RELATIONAL, &format!("hint {name} is"), "");
             return Err(text::located(error, &at));
         } else {
-            let known: Vec<&str> = ["OPTIONS", STATE_TTL].into_iter().chain(IGNORED).collect();
+            let known = ["OPTIONS", STATE_TTL, BROADCAST].into_iter().chain(IGNORED);
+            let known: Vec<&str> = known.collect();
             let error = text::at(&at, format!("there is no hint {name}"));
             return Err(suggest(error, &name, &known));
         }
@@ -134,13 +136,36 @@ fn options_of(
     Ok(found)
 }
 
+/// Returns the place of the SELECT that a hint stands behind.
+fn behind_select(select: Option<Location>, at: &TokenWithSpan, form: &str) -> Result<Location> {
+    let name = form.split('(').next().unwrap_or(form);
+    select.ok_or_else(|| {
+        text::at(at, format!("a {name} hint must stand behind SELECT"))
+            .remedy(format!("write SELECT /*+ {form} */ …"))
+    })
+}
+
+/// Reads the names of tables that are copied.
+fn copied(tokens: &mut Tokens<'_>) -> Result<Vec<TableHint>> {
+    let mut tables = Vec::new();
+    tokens.symbol("(")?;
+    loop {
+        let at = tokens.peek().clone();
+        tables.push(TableHint { table: tokens.identifier()?, at, asked: Asked::Broadcast });
+        if !tokens.take_symbol(",") {
+            tokens.symbol(")")?;
+            return Ok(tables);
+        }
+    }
+}
+
 /// Reads how long the rows of a table are kept.
-fn lifetime(Pair { key, value }: Pair) -> Result<Lifetime> {
+fn lifetime(Pair { key, value }: Pair) -> Result<TableHint> {
     let ttl = parse_duration(value.text.trim()).ok_or_else(|| {
         let message = format!("STATE_TTL of `{}` is no time span: '{}'", key.text, value.text);
         text::at(&value.at, message).remedy("write '12 h', '3 d', or 0 for ever")
     })?;
-    Ok(Lifetime { table: key.text, at: key.at, ttl })
+    Ok(TableHint { table: key.text, at: key.at, asked: Asked::StateTtl(ttl) })
 }
 
 fn skip_arguments(tokens: &mut Tokens<'_>) -> Result<()> {

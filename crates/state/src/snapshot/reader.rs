@@ -14,7 +14,7 @@ use thalweg_types::{Error, ErrorKind, KeyGroup, KeyGroupRange, Result};
 
 use super::compact::compact;
 use super::format::{self, Table};
-use super::{IS_DELETED, KEY_GROUP};
+use super::{IS_DELETED, KEY_GROUP, SHARED};
 use crate::group_table::GroupTable;
 
 /// Gives the state of some key groups back.
@@ -75,13 +75,14 @@ fn read(file: &[u8], owned: KeyGroupRange, tables: &mut BTreeMap<String, Newest>
     Ok(())
 }
 
-/// Keeps the rows of the owned key groups.
+/// Keeps the rows of the owned key groups, and those of none.
 fn owned_rows(batch: &RecordBatch, owned: KeyGroupRange) -> Result<RecordBatch> {
     let groups = own_column(batch, 1, KEY_GROUP)?;
     let groups = groups
         .as_primitive_opt::<UInt16Type>()
         .ok_or_else(|| Error::state(format!("column `{KEY_GROUP}` is not of key groups")))?;
-    let keep = groups.values().iter().map(|group| owned.contains(KeyGroup(*group)));
+    let keep = groups.values().iter();
+    let keep = keep.map(|group| *group == SHARED || owned.contains(KeyGroup(*group)));
     let keep = BooleanArray::from(keep.collect::<Vec<_>>());
     match keep.true_count() == batch.num_rows() {
         true => Ok(batch.clone()),

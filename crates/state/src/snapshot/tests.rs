@@ -410,3 +410,35 @@ fn the_fixture_of_version_2_opens() {
     let later = snapshot(&[some(3..5, 100)]);
     assert_eq!(found(&[Bytes::from(two_tables()), later], ALL)[3..5], [(3, 103), (4, 104)]);
 }
+
+/// Would fail if a table that all workers have alike were lost where there are other workers, or if one
+/// of its rows came back that was deleted.
+#[test]
+fn a_shared_table_goes_to_all_workers() {
+    let spec = TableSpec { name: "rates", key: 1, route: vec![] };
+    let rates = |rows: &[i64]| {
+        let column: ArrayRef = Arc::new(Int64Array::from(rows.to_vec()));
+        RecordBatch::try_from_iter([("rate", column)]).unwrap()
+    };
+    let snapshot = |is_full: bool, put: &[i64], gone: &[i64]| {
+        let mut writer = StateWriter::new(is_full, workers(2));
+        writer.put_shared(&spec, rates(put)).unwrap();
+        writer.delete_shared(&spec, rates(gone)).unwrap();
+        writer.finish().unwrap().unwrap()
+    };
+    // Two workers, of which one has just saved the whole.
+    let first = [snapshot(true, &[1, 2, 3], &[]), snapshot(false, &[4], &[2])];
+    let second = [snapshot(true, &[1, 3, 4], &[])];
+    for files in [first.to_vec(), second.to_vec(), [first.as_slice(), &second].concat()] {
+        for range in ranges(workers(5)) {
+            let reader = StateReader::open(files.clone(), range).unwrap();
+            let found = reader.table("rates").unwrap();
+            let found = found
+                .iter()
+                .flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec());
+            let mut found: Vec<i64> = found.collect();
+            found.sort_unstable();
+            assert_eq!(found, [1, 3, 4]);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use thalweg_types::{Error, KeyGroups, Result, hash};
 
 use super::format::{self, Table};
-use super::{IS_DELETED, KEY_GROUP, TableSpec};
+use super::{IS_DELETED, KEY_GROUP, SHARED, TableSpec};
 
 /// Collects what an operator's state changed since the last snapshot, or all of it.
 ///
@@ -101,6 +101,32 @@ impl StateWriter {
         numbers: RecordBatch,
     ) -> Result<()> {
         self.push((table, 1), groups, numbers, true)
+    }
+
+    /// Adds rows of a table that is the same on all workers, and of which each saves the whole.
+    ///
+    /// # Errors
+    /// As `put`.
+    pub fn put_shared<N: AsRef<str>>(
+        &mut self,
+        table: &TableSpec<N>,
+        rows: RecordBatch,
+    ) -> Result<()> {
+        let groups = vec![SHARED; rows.num_rows()];
+        self.push((table.name.as_ref(), table.key), &groups, rows, false)
+    }
+
+    /// Deletes the rows with these keys of a table that is the same on all workers.
+    ///
+    /// # Errors
+    /// As `put`.
+    pub fn delete_shared<N: AsRef<str>>(
+        &mut self,
+        table: &TableSpec<N>,
+        keys: RecordBatch,
+    ) -> Result<()> {
+        let groups = vec![SHARED; keys.num_rows()];
+        self.push((table.name.as_ref(), table.key), &groups, keys, true)
     }
 
     /// Returns the key groups of the job.

@@ -1,4 +1,5 @@
-//! `STATE_TTL` hints: for how long the joins and aggregations of a SELECT keep the rows of its tables.
+//! Hints of a SELECT that speak of its tables: for how long its joins and aggregations keep their rows,
+//! and which of them a join copies to all workers.
 //!
 //! `SELECT /*+ STATE_TTL('o' = '3d') */ … FROM orders AS o JOIN …` puts a node over `o` that says so;
 //! what reads the relation in the same SELECT finds it there. Where a join reads another one, that one
@@ -19,34 +20,53 @@ use thalweg_types::{Error, Result};
 
 use crate::text::{self, suggest};
 
-/// How long the rows of a table are kept.
+/// What a hint asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) enum Asked {
+    /// That rows are kept so long; zero for ever.
+    StateTtl(Duration),
+    /// That rows are copied to all workers.
+    Broadcast,
+}
+
+impl Asked {
+    /// Returns the name of the hint.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Asked::StateTtl(_) => "STATE_TTL",
+            Asked::Broadcast => "BROADCAST",
+        }
+    }
+}
+
+/// What is asked for a table.
 #[derive(Clone, Debug)]
-pub(crate) struct Lifetime {
+pub(crate) struct TableHint {
     /// The table, by the name that it has in FROM.
     pub(crate) table: String,
     /// Where the hint names it.
     pub(crate) at: TokenWithSpan,
-    /// Zero for ever.
-    pub(crate) ttl: Duration,
+    pub(crate) asked: Asked,
 }
 
 /// The hints of a script, by the place of the SELECT behind which they stand.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lifetimes(BTreeMap<Location, Vec<Lifetime>>);
+pub(crate) struct TableHints(BTreeMap<Location, Vec<TableHint>>);
 
-impl Lifetimes {
+impl TableHints {
     /// Adds hints of the SELECT at `place`; of two for one table the first one counts, as in Flink.
-    pub(crate) fn add(&mut self, place: Location, hints: Vec<Lifetime>) {
+    pub(crate) fn add(&mut self, place: Location, hints: Vec<TableHint>) {
         let known = self.0.entry(place).or_default();
         for hint in hints {
-            if known.iter().all(|known| known.table != hint.table) {
+            let name = |hint: &TableHint| (hint.table.clone(), hint.asked.name());
+            if known.iter().all(|known| name(known) != name(&hint)) {
                 known.push(hint);
             }
         }
     }
 
     /// Adds all of `others`.
-    pub(crate) fn extend(&mut self, others: &Lifetimes) {
+    pub(crate) fn extend(&mut self, others: &TableHints) {
         self.0.extend(others.0.clone());
     }
 
@@ -62,7 +82,7 @@ impl Lifetimes {
     }
 }
 
-struct Marker<'a>(&'a Lifetimes);
+struct Marker<'a>(&'a TableHints);
 
 impl VisitorMut for Marker<'_> {
     type Break = Error;
@@ -78,8 +98,8 @@ impl VisitorMut for Marker<'_> {
                 is_meant
             });
             let Some(relation) = found else {
-                let message =
-                    format!("STATE_TTL names `{}`, which is no table of its SELECT", hint.table);
+                let (name, table) = (hint.asked.name(), &hint.table);
+                let message = format!("{name} names `{table}`, which is no table of its SELECT");
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 return ControlFlow::Break(suggest(
                     text::at(&hint.at, message),
@@ -87,7 +107,7 @@ impl VisitorMut for Marker<'_> {
                     &names,
                 ));
             };
-            mark(relation, hint.ttl);
+            mark(relation, hint.asked);
         }
         ControlFlow::Continue(())
     }
@@ -126,22 +146,32 @@ fn name_of(relation: &TableFactor) -> Option<String> {
     alias.as_ref().map(|alias| &alias.name).or(name).map(|name| name.value.clone())
 }
 
-/// What the alias of a marked relation begins with; the nanoseconds stand behind it.
-const MARK: &str = "__thalweg_state_ttl ";
+/// What the alias of a marked relation is, or begins with: nanoseconds stand behind the first one.
+const STATE_TTL: &str = "__thalweg_state_ttl ";
+const BROADCAST: &str = "__thalweg_broadcast";
 
-/// Puts a relation into parentheses, whose alias says how long its rows are kept.
-fn mark(relation: &mut TableFactor, ttl: Duration) {
-    let name = Ident::with_quote('`', format!("{MARK}{}", ttl.as_nanos()));
+/// Puts a relation into parentheses, whose alias says what is asked for it.
+fn mark(relation: &mut TableFactor, asked: Asked) {
+    let name = match asked {
+        Asked::StateTtl(ttl) => format!("{STATE_TTL}{}", ttl.as_nanos()),
+        Asked::Broadcast => BROADCAST.to_owned(),
+    };
+    let name = Ident::with_quote('`', name);
     let alias = TableAlias { explicit: true, name, columns: Vec::new(), at: None };
     let inner = TableWithJoins { relation: relation.clone(), joins: Vec::new() };
     *relation = TableFactor::NestedJoin { table_with_joins: Box::new(inner), alias: Some(alias) };
 }
 
-/// Returns the relation that `relation` marks, and how long its rows are kept.
-pub(crate) fn marked(relation: &TableFactor) -> Option<(&TableFactor, Duration)> {
+/// Returns the relation that `relation` marks, and what is asked for it.
+pub(crate) fn marked(relation: &TableFactor) -> Option<(&TableFactor, Asked)> {
     let TableFactor::NestedJoin { table_with_joins, alias: Some(alias) } = relation else {
         return None;
     };
-    let nanos = alias.name.value.strip_prefix(MARK)?.parse().ok()?;
-    Some((&table_with_joins.relation, Duration::from_nanos(nanos)))
+    let name = alias.name.value.as_str();
+    let asked = match name.strip_prefix(STATE_TTL) {
+        Some(nanos) => Asked::StateTtl(Duration::from_nanos(nanos.parse().ok()?)),
+        None if name == BROADCAST => Asked::Broadcast,
+        None => return None,
+    };
+    Some((&table_with_joins.relation, asked))
 }

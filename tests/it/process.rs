@@ -1,0 +1,393 @@
+//! Jobs in Rust of functions with state and timers: on any number of workers, and killed.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thalweg::{
+    BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Context, ListState, MapState,
+    Process, Record, ReducingState, Result, RunOptions, Setup, Side, Stored, Stream, Timer,
+    Timestamp, ValueState,
+};
+
+use crate::support::{Dice, Lines, Place, difference};
+
+#[derive(Clone, Debug, Record, Serialize, Deserialize)]
+struct Score {
+    player: i64,
+    points: i64,
+    at: Timestamp,
+}
+
+#[derive(Clone, Record)]
+struct Player {
+    id: i64,
+    name: String,
+}
+
+#[derive(Clone, Record)]
+struct Running {
+    player: i64,
+    number: i64,
+    sum: i64,
+    best: i64,
+    recent: String,
+}
+
+#[derive(Clone, Record)]
+struct Total {
+    player: i64,
+    until: Timestamp,
+    points: i64,
+}
+
+#[derive(Clone, Record)]
+struct Named {
+    name: String,
+    player: i64,
+    until: Timestamp,
+    points: i64,
+}
+
+/// How long the windows are, in milliseconds.
+const WINDOW: i64 = 10_000;
+const RECENT: usize = 3;
+
+/// Says of each score what the player has so far; sums of windows go to a side output.
+struct Scores {
+    sum: ValueState<i64>,
+    best: ReducingState<i64>,
+    recent: ListState<i64>,
+    windows: MapState<Timestamp, i64>,
+    totals: Side<Total>,
+}
+
+impl Scores {
+    fn new(setup: &mut Setup) -> Scores {
+        Scores {
+            sum: setup.value("sum"),
+            best: setup.reducing("best", i64::max),
+            recent: setup.list("recent"),
+            windows: setup.map("windows"),
+            totals: setup.side("totals"),
+        }
+    }
+}
+
+impl Process<i64, Score, Running> for Scores {
+    fn row(&self, row: Score, context: &mut Context<'_, i64, Running>) -> Result<()> {
+        *self.sum.or_default(context) += row.points;
+        self.best.add(context, row.points);
+        if self.recent.get(context).len() >= RECENT {
+            let recent = self.recent.get(context)[1..].to_vec();
+            self.recent.set(context, recent);
+        }
+        self.recent.push(context, row.points);
+        let end = Timestamp(row.at.0 - row.at.0.rem_euclid(WINDOW) + WINDOW);
+        *self.windows.or_default(context, end) += row.points;
+        context.set_timer(Timer::Event(Timestamp(end.0 - 1)));
+        let recent: Vec<String> = self.recent.get(context).iter().map(i64::to_string).collect();
+        context.send(Running {
+            player: *context.key(),
+            number: row.at.0,
+            sum: self.sum.get(context).copied().unwrap_or(0),
+            best: self.best.get(context).copied().unwrap_or(0),
+            recent: recent.join(" "),
+        });
+        Ok(())
+    }
+
+    fn timer(&self, timer: Timer, context: &mut Context<'_, i64, Running>) -> Result<()> {
+        let until = Timestamp(timer.time().0 + 1);
+        let points = self.windows.remove(context, &until).unwrap_or(0);
+        context.send_to(self.totals, Total { player: *context.key(), until, points });
+        Ok(())
+    }
+}
+
+/// Waits for the name of a player, and names what comes of it.
+struct Naming {
+    name: ValueState<String>,
+    waiting: ListState<(i64, i64)>,
+}
+
+impl Naming {
+    fn named(name: &str, player: i64, (until, points): (i64, i64)) -> Named {
+        Named { name: name.to_owned(), player, until: Timestamp(until), points }
+    }
+}
+
+impl CoProcess<i64, Total, Player, Named> for Naming {
+    fn left(&self, row: Total, context: &mut Context<'_, i64, Named>) -> Result<()> {
+        let total = (row.until.0, row.points);
+        match self.name.get(context).cloned() {
+            Some(name) => context.send(Naming::named(&name, row.player, total)),
+            None => self.waiting.push(context, total),
+        }
+        Ok(())
+    }
+
+    fn right(&self, row: Player, context: &mut Context<'_, i64, Named>) -> Result<()> {
+        for total in self.waiting.take(context) {
+            context.send(Naming::named(&row.name, row.id, total));
+        }
+        self.name.set(context, row.name);
+        Ok(())
+    }
+}
+
+/// Counts the totals of each player, and names the player at the end of time, when all names are here.
+struct Counting {
+    names: BroadcastState<i64, String>,
+    count: ValueState<i64>,
+}
+
+impl BroadcastProcess<i64, Total, Player, Named> for Counting {
+    fn row(&self, _: Total, context: &mut Context<'_, i64, Named>) -> Result<()> {
+        *self.count.or_default(context) += 1;
+        context.set_timer(Timer::Event(Timestamp::MAX));
+        Ok(())
+    }
+
+    fn broadcast(&self, row: Player, context: &mut BroadcastContext<'_>) -> Result<()> {
+        self.names.insert(context, row.id, row.name);
+        Ok(())
+    }
+
+    fn timer(&self, _: Timer, context: &mut Context<'_, i64, Named>) -> Result<()> {
+        let (player, points) = (*context.key(), self.count.get(context).copied().unwrap_or(0));
+        let name = self.names.get(context, &player).cloned().unwrap_or_default();
+        context.send(Named { name, player, until: Timestamp(0), points });
+        Ok(())
+    }
+}
+
+const PLAYERS: i64 = 17;
+
+fn write_input(place: &Place, rows: i64) {
+    let mut dice = Dice(7);
+    let scores = (0..rows).map(|row| {
+        let (player, points) = (dice.below(PLAYERS as u64), dice.below(100));
+        let at = format!("1970-01-01 {:02}:{:02}:{:02}", row / 3600, row / 60 % 60, row % 60);
+        format!("{{\"player\":{player},\"points\":{points},\"at\":\"{at}\"}}\n")
+    });
+    place.write("scores.json", &scores.collect::<String>());
+    let players = (0..PLAYERS).map(|id| format!("{{\"id\":{id},\"name\":\"player {id}\"}}\n"));
+    place.write("players.json", &players.collect::<String>());
+}
+
+fn json(path: &str) -> [(&str, &str); 2] {
+    [("path", path), ("format", "json")]
+}
+
+/// Runs the job in a place; `rate` is in rows per second.
+fn run(place: &Path, workers: usize, rate: u64) -> Result<()> {
+    let path = |name: &str| place.join(name).display().to_string();
+    let job = thalweg::job();
+    let scores = job
+        .source::<Score>("scores", "filesystem", &json(&path("scores.json")))
+        .watermark(|score: &Score| score.at, Duration::from_secs(5))
+        .rows_per_second(rate)
+        .stream()?;
+    let players = job
+        .source::<Player>("players", "filesystem", &json(&path("players.json")))
+        .rows_per_second(rate / 20)
+        .stream()?;
+    let running = scores.key_by(|score| score.player).process("scores", Scores::new)?;
+    let totals: Stream<'_, Total> = running.side("totals")?;
+    running.sink("running", "filesystem", &json(&path("running")))?;
+    totals
+        .clone()
+        .key_by(|total| total.player)
+        .connect(players.clone().key_by(|player| player.id))
+        .process("naming", |setup| Naming {
+            name: setup.value("name"),
+            waiting: setup.list("waiting"),
+        })?
+        .sink("named", "filesystem", &json(&path("named")))?;
+    totals
+        .key_by(|total| total.player)
+        .broadcast(players)
+        .process("counting", |setup| Counting {
+            names: setup.shared("names"),
+            count: setup.value("count"),
+        })?
+        .sink("counted", "filesystem", &json(&path("counted")))?;
+    let options = RunOptions {
+        workers,
+        state: Some(path("state")),
+        checkpoint_interval: Duration::from_millis(50),
+        ..RunOptions::new("scores")
+    };
+    thalweg::run(job, &options).map(|_| ())
+}
+
+/// Where the child of a test works, on how many workers, and how fast.
+const PLACE: &str = "THALWEG_TEST_PLACE";
+const WORKERS: &str = "THALWEG_TEST_WORKERS";
+
+/// Is run by tests, in a process of its own that they kill.
+#[test]
+#[ignore = "run by other tests"]
+fn child() {
+    let place = std::env::var(PLACE).unwrap();
+    let workers = std::env::var(WORKERS).unwrap().parse().unwrap();
+    run(Path::new(&place), workers, 1500).unwrap();
+}
+
+fn start(place: &Place, workers: usize) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", "--nocapture", "process::child"]);
+    command.env(PLACE, place.path("")).env(WORKERS, workers.to_string());
+    command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
+}
+
+fn answers(place: &Place) -> [Lines; 3] {
+    ["running", "named", "counted"].map(|name| place.published(name))
+}
+
+#[test]
+fn functions_give_the_same_on_any_number_of_workers() {
+    const ROWS: i64 = 3000;
+    let mut first: Option<[Lines; 3]> = None;
+    for workers in 1..=3 {
+        let place = Place::new();
+        write_input(&place, ROWS);
+        run(&place.path(""), workers, 1_000_000).unwrap();
+        let found = answers(&place);
+        let [running, named, counted] = &found;
+        assert_eq!(running.values().sum::<usize>() as i64, ROWS);
+        assert_eq!(counted.values().sum::<usize>() as i64, PLAYERS);
+        assert!(named.keys().all(|line| line.contains("player ")));
+        let windows = named.values().sum::<usize>();
+        assert!(counted.keys().all(|line| line.contains("player ")) && windows > 300, "{windows}");
+        match &first {
+            None => first = Some(found),
+            Some(first) => {
+                for (first, found) in first.iter().zip(&found) {
+                    assert!(first == found, "{workers}: {:?}", difference(first, found));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_go_on_where_they_were_killed() {
+    const ROWS: i64 = 3000;
+    let plain = Place::new();
+    write_input(&plain, ROWS);
+    run(&plain.path(""), 2, 1_000_000).unwrap();
+    let expected = answers(&plain);
+    let place = Place::new();
+    write_input(&place, ROWS);
+    let mut dice = Dice(11);
+    for workers in [2, 3, 1, 2] {
+        let mut life = start(&place, workers);
+        std::thread::sleep(Duration::from_millis(300 + dice.below(300)));
+        assert!(life.try_wait().unwrap().is_none(), "it was over before it was killed");
+        life.kill().unwrap();
+        life.wait().unwrap();
+    }
+    assert!(start(&place, 3).wait().unwrap().success());
+    for (expected, found) in expected.iter().zip(answers(&place)) {
+        assert!(*expected == found, "{:?}", difference(expected, &found));
+    }
+}
+
+/// A value that was a number in version 1.
+#[derive(Serialize, Deserialize)]
+struct Sum {
+    points: i64,
+    rows: i64,
+}
+
+#[derive(Clone, Record)]
+struct Line {
+    player: i64,
+    points: i64,
+}
+
+/// Runs a sum over `rows.json`, whose state is declared by `make`.
+fn sum<P: Process<i64, Line, Line>>(
+    place: &Place,
+    make: impl FnOnce(&mut Setup) -> P,
+) -> Result<thalweg::Outcome> {
+    let path = |name: &str| place.path(name).display().to_string();
+    let (input, output) = (path("rows"), path("sums"));
+    let job = thalweg::job();
+    job.source::<Line>("rows", "filesystem", &json(&input))
+        .stream()?
+        .key_by(|line| line.player)
+        .process("sums", make)?
+        .sink("sums", "filesystem", &json(&output))?;
+    let state = Some(path("state"));
+    let options = RunOptions { state, workers: 2, continues: true, ..RunOptions::new("sums") };
+    thalweg::run(job, &options)
+}
+
+fn in_version_1(setup: &mut Setup) -> impl Process<i64, Line, Line> + use<> {
+    let sum: ValueState<i64> = setup.value("sum");
+    move |row: Line, context: &mut Context<'_, i64, Line>| {
+        let points = sum.get(context).copied().unwrap_or(0) + row.points;
+        sum.set(context, points);
+        context.send(Line { points, ..row });
+        Ok(())
+    }
+}
+
+fn in_version_2(setup: &mut Setup) -> impl Process<i64, Line, Line> + use<> {
+    let sum = Stored::new("sum").version(2).migrate(1, |points: i64| Sum { points, rows: 100 });
+    let sum: ValueState<Sum> = setup.value(sum);
+    move |row: Line, context: &mut Context<'_, i64, Line>| {
+        let before = sum.take(context).unwrap_or(Sum { points: 0, rows: 0 });
+        let after = Sum { points: before.points + row.points, rows: before.rows + 1 };
+        context.send(Line { player: row.player, points: after.points * 1000 + after.rows });
+        sum.set(context, after);
+        Ok(())
+    }
+}
+
+#[test]
+fn state_of_an_older_version_is_migrated_and_of_a_newer_one_refused() {
+    let place = Place::new();
+    place.write("rows/1.json", "{\"player\":1,\"points\":5}\n{\"player\":2,\"points\":6}\n");
+    sum(&place, in_version_1).unwrap();
+    place.write("rows/2.json", "{\"player\":1,\"points\":7}\n{\"player\":3,\"points\":8}\n");
+    sum(&place, in_version_2).unwrap();
+    let published: Vec<String> = place.published("sums").into_keys().collect();
+    let line = |player: i64, points: i64| format!("{{\"player\":{player},\"points\":{points}}}");
+    let mut expected = [line(1, 5), line(2, 6), line(1, 12_101), line(3, 8_001)];
+    expected.sort();
+    assert_eq!(published, expected);
+    place.write("rows/3.json", "{\"player\":1,\"points\":7}\n");
+    let error = sum(&place, in_version_1).unwrap_err().to_string();
+    let said = "in step `sums`: state `sum` was saved in version 2, and the program has version 1";
+    assert!(error.contains(said), "{error}");
+}
+
+#[test]
+fn what_is_wrong_while_the_graph_is_built_names_the_step() {
+    let job = thalweg::job();
+    let lines = || job.source::<Line>("rows", "filesystem", &json("rows.json")).stream().unwrap();
+    let check = |result: Result<Stream<'_, Line>>, said: &str| {
+        let error = result.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(said), "{error}");
+    };
+    let twice = lines().key_by(|line| line.player).process("twice", |setup| {
+        let (_, same): (ValueState<i64>, ValueState<i64>) = (setup.value("a"), setup.value("a"));
+        move |row: Line, context: &mut Context<'_, i64, Line>| {
+            same.set(context, row.points);
+            Ok(())
+        }
+    });
+    check(twice, "in step `twice`: two states are called `a`");
+    let updating = lines().key_by(|line| line.player);
+    let updating = updating.aggregate::<Line>("sums", vec![thalweg::sum(|l: &Line| l.points)]);
+    let updating = updating.unwrap().key_by(|line| line.player).process("after", in_version_1);
+    check(updating, "in step `after`: rows of an updating stream may be taken back");
+    let processed = lines().key_by(|line| line.player).process("sums", in_version_1).unwrap();
+    check(processed.side("late"), "in step `sums/Process-1`: there is no side output `late`");
+    check(lines().side("late"), "has no side outputs");
+}
