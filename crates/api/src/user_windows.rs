@@ -11,6 +11,9 @@ use thalweg_types::Result;
 use crate::record::{Record, each};
 use crate::scalar::Timestamp;
 
+/// Returns the windows of a row.
+type WindowsOf<T> = dyn Fn(&T) -> Vec<Range<Timestamp>> + Send + Sync;
+
 /// Windows that a function gives to rows: unaligned ones, others for each key, one or several for a row.
 ///
 /// ```
@@ -27,7 +30,7 @@ use crate::scalar::Timestamp;
 pub struct UserWindows<T> {
     name: String,
     is_merging: bool,
-    windows: Arc<dyn Fn(&T) -> Vec<Range<Timestamp>> + Send + Sync>,
+    windows: Arc<WindowsOf<T>>,
 }
 
 impl<T> UserWindows<T> {

@@ -42,9 +42,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("{} {calls} by ({}){per}{panes} [{states}]", node.kind.name(), keys.join(", "))
         }
         NodeKind::CountWindow(window) => {
-            let names: Vec<String> = window.calls.iter().map(AggregateCall::name).collect();
-            let (names, by) = (names.join(", "), kinds(&window.keys));
-            format!("{} rows every {} by {by:?} [{names}] of {schema}", window.size, window.slide)
+            format!("{} by {:?} of {schema}", window.described(), kinds(&window.keys))
         }
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {

@@ -177,6 +177,14 @@ pub struct CountWindowNode {
     pub slide: u64,
 }
 
+impl CountWindowNode {
+    /// Says which aggregates there are of which rows.
+    pub fn described(&self) -> String {
+        let calls: Vec<String> = self.calls.iter().map(AggregateCall::name).collect();
+        format!("[{}] of {} rows every {}", calls.join(", "), self.size, self.slide)
+    }
+}
+
 /// One column of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SortKey {

@@ -83,9 +83,7 @@ fn describe(plan: &Plan, node: &Node) -> String {
         NodeKind::CountWindow(window) => {
             let input = &node.inputs[0];
             let keys = names(plan, input.from, input.port, &window.keys);
-            let calls: Vec<String> = window.calls.iter().map(AggregateCall::name).collect();
-            let (size, slide, calls) = (window.size, window.slide, calls.join(", "));
-            format!("CountWindow [{calls}] of {size} rows every {slide} by [{keys}]")
+            format!("CountWindow {} by [{keys}]", window.described())
         }
         NodeKind::Upsert(upsert) => {
             let keys = names(plan, node.id, 0, &upsert.key);

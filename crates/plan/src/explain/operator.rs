@@ -33,9 +33,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
         NodeKind::Aggregate(aggregate) => vec![("does", aggregates(plan, node, aggregate))],
         NodeKind::CountWindow(window) => {
             let keys = columns(&input_schema(plan, node), &window.keys);
-            let calls: Vec<&str> = window.calls.iter().map(|call| call.function.name()).collect();
-            let (size, slide, calls) = (window.size, window.slide, calls.join(", "));
-            vec![("does", format!("{calls} of {size} rows, every {slide}, of each ({keys})"))]
+            vec![("does", format!("{} of each ({keys})", window.described()))]
         }
         NodeKind::Upsert(upsert) => {
             let keys = columns(&node.schema, &upsert.key);

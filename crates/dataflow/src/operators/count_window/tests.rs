@@ -21,7 +21,7 @@ fn expected(size: usize, slide: usize, turns: &[Vec<Row>]) -> Vec<Vec<String>> {
         for row in turn {
             let all = rows.entry(row.key.clone()).or_default();
             all.push(row.value);
-            if all.len() % slide == 0 {
+            if all.len().is_multiple_of(slide) {
                 let mut naive = Naive::default();
                 all[all.len().saturating_sub(size)..].iter().for_each(|value| naive.add(*value));
                 lines.push(format!("+1 {}|{}", row.key, naive.text()));

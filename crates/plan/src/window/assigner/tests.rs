@@ -1,4 +1,4 @@
-use arrow::array::{Array, AsArray, Int64Array};
+use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use thalweg_types::ErrorKind;
 
