@@ -150,7 +150,61 @@ def trending_topics():
     write_answer("trending-topics/expected.json", answer)
 
 
+def distinct_records():
+    rng = random.Random(6)
+    rows = []
+    for epoch in range(1, 61):
+        rows += [(epoch, {"epoch": epoch, "record": pick(rng, WORDS)})
+                 for _ in range(5 + int(20 * rng.random()))]
+    # A record comes among those of the next epoch at most.
+    rows.sort(key=lambda row: row[0] + rng.random())
+    write_rows("distinct-records/records.json", (row for _, row in rows))
+    counts = Counter((epoch, row["record"]) for epoch, row in rows)
+    write_answer("distinct-records/expected.json",
+                 [{"epoch": epoch, "record": record} for epoch, record in counts] +
+                 [{"epoch": epoch, "record": record, "occurrences": count}
+                  for (epoch, record), count in counts.items()])
+
+
+def zip_codes():
+    rng = random.Random(7)
+    users = [f"user-{n:02d}" for n in range(1, 21)]
+    codes = {user: f"{10000 + int(80000 * rng.random())}" for user in users}
+    write_rows("zip-codes/users.json",
+               ({"user_name": user, "zip_code": code} for user, code in codes.items()))
+    views = (HERE / "page-views/views.json").read_text(encoding="utf-8").splitlines()
+    write_answer("zip-codes/expected.json",
+                 ({"page": view["page"], "zip_code": codes[view["user_name"]],
+                   "view_time": view["view_time"]} for view in map(json.loads, views)))
+
+
+def profiles():
+    rng = random.Random(8)
+    users = [f"user-{n:02d}" for n in range(1, 41)]
+
+    def changelog(count, change):
+        time, rows, last = START, [], {}
+        for _ in range(count):
+            time += timedelta(milliseconds=1 + int(60_000 * rng.random()))
+            row = {"user_name": pick(rng, users), **change(), "changed": stamp(time)}
+            rows.append(row)
+            last[row["user_name"]] = row
+        return rows, last
+
+    names, name = changelog(300, lambda: {"nickname": pick(rng, WORDS)})
+    settings, setting = changelog(200, lambda: {"language": pick(rng, ["de", "en", "fr", "nl"]),
+                                                "newsletter": rng.random() < 0.5})
+    write_rows("profiles/profiles.json", names)
+    write_rows("profiles/settings.json", settings)
+    write_answer("profiles/expected.json",
+                 ({"user_name": user, "nickname": row["nickname"],
+                   "language": setting.get(user, {}).get("language"),
+                   "newsletter": setting.get(user, {}).get("newsletter")}
+                  for user, row in name.items()))
+
+
 if __name__ == "__main__":
-    for make in (word_count, socket_word_count, running_mean, page_views, trending_topics):
+    for make in (word_count, socket_word_count, running_mean, page_views, trending_topics,
+                 distinct_records, zip_codes, profiles):
         make()
         print(f"examples: wrote {make.__name__.replace('_', '-')}")

@@ -45,6 +45,7 @@ mod table;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,6 +54,7 @@ use arrow::datatypes::SchemaRef;
 use thalweg_api::{Job, Record, Stream, Timestamp};
 use thalweg_cluster::message::Stop;
 use thalweg_cluster::{Control, Outcome, RunOptions};
+use thalweg_plan::Plan;
 use thalweg_plan::connector::{Connector, Registry};
 use thalweg_plan::source::Step;
 use thalweg_types::{Error, EventTime, Result};
@@ -69,6 +71,8 @@ pub struct TestJob {
     sources: RefCell<BTreeMap<String, SchemaRef>>,
     /// How many results are collected.
     results: RefCell<usize>,
+    /// Where state is kept, if it is.
+    state: Option<String>,
 }
 
 /// A result that is collected.
@@ -92,7 +96,13 @@ impl TestJob {
         let connectors = thalweg_connectors::all().into_iter().chain([tables]);
         let job = Job::new(Registry::new(connectors.collect()));
         let job = job.with_language(Arc::new(crate::dialect::Flink));
-        TestJob { job, board, sources: RefCell::default(), results: RefCell::default() }
+        TestJob {
+            job,
+            board,
+            sources: RefCell::default(),
+            results: RefCell::default(),
+            state: None,
+        }
     }
 
     /// Returns the job, for what is not about tests.
@@ -123,48 +133,77 @@ impl TestJob {
         Ok(Collected { name, rows: PhantomData })
     }
 
+    /// Keeps the state of the job in a directory, so that it can [`crash`](TestRun::crash).
+    pub fn keep_state(mut self, directory: &Path) -> TestJob {
+        self.state = Some(directory.display().to_string());
+        self
+    }
+
     /// Begins to run the job with some workers.
     ///
     /// # Errors
     /// `Failed` if threads cannot be started.
     pub fn run(self, workers: usize) -> Result<TestRun> {
-        let TestJob { job, board, sources, results } = self;
+        let TestJob { job, board, sources, results, state } = self;
         let plan = job.plan();
         plan.check_script()?;
-        let options = RunOptions {
-            workers,
-            // A checkpoint is made when rows are taken, and never otherwise.
-            checkpoint_interval: Duration::from_secs(1 << 32),
-            ..RunOptions::new("test")
-        };
-        let (control, inbox) = Control::new();
-        let over = board.clone();
-        let work = move || {
-            let outcome = crate::runtime().and_then(|runtime| {
-                thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())
-            });
-            over.end();
-            outcome
-        };
-        let thread = std::thread::Builder::new().name("thalweg-test".to_owned()).spawn(work);
-        let thread =
-            thread.map_err(|error| Error::failed(format!("cannot start a thread: {error}")))?;
-        let writers = *results.borrow() * workers;
-        let sources = sources.into_inner();
-        Ok(TestRun { board, sources, writers, checkpoints: 0, control, thread: Some(thread) })
+        let (attempt, sources) = (attempt(&plan, &board, &state, workers)?, sources.into_inner());
+        let (attempt, results) = (Some(attempt), results.into_inner());
+        Ok(TestRun { plan, board, sources, results, state, workers, checkpoints: 0, attempt })
     }
+}
+
+/// A job that runs.
+#[derive(Debug)]
+struct Attempt {
+    control: Control,
+    thread: JoinHandle<Result<Outcome>>,
+}
+
+/// Begins to run a job.
+fn attempt(
+    plan: &Plan,
+    board: &Arc<Board>,
+    state: &Option<String>,
+    workers: usize,
+) -> Result<Attempt> {
+    let options = RunOptions {
+        workers,
+        state: state.clone(),
+        // A checkpoint is made when rows are taken, and never otherwise.
+        checkpoint_interval: Duration::from_secs(1 << 32),
+        ..RunOptions::new("test")
+    };
+    let (control, inbox) = Control::new();
+    let (plan, board) = (plan.clone(), board.clone());
+    board.begin();
+    let work = move || {
+        let outcome = crate::runtime().and_then(|runtime| {
+            thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())
+        });
+        board.end();
+        outcome
+    };
+    let thread = std::thread::Builder::new().name("thalweg-test".to_owned()).spawn(work);
+    let thread =
+        thread.map_err(|error| Error::failed(format!("cannot start a thread: {error}")))?;
+    Ok(Attempt { control, thread })
 }
 
 /// A job that runs, step by step. If it is dropped before [`finish`](TestRun::finish), it ends at once.
 #[derive(Debug)]
 pub struct TestRun {
+    plan: Plan,
     board: Arc<Board>,
     sources: BTreeMap<String, SchemaRef>,
-    /// How many writers there are of all results.
-    writers: usize,
+    /// How many results are collected.
+    results: usize,
+    state: Option<String>,
+    workers: usize,
+    /// How many checkpoints were asked for in this attempt.
     checkpoints: u64,
-    control: Control,
-    thread: Option<JoinHandle<Result<Outcome>>>,
+    /// What runs, until it ended.
+    attempt: Option<Attempt>,
 }
 
 impl TestRun {
@@ -258,6 +297,26 @@ impl TestRun {
         self.join()
     }
 
+    /// Ends the job at once, as if it had been killed, and begins it again with some workers: it goes on
+    /// from its last checkpoint, which was made when rows were taken last. Steps since then are
+    /// repeated.
+    ///
+    /// # Errors
+    /// `Invalid` if the state is not [kept](TestJob::keep_state); whatever made the job fail.
+    pub fn crash(&mut self, workers: usize) -> Result<()> {
+        if self.state.is_none() {
+            return Err(Error::invalid("a job without state cannot go on behind a crash")
+                .remedy("use keep_state before it runs"));
+        }
+        if let Some(attempt) = &self.attempt {
+            attempt.control.stop(Stop::AtOnce);
+        }
+        self.join()?;
+        (self.workers, self.checkpoints) = (workers, 0);
+        self.attempt = Some(attempt(&self.plan, &self.board, &self.state, workers)?);
+        Ok(())
+    }
+
     fn source(&self, table: &str) -> Result<&SchemaRef> {
         self.sources.get(table).ok_or_else(|| {
             let known: Vec<&str> = self.sources.keys().map(String::as_str).collect();
@@ -268,13 +327,13 @@ impl TestRun {
 
     /// Waits until everything is done that the steps so far cause.
     fn settle(&mut self) -> Result<()> {
-        if self.thread.is_none() {
+        if self.attempt.is_none() {
             return Ok(());
         }
         self.checkpoints += 1;
         let step = Step { is_checkpoint: true, ..Step::default() };
         self.board.add(Line { table: None, rows: None, step })?;
-        match self.board.wait(self.writers, self.checkpoints)? {
+        match self.board.wait(self.results * self.workers, self.checkpoints)? {
             true => Ok(()),
             // It ended without being asked to.
             false => self.join(),
@@ -283,8 +342,8 @@ impl TestRun {
 
     /// Waits for the end of the job.
     fn join(&mut self) -> Result<()> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
-        match thread.join() {
+        let Some(attempt) = self.attempt.take() else { return Ok(()) };
+        match attempt.thread.join() {
             Ok(outcome) => outcome.map(|_| ()),
             Err(_) => Err(Error::internal("the thread of a job panicked")),
         }
@@ -293,7 +352,9 @@ impl TestRun {
 
 impl Drop for TestRun {
     fn drop(&mut self) {
-        self.control.stop(Stop::AtOnce);
+        if let Some(attempt) = &self.attempt {
+            attempt.control.stop(Stop::AtOnce);
+        }
         // Who drops a run does not ask what became of it.
         let _ = self.join();
     }

@@ -34,13 +34,26 @@ struct Script {
     watermarks: BTreeMap<Option<String>, EventTime>,
 }
 
+/// Who writes rows of a result.
+pub(super) type Writer = (NodeId, WorkerId);
+
+/// Rows that wait for their checkpoint.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) result: String,
+    pub(super) writer: Writer,
+    pub(super) rows: Vec<(Epoch, Change)>,
+}
+
 /// What is known of the results.
 #[derive(Debug, Default)]
 struct Results {
     /// By result and epoch.
     rows: BTreeMap<String, BTreeMap<Epoch, Vec<Change>>>,
-    /// How many checkpoints each writer has seen.
-    checkpoints: BTreeMap<(NodeId, WorkerId), u64>,
+    /// By the name of what is to be committed; `None` once that is done.
+    staged: BTreeMap<String, Option<Staged>>,
+    /// How many checkpoints of each writer are committed in this attempt.
+    committed: BTreeMap<Writer, u64>,
     /// Is the job at its end?
     is_over: bool,
 }
@@ -120,17 +133,33 @@ impl Board {
         }
     }
 
-    /// Takes rows of a result.
-    pub(super) fn write(&self, result: &str, epoch: Epoch, changes: Vec<Change>) {
-        let mut results = self.results();
-        let rows = results.rows.entry(result.to_owned()).or_default();
-        rows.entry(epoch).or_default().extend(changes);
+    /// Takes rows of a result, to be shown once they are committed under a name.
+    pub(super) fn stage(&self, name: String, staged: Staged) {
+        self.results().staged.insert(name, Some(staged));
     }
 
-    /// Notes that a writer has seen a checkpoint.
-    pub(super) fn checkpoint(&self, writer: (NodeId, WorkerId)) {
-        *self.results().checkpoints.entry(writer).or_default() += 1;
+    /// Shows rows; twice is once.
+    ///
+    /// # Errors
+    /// `State` if nothing was staged under this name.
+    pub(super) fn commit(&self, name: &str) -> Result<()> {
+        let mut results = self.results();
+        let staged = results.staged.get_mut(name);
+        let staged =
+            staged.ok_or_else(|| Error::state(format!("nothing is staged as `{name}`")))?;
+        let Some(Staged { result, writer, rows }) = staged.take() else { return Ok(()) };
+        let shown = results.rows.entry(result).or_default();
+        rows.into_iter().for_each(|(epoch, change)| shown.entry(epoch).or_default().push(change));
+        *results.committed.entry(writer).or_default() += 1;
         self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Begins to count for another attempt.
+    pub(super) fn begin(&self) {
+        let mut results = self.results();
+        results.committed.clear();
+        results.is_over = false;
     }
 
     /// Notes that the job is at its end.
@@ -139,14 +168,14 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Waits until so many writers have seen so many checkpoints; false if the job ended instead.
+    /// Waits until so many checkpoints of so many writers are committed; false if the job ended instead.
     ///
     /// # Errors
     /// `Failed` if it takes too long.
     pub(super) fn wait(&self, writers: usize, checkpoints: u64) -> Result<bool> {
         let is_waiting = |results: &mut Results| {
-            let seen = results.checkpoints.values().filter(|seen| **seen >= checkpoints);
-            seen.count() < writers && !results.is_over
+            let done = results.committed.values().filter(|done| **done >= checkpoints);
+            done.count() < writers && !results.is_over
         };
         let waited = self.changed.wait_timeout_while(self.results(), PATIENCE, is_waiting);
         let (results, timeout) = waited.unwrap_or_else(PoisonError::into_inner);

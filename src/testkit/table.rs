@@ -17,7 +17,7 @@ use thalweg_plan::source::{
 };
 use thalweg_types::{Change, Epoch, Error, Result, SplitId};
 
-use super::board::Board;
+use super::board::{Board, Staged};
 
 /// The name of the connector.
 pub(super) const TABLE: &str = "test";
@@ -151,7 +151,7 @@ impl Sink for Kept {
     }
 
     fn delivery(&self) -> Delivery {
-        Delivery::AtLeastOnce
+        Delivery::ExactlyOnce
     }
 
     fn accepts(&self) -> Accepts {
@@ -163,7 +163,8 @@ impl Sink for Kept {
     }
 
     async fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>> {
-        Ok(Box::new(Writer { table: self.clone(), context, open: Vec::new() }))
+        let (table, open, rows) = (self.clone(), Vec::new(), Vec::new());
+        Ok(Box::new(Writer { table, context, open, rows }))
     }
 
     async fn committer(&self) -> Result<Box<dyn Committer>> {
@@ -173,8 +174,8 @@ impl Sink for Kept {
 
 #[async_trait]
 impl Committer for Kept {
-    async fn commit(&self, _: &Committable) -> Result<()> {
-        Err(Error::internal("a test has nothing to commit"))
+    async fn commit(&self, committable: &Committable) -> Result<()> {
+        self.board.commit(&committable.0)
     }
 }
 
@@ -182,7 +183,10 @@ impl Committer for Kept {
 struct Writer {
     table: Kept,
     context: WriterContext,
+    /// Rows of the open epoch.
     open: Vec<Change>,
+    /// Rows since the last checkpoint.
+    rows: Vec<(Epoch, Change)>,
 }
 
 #[async_trait]
@@ -193,12 +197,16 @@ impl SinkWriter for Writer {
     }
 
     async fn end_epoch(&mut self, epoch: Epoch) -> Result<()> {
-        self.table.board.write(&self.table.name, epoch, std::mem::take(&mut self.open));
+        self.rows.extend(self.open.drain(..).map(|change| (epoch, change)));
         Ok(())
     }
 
-    async fn prepare(&mut self, _: Epoch, _: bool) -> Result<Prepared> {
-        self.table.board.checkpoint((self.context.node, self.context.worker));
-        Ok(Prepared::default())
+    async fn prepare(&mut self, epoch: Epoch, _: bool) -> Result<Prepared> {
+        let WriterContext { attempt, node, worker, .. } = &self.context;
+        let name = format!("{} {} {} {}", attempt.0, node.0, worker.0, epoch.0);
+        let (result, writer) = (self.table.name.clone(), (*node, *worker));
+        let rows = std::mem::take(&mut self.rows);
+        self.table.board.stage(name.clone(), Staged { result, writer, rows });
+        Ok(Prepared { committables: vec![Committable(name)], states: Vec::new() })
     }
 }

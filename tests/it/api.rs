@@ -137,3 +137,18 @@ fn word_count_in_rust_gives_the_answer_of_sql() {
 fn running_mean_in_rust_gives_the_answer_of_sql() {
     run_example("running-mean");
 }
+
+#[test]
+fn distinct_records_come_once_in_each_epoch_and_are_counted_at_its_end() {
+    run_example("distinct-records");
+}
+
+#[test]
+fn zip_codes_in_rust_gives_the_answer_of_sql() {
+    run_example("zip-codes");
+}
+
+#[test]
+fn profiles_in_rust_gives_the_answer_of_sql() {
+    run_example("profiles");
+}

@@ -56,6 +56,16 @@ fn trending_topics() {
     run_to_files("trending-topics");
 }
 
+#[test]
+fn zip_codes() {
+    run_to_files("zip-codes");
+}
+
+#[test]
+fn profiles() {
+    run_to_files("profiles");
+}
+
 /// Runs an example that reads from a socket; returns the rows that it shows.
 fn run_over_socket(place: &Place, script: &str, workers: &str) -> String {
     let folder = examples().join("socket-word-count");

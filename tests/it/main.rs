@@ -29,4 +29,5 @@ mod shell;
 mod sql;
 mod support;
 mod testkit;
+mod timers;
 mod windows;

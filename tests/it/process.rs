@@ -391,3 +391,46 @@ fn what_is_wrong_while_the_graph_is_built_names_the_step() {
     check(processed.side("late"), "in step `sums/Process-1`: there is no side output `late`");
     check(lines().side("late"), "has no side outputs");
 }
+
+#[test]
+fn a_plan_says_what_a_function_keeps_and_what_comes_to_it() {
+    let job = thalweg::job();
+    let scores = job.source::<Score>("scores", "filesystem", &json("scores.json"));
+    let scores =
+        scores.watermark(|score: &Score| score.at, Duration::from_secs(5)).stream().unwrap();
+    let players = job.source::<Player>("players", "filesystem", &json("players.json"));
+    let running = scores.key_by(|score| score.player).process("scores", Scores::new).unwrap();
+    running
+        .side::<Total>("totals")
+        .unwrap()
+        .key_by(|total| total.player)
+        .broadcast(players.stream().unwrap())
+        .process("counting", |setup| Counting {
+            names: setup.shared("names"),
+            count: setup.value("count"),
+        })
+        .unwrap()
+        .sink("counted", "blackhole", &[])
+        .unwrap();
+    let plan = job.plan();
+    let text = thalweg_plan::explain::explain(&plan);
+    let said = [
+        "counting/Process-1 (append)",
+        "does      function `counting`",
+        "each row goes to the worker of its (key)",
+        "all rows go to every worker",
+        "broadcast `names`, value `count`, timers of each key until the function clears them",
+        "emits     rows as they come, and those of timers at the end of each epoch",
+        "`totals` of scores/Process-1",
+        "value `sum`, reducing `best`, list `recent`, map `windows`, timers of each key",
+    ];
+    // Lines are broken where they are long.
+    let flat = text.replace('\u{2502}', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in said {
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(&said), "{said}\n{text}");
+    }
+    let outline = thalweg_plan::outline::outline(&plan);
+    assert!(outline.contains("Exchange to every worker"), "{outline}");
+    assert!(outline.contains("side output 1"), "{outline}");
+}

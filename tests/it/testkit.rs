@@ -346,6 +346,8 @@ fn a_test_names_what_it_does_wrong() {
     run.watermark("12:00:00").unwrap();
     let back = "the watermark goes back, from 1970-01-01 12:00:00.000 to 1970-01-01 11:00:00.000";
     assert_eq!(message(run.watermark("11:00:00")), back);
+    let lost = "a job without state cannot go on behind a crash";
+    assert_eq!(message(run.crash(1)), lost);
     run.push_all("scores", &[julie.clone(), julie.clone()]).unwrap();
     run.push("scores", score(SCORES[1].0)).unwrap();
     let error = run.take(&updated).unwrap_err();
@@ -463,4 +465,40 @@ fn queries_that_do_not_fit_are_refused_by_their_step() {
     let error = teams.table().rowtime("team");
     let error = test.job().sql::<Size>("time", "SELECT 1", &[("teams", error)]).err().unwrap();
     assert_eq!(error.to_string(), "step `time`: table `teams` has no time `team`");
+}
+
+/// Would fail if a job that was killed forgot a window, a row or what a closure accumulated, or showed
+/// something twice, on whatever workers it goes on.
+#[test]
+fn a_job_that_crashed_goes_on() {
+    let of = |crashes: &[usize]| {
+        let folder = tempfile::tempdir().unwrap();
+        let test = TestJob::new().keep_state(folder.path());
+        let scores = windows(&test, Window::tumble(WINDOW)).trigger(every_row()).retracting();
+        let totals = totals(&test, scores.allowed_lateness(HOUR));
+        let scores: Stream<'_, Score> = test.source("others").unwrap();
+        let means = scores.key_by(|_| 1_i64).fold("means", NOTHING, Mean::add).unwrap();
+        let means = test.collect(means).unwrap();
+        let mut run = test.run(2).unwrap();
+        let (mut shown, mut folded) = (Vec::new(), Vec::new());
+        for (step, (scored, watermark)) in SCORES.into_iter().enumerate() {
+            run.push("others", score(scored)).unwrap();
+            run.push("scores", score(scored)).unwrap();
+            if let Some(workers) = crashes.get(step) {
+                run.crash(*workers).unwrap();
+            }
+            run.watermark(watermark).unwrap();
+            if step % 2 == 0 {
+                shown.extend(run.take_changes(&totals).unwrap());
+                folded.extend(run.take_changes(&means).unwrap());
+            }
+        }
+        run.finish().unwrap();
+        shown.extend(run.take_changes(&totals).unwrap());
+        folded.extend(run.take_changes(&means).unwrap());
+        (shown, folded)
+    };
+    let calm = of(&[]);
+    assert_eq!((calm.0.len(), calm.1.len()), (13, 9));
+    assert_eq!(of(&[3, 1, 2, 2, 3]), calm);
 }

@@ -151,3 +151,6 @@ impl<T: Value, A: Value> Accumulator for Folded<T, A> {
         self.values.capacity() * size_of::<Option<A>>()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,29 +1,49 @@
 //! What a struct becomes: a reader and a writer of columns, with a part for each field.
+//!
+//! Both are generic over the types of their parts, and only the implementations name them: so what the
+//! compiler has against a field is said at the field.
 
-use proc_macro2::TokenStream;
-use quote::quote;
-use syn::{DeriveInput, Result};
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote};
+use syn::{DeriveInput, Result, Type};
 
 use crate::field::{Field, fields};
+
+/// The names that the made code is put together from, one for each field.
+struct Parts<'a> {
+    record: &'a Ident,
+    fields: Vec<&'a Ident>,
+    kinds: Vec<&'a Type>,
+    /// The types of the fields, as values.
+    values: Vec<TokenStream>,
+    /// The parameters of reader and writer.
+    parameters: Vec<Ident>,
+}
 
 /// Returns the implementation of `Record`.
 pub(crate) fn record(input: &DeriveInput) -> Result<TokenStream> {
     let fields = fields(input)?;
-    let record = &input.ident;
-    let (kinds, columns): (Vec<_>, Vec<_>) =
-        fields.iter().map(|field| (field.kind, &field.column)).unzip();
-    let (reader, writer) = (reader(input, &fields), writer(input, &fields));
+    let parts = Parts {
+        record: &input.ident,
+        fields: fields.iter().map(|field| field.ident).collect(),
+        kinds: fields.iter().map(|field| field.kind).collect(),
+        values: fields.iter().map(Field::value).collect(),
+        parameters: (0..fields.len()).map(|number| format_ident!("P{number}")).collect(),
+    };
+    let columns: Vec<_> = fields.iter().map(|field| &field.column).collect();
+    let Parts { record, values, .. } = &parts;
+    let (reader, writer) = (parts.reader(), parts.writer());
     Ok(quote! {
         #[allow(missing_docs, unreachable_pub)]
         const _: () = {
             use ::thalweg::derived as made;
 
             impl made::Record for #record {
-                type Rows = Reader;
-                type Columns = Writer;
+                type Rows = Reader<#(#values::Reader),*>;
+                type Columns = Writer<#(#values::Writer),*>;
 
                 fn fields() -> ::std::vec::Vec<made::Field> {
-                    ::std::vec![#(<#kinds as made::Value>::field(#columns)),*]
+                    ::std::vec![#(#values::field(#columns)),*]
                 }
 
                 fn schema() -> made::SchemaRef {
@@ -38,66 +58,64 @@ pub(crate) fn record(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-fn reader(input: &DeriveInput, fields: &[Field<'_>]) -> TokenStream {
-    let record = &input.ident;
-    let names: Vec<_> = fields.iter().map(|field| field.ident).collect();
-    let kinds: Vec<_> = fields.iter().map(|field| field.kind).collect();
-    quote! {
-        pub struct Reader {
-            #(#names: <#kinds as made::Value>::Reader),*
-        }
-
-        impl made::ReadRows<#record> for Reader {
-            fn open(
-                columns: &[made::ArrayRef],
-                needed: ::std::option::Option<&made::NullBuffer>,
-            ) -> made::Result<Self> {
-                let mut columns = columns.iter();
-                ::std::result::Result::Ok(Reader {
-                    #(#names: made::open::<#kinds>(
-                        columns.next(), ::std::stringify!(#names), needed,
-                    )?),*
-                })
+impl Parts<'_> {
+    fn reader(&self) -> TokenStream {
+        let Parts { record, fields, kinds, values, parameters } = self;
+        quote! {
+            pub struct Reader<#(#parameters),*> {
+                #(#fields: #parameters),*
             }
 
-            #[inline]
-            fn get(&self, row: usize) -> #record {
-                #record { #(#names: made::Reader::get(&self.#names, row)),* }
-            }
+            impl made::ReadRows<#record> for Reader<#(#values::Reader),*> {
+                fn open(
+                    columns: &[made::ArrayRef],
+                    needed: ::std::option::Option<&made::NullBuffer>,
+                ) -> made::Result<Self> {
+                    let mut columns = columns.iter();
+                    ::std::result::Result::Ok(Reader {
+                        #(#fields: made::open::<#kinds>(
+                            columns.next(), ::std::stringify!(#fields), needed,
+                        )?),*
+                    })
+                }
 
-            #[inline]
-            fn fill(&self, row: usize, record: &mut #record) {
-                #(made::Reader::fill(&self.#names, row, &mut record.#names);)*
+                #[inline]
+                fn get(&self, row: usize) -> #record {
+                    #record { #(#fields: made::Reader::get(&self.#fields, row)),* }
+                }
+
+                #[inline]
+                fn fill(&self, row: usize, record: &mut #record) {
+                    #(made::Reader::fill(&self.#fields, row, &mut record.#fields);)*
+                }
             }
         }
     }
-}
 
-fn writer(input: &DeriveInput, fields: &[Field<'_>]) -> TokenStream {
-    let record = &input.ident;
-    let names: Vec<_> = fields.iter().map(|field| field.ident).collect();
-    let kinds: Vec<_> = fields.iter().map(|field| field.kind).collect();
-    quote! {
-        pub struct Writer {
-            #(#names: <#kinds as made::Value>::Writer),*
-        }
-
-        impl made::WriteRows<#record> for Writer {
-            fn with_capacity(rows: usize) -> Self {
-                Writer { #(#names: made::Writer::<#kinds>::with_capacity(rows)),* }
+    fn writer(&self) -> TokenStream {
+        let Parts { record, fields, kinds, values, parameters } = self;
+        quote! {
+            pub struct Writer<#(#parameters),*> {
+                #(#fields: #parameters),*
             }
 
-            #[inline]
-            fn push(&mut self, record: &#record) {
-                #(made::Writer::push(&mut self.#names, &record.#names);)*
-            }
+            impl made::WriteRows<#record> for Writer<#(#values::Writer),*> {
+                fn with_capacity(rows: usize) -> Self {
+                    Writer { #(#fields: made::Writer::<#kinds>::with_capacity(rows)),* }
+                }
 
-            fn push_missing(&mut self) {
-                #(made::Writer::<#kinds>::push_missing(&mut self.#names);)*
-            }
+                #[inline]
+                fn push(&mut self, record: &#record) {
+                    #(made::Writer::push(&mut self.#fields, &record.#fields);)*
+                }
 
-            fn finish(&mut self) -> ::std::vec::Vec<made::ArrayRef> {
-                ::std::vec![#(made::Writer::<#kinds>::finish(&mut self.#names)),*]
+                fn push_missing(&mut self) {
+                    #(made::Writer::<#kinds>::push_missing(&mut self.#fields);)*
+                }
+
+                fn finish(&mut self) -> ::std::vec::Vec<made::ArrayRef> {
+                    ::std::vec![#(made::Writer::<#kinds>::finish(&mut self.#fields)),*]
+                }
             }
         }
     }

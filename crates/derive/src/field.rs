@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use proc_macro2::TokenStream;
+use quote::quote_spanned;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Type};
@@ -12,6 +14,14 @@ pub(crate) struct Field<'a> {
     pub(crate) kind: &'a Type,
     /// The name of its column.
     pub(crate) column: String,
+}
+
+impl Field<'_> {
+    /// Returns its type as a value. What the compiler says against that is said at the field.
+    pub(crate) fn value(&self) -> TokenStream {
+        let kind = self.kind;
+        quote_spanned!(kind.span()=> <#kind as made::Value>)
+    }
 }
 
 /// Returns the fields of a struct that can be a row.

@@ -87,6 +87,7 @@ impl Operator {
             let (hole, rest) = part.split_once('}').unwrap();
             text += &match hole {
                 "q" => query.unwrap().sql(dialect),
+                "c" => query.unwrap().names().remove(0),
                 number => arguments[number.parse::<usize>().unwrap()].sql(dialect),
             };
             text += rest;
@@ -228,7 +229,15 @@ pub(super) const PLACED: &[Operator] = &[
 /// Conditions over a query of one column, whose type the argument has.
 pub(super) const MEMBERS: &[Operator] = &[
     same("IN sub-query", "({0} IN ({q}))", &[SAME], FLAG),
-    same("NOT IN sub-query", "({0} NOT IN ({q}))", &[SAME], FLAG),
+    // DataFusion takes NULL for false where there is a constant or another condition; where a condition
+    // is asked to be true, this means the same.
+    Operator {
+        name: "NOT IN sub-query",
+        stream: "({0} NOT IN ({q}))",
+        batch: "(NOT EXISTS (SELECT * FROM ({q}) AS m WHERE ({0} = m.{c}) IS NOT FALSE))",
+        arguments: &[SAME],
+        result: FLAG,
+    },
 ];
 
 /// Conditions over any query.

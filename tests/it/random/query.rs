@@ -160,6 +160,8 @@ impl Query {
             }
             Query::Top(top) => {
                 found.insert(top.function);
+                let is_first = top.function == "ROW_NUMBER" && top.limit == 1;
+                found.extend(is_first.then_some("first row"));
                 top.query.features(found);
             }
             Query::Windowed(windowed) => {

@@ -44,9 +44,9 @@ const VALUES_TRIES: usize = 4;
 
 /// Features whose results wait for watermarks.
 const WAITING: [&str; 4] = ["TUMBLE", "HOP", "CUMULATE", "OVER"];
-/// And those that do if their conditions bound how far apart in time rows can be: that there is nothing
-/// for a row is known late.
-const WAITING_IN_TIME: [&str; 8] = [
+/// And those that do if it is time that they are about: if a condition bounds how far apart in time rows can
+/// be, that there is nothing for a row is known late; so is which row is the first one.
+const WAITING_IN_TIME: [&str; 9] = [
     "left join",
     "right join",
     "full join",
@@ -55,6 +55,7 @@ const WAITING_IN_TIME: [&str; 8] = [
     "EXCEPT",
     "EXCEPT ALL",
     "scalar sub-query",
+    "first row",
 ];
 
 /// What the planner says of queries that may be refused.
