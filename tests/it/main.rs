@@ -18,6 +18,7 @@ mod memory;
 mod nexmark;
 mod object_store;
 mod oracle;
+mod own_windows;
 mod panes;
 mod partitions;
 mod process;

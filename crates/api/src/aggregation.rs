@@ -10,7 +10,7 @@ use thalweg_plan::graph::Aggregation;
 use thalweg_plan::node::AggregateCall;
 use thalweg_plan::pane::{Accumulation, Panes};
 use thalweg_plan::trigger::{Machine, Trigger};
-use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
+use thalweg_plan::window::{TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
 use crate::aggregate::{Aggregate, Collect, Reads, fold, reduce};
@@ -21,10 +21,7 @@ use crate::record::{Record, each, fits, structs};
 use crate::scalar::Timestamp;
 use crate::stream::{Rows, Stream};
 use crate::value::{Key, KeyColumns, KeyOf, Value};
-use crate::windowing;
-
-/// Returns the time of a struct.
-pub(crate) type TimeOf<T> = Arc<dyn Fn(&T) -> Timestamp + Send + Sync>;
+use crate::windowing::Windows;
 
 /// Takes the rows that came too late.
 pub(crate) type Late<'j, T> = Box<dyn FnOnce(Stream<'j, T>) -> Result<()> + 'j>;
@@ -32,7 +29,7 @@ pub(crate) type Late<'j, T> = Box<dyn FnOnce(Stream<'j, T>) -> Result<()> + 'j>;
 /// The windows of an aggregation, and what they send.
 pub(crate) struct Windowing<'j, T> {
     /// Where windows lie; `None` for one of all time.
-    pub(crate) window: Option<(Assigner, TimeOf<T>)>,
+    pub(crate) window: Option<Windows<T>>,
     /// What they send; `None` for what they send if nothing is said.
     pub(crate) panes: Option<Panes>,
     pub(crate) late: Option<Late<'j, T>>,
@@ -97,7 +94,14 @@ pub(crate) fn aggregate<'j, T: Record, K: Key, U: Record>(
     calls: Vec<Aggregate<T>>,
 ) -> Result<Stream<'j, U>> {
     let has_pane = Pane::ends::<U>();
-    let made = grouped(keyed, windowing, (name, has_pane), calls)?;
+    shaped(grouped(keyed, windowing, (name, has_pane), calls)?, (name, has_pane))
+}
+
+/// Makes structs of the rows of an aggregation, which say what their pane is if it says so.
+pub(crate) fn shaped<'j, U: Record>(
+    made: Rows<'j>,
+    (name, has_pane): (&str, bool),
+) -> Result<Stream<'j, U>> {
     let mut found: Vec<Field> = made.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
     if has_pane {
         found.truncate(found.len() - Pane::COLUMNS.len());
@@ -126,11 +130,15 @@ pub(crate) fn unpacked<'j, T: Record, K: Key, U: Record>(
     name: &str,
     call: Aggregate<T>,
 ) -> Result<Stream<'j, U>> {
-    let made = grouped(keyed, windowing, (name, false), vec![call])?;
-    Ok(made.then(Closure::shaped::<U>(|rows| match rows.columns().last() {
+    Ok(unpacked_of(grouped(keyed, windowing, (name, false), vec![call])?))
+}
+
+/// Returns the last value of an aggregation alone, which is a struct.
+pub(crate) fn unpacked_of<'j, U: Record>(made: Rows<'j>) -> Stream<'j, U> {
+    made.then(Closure::shaped::<U>(|rows| match rows.columns().last() {
         Some(value) => Ok(value.as_struct().columns().to_vec()),
         None => Err(Error::internal("an aggregation has no value")),
-    })))
+    }))
 }
 
 /// The columns that stand before an aggregation: key, arguments, the whole row as one, bounds of
@@ -141,7 +149,7 @@ struct Head<T, K> {
     arguments: Vec<(DataType, Collect<T>)>,
     /// Is the whole row an argument?
     has_row: bool,
-    window: Option<(Assigner, TimeOf<T>)>,
+    window: Option<Windows<T>>,
     has_late: bool,
 }
 
@@ -190,7 +198,9 @@ impl<T: Record, K: Key> Head<T, K> {
         fields.extend(kinds.map(|(at, kind)| Field::new(format!("argument{at}"), kind, true)));
         fields.extend(self.has_row.then(|| T::field("row")));
         if self.window.is_some() {
-            fields.extend([Timestamp::field("start"), Timestamp::field("end")]);
+            // A row without windows has no bounds.
+            let bound = |name: &str| Timestamp::field(name).with_nullable(true);
+            fields.extend([bound("start"), bound("end")]);
         }
         if self.has_late {
             fields.extend(T::fields());
@@ -207,20 +217,25 @@ impl<T: Record, K: Key> Head<T, K> {
         each(rows, |record: &T| {
             keys.push(&(self.key)(record));
             arguments.iter_mut().for_each(|argument| argument.push(record));
-            times.extend(self.window.iter().map(|(_, time)| time(record)));
+            times.extend(self.window.iter().filter_map(|windows| windows.time(record)));
         })?;
         let mut columns = keys.finish();
         columns.extend(arguments.iter_mut().map(|argument| argument.finish()));
         if self.has_row {
             columns.push(structs::<T>(rows.columns().to_vec())?);
         }
-        if let Some((assigner, _)) = &self.window {
-            columns.extend(windowing::columns(&times, *assigner));
-        }
+        let bounds = columns.len();
         if self.has_late {
             columns.extend_from_slice(rows.columns());
         }
-        Ok(columns)
+        match &self.window {
+            None => Ok(columns),
+            Some(windows) => {
+                let mut columns = windows.add(columns, rows, &times)?;
+                columns[bounds..].rotate_right(2);
+                Ok(columns)
+            }
+        }
     }
 }
 
@@ -245,20 +260,22 @@ fn add<'j, T: Record, K: Key>(
     let Keyed { stream, key } = keyed;
     let job = stream.job;
     let mut head = Head::new(key, &windowing);
+    let is_updated = job.builder.borrow().plan().node(stream.node).is_updating;
+    if is_updated && matches!(head.window, Some(Windows::User(_))) {
+        return Err(Error::invalid("windows of the user's own over rows that are taken back")
+            .remedy("give rows their windows before what updates"));
+    }
     let calls = head.calls(calls)?;
-    let window = head.window.as_ref().map(|(assigner, _)| WindowSpec {
-        assigner: *assigner,
+    let window = head.window.as_ref().map(|windows| WindowSpec {
+        assigner: windows.assigner(),
         basis: TimeBasis::Event,
         start: head.bounds(),
         end: head.bounds() + 1,
         zone: None,
     });
     let panes = panes(windowing.panes, window.as_ref(), has_pane, &calls)?;
-    let (schema, late) = (head.schema(), head.late());
-    let divert_late = head.has_late;
-    let text = format!("key and arguments of {name}");
-    let columns = Closure::columns(schema, text, move |rows| head.columns(rows));
-    let prepared: Stream<'_, T> = stream.then(columns);
+    let (late, divert_late) = (head.late(), head.has_late);
+    let prepared = prepared(stream, head, name);
     let keys = (0..K::fields().len()).collect();
     let aggregation = Aggregation { window, keys, calls, divert_late, ttl: None, panes };
     let made = job.builder.borrow_mut().aggregate(prepared.node, aggregation)?;
@@ -271,6 +288,27 @@ fn add<'j, T: Record, K: Key>(
     Ok(Rows { job, node: made.result, port: 0 })
 }
 
+/// Puts the columns that an aggregation reads before it.
+fn prepared<'j, T: Record, K: Key>(
+    stream: Stream<'j, T>,
+    head: Head<T, K>,
+    name: &str,
+) -> Stream<'j, T> {
+    let text = format!("key and arguments of {name}");
+    stream.then(Closure::columns(head.schema(), text, move |rows| head.columns(rows)))
+}
+
+/// Puts the columns that an aggregation without windows of time reads before it; returns its calls, too.
+pub(crate) fn without_time<'j, T: Record, K: Key>(
+    keyed: Keyed<'j, T, K>,
+    name: &str,
+    calls: Vec<Aggregate<T>>,
+) -> Result<(Stream<'j, T>, Vec<AggregateCall>)> {
+    let mut head = Head::new(keyed.key, &all_time());
+    let calls = head.calls(calls)?;
+    Ok((prepared(keyed.stream, head, name), calls))
+}
+
 /// Returns the panes that windows send, if they need some.
 fn panes(
     said: Option<Panes>,
@@ -279,8 +317,8 @@ fn panes(
     calls: &[AggregateCall],
 ) -> Result<Option<Panes>> {
     let is_mergeable = calls.iter().all(|call| call.function.is_mergeable());
-    let is_session = window.is_some_and(|w| matches!(w.assigner, Assigner::Session { .. }));
-    if is_session && !is_mergeable {
+    let is_merging = window.is_some_and(|window| window.assigner.is_merging());
+    if is_merging && !is_mergeable {
         return Err(Error::invalid("sessions may become one, and a fold has no rule for that")
             .remedy("use combine, and say how two accumulated values become one"));
     }

@@ -21,7 +21,6 @@ use thalweg_types::{Error, Result};
 
 pub use grouped::Span;
 
-use crate::aggregation::TimeOf;
 use crate::closure::Closure;
 use crate::keyed::Keyed;
 use crate::record::Record;
@@ -29,6 +28,7 @@ use crate::scalar::Timestamp;
 use crate::stream::{Rows, Stream, forward};
 use crate::value::Key;
 use crate::windowed::{Window, millis};
+use crate::windowing::TimeOf;
 use sides::Rule;
 
 /// Two keyed streams whose rows are to meet; see [`Keyed::join`].

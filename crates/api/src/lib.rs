@@ -40,6 +40,9 @@ pub mod process;
 
 mod aggregation;
 
+pub mod counted;
+pub mod user_windows;
+
 pub mod windowed;
 
 pub mod join;
@@ -47,6 +50,7 @@ pub mod join;
 pub mod sql;
 
 pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
+pub use counted::Counted;
 pub use job::Job;
 pub use join::{Join, Span};
 pub use keyed::Keyed;
@@ -62,6 +66,7 @@ pub use sql::Table;
 pub use stream::Stream;
 pub use thalweg_types::{Error, Result};
 pub use trigger::{AfterWatermark, Trigger};
+pub use user_windows::UserWindows;
 pub use value::{Key, Value};
 pub use windowed::{Window, Windowed};
 

@@ -9,13 +9,15 @@ use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
 use crate::aggregate::{Aggregate, fold, reduce};
-use crate::aggregation::{Late, TimeOf, Windowing, aggregate, on_time, unpacked};
+use crate::aggregation::{Late, Windowing, aggregate, on_time, unpacked};
 use crate::keyed::Keyed;
 use crate::record::Record;
 use crate::scalar::Timestamp;
 use crate::stream::Stream;
 use crate::trigger::Trigger;
+use crate::user_windows::UserWindows;
 use crate::value::Key;
+use crate::windowing::Windows;
 
 /// Which windows rows fall into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ pub(crate) fn millis(time: Duration) -> i64 {
 pub struct Windowed<'j, T, K> {
     keyed: Keyed<'j, T, K>,
     /// Where windows lie; `None` for one of all time.
-    window: Option<(Window, TimeOf<T>)>,
+    window: Option<Windows<T>>,
     /// What they send, if anything was said of it.
     panes: Option<Panes>,
     late: Option<Late<'j, T>>,
@@ -93,7 +95,13 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
         window: Window,
         time: impl Fn(&T) -> Timestamp + Send + Sync + 'static,
     ) -> Windowed<'j, T, K> {
-        let window = Some((window, Arc::new(time) as TimeOf<T>));
+        let window = Some(Windows::Of(window.0, Arc::new(time)));
+        Windowed { keyed: self, window, panes: None, late: None }
+    }
+
+    /// Groups rows by windows of the user's own, too.
+    pub fn user_windows(self, windows: UserWindows<T>) -> Windowed<'j, T, K> {
+        let window = Some(Windows::User(Arc::new(windows)));
         Windowed { keyed: self, window, panes: None, late: None }
     }
 
@@ -193,15 +201,14 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
 
     fn split(self, name: &str) -> Result<(Keyed<'j, T, K>, Windowing<'j, T>)> {
         let Windowed { keyed, window, mut panes, late } = self;
-        if let Some((window, _)) = &window {
-            window.check().map_err(|error| error.context(format!("step `{name}`")))?;
+        if let Some(Windows::Of(assigner, _)) = &window {
+            Window(*assigner).check().map_err(|error| error.context(format!("step `{name}`")))?;
         }
         if let Some(panes) = panes.as_mut().filter(|panes| !panes.lateness.is_zero())
             && let Planned::Watermark { late: late @ None, .. } = &mut panes.trigger
         {
             *late = Some(Box::new(Planned::Epoch));
         }
-        let window = window.map(|(Window(assigner), time)| (assigner, time));
         Ok((keyed, Windowing { window, panes, late }))
     }
 }

@@ -17,6 +17,7 @@ use thalweg_dataflow::stats::{Counters, Counts};
 use thalweg_dataflow::worker::{Fabric, run};
 use thalweg_plan::node::NodeKind;
 use thalweg_plan::sink::{WriterContext, WriterState};
+use thalweg_plan::trail::Trail;
 use thalweg_plan::{Node, Plan, fingerprint};
 use thalweg_state::{StateReader, StateWriter};
 use thalweg_storage::CheckpointLog;
@@ -190,6 +191,7 @@ impl Attempt {
                         let reader = Reader {
                             node: node.id,
                             source: source.clone(),
+                            trail: Trail::default(),
                             worker: WorkerId(worker),
                             pace: paces.entry(node.id).or_default().clone(),
                             port,

@@ -8,12 +8,14 @@ use std::sync::mpsc::{Receiver, RecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use thalweg_dataflow::job::Stop;
 use thalweg_dataflow::port::{SourceItem, SourcePort};
 use thalweg_plan::node::{BadRecords, SourceNode};
 use thalweg_plan::source::{BadRecord, Offset, SourceBatch, SplitReader, Step, bad_record_batch};
+use thalweg_plan::trail::Trail;
 use thalweg_types::fault::is_planted;
-use thalweg_types::{Change, Error, NodeId, Place, Result, SplitId, WorkerId};
+use thalweg_types::{Change, Error, EventTime, NodeId, Place, Result, SplitId, WorkerId};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -46,6 +48,8 @@ pub struct Reader {
     pub node: NodeId,
     /// The source.
     pub source: SourceNode,
+    /// What is known of the times of the split that is read.
+    pub trail: Trail,
     /// The worker.
     pub worker: WorkerId,
     /// Slows all readers of the source down together.
@@ -102,7 +106,7 @@ impl Reader {
     }
 
     fn read(&mut self, assignment: Assignment) -> Result<()> {
-        let Assignment { split, number, offset, watermark } = assignment;
+        let Assignment { split, number, offset, watermark, trail } = assignment;
         tracing::debug!(source = self.source.table, split = %split.id, "Split is read.");
         let opened = SourceItem::Opened {
             split: split.id.clone(),
@@ -111,6 +115,7 @@ impl Reader {
             offset: offset.clone(),
             watermark,
         };
+        self.follow(trail);
         self.port.push_waiting(opened, 0);
         let (mut skip, from) = unpack(offset);
         let open = self.source.source.reader(&split, from.as_ref());
@@ -163,8 +168,26 @@ impl Reader {
         })
     }
 
+    /// Goes on with what is known of the times of a split; of one that nobody began, the split before it
+    /// may tell more.
+    fn follow(&mut self, known: Trail) {
+        let last = self.trail.followed();
+        let is_behind = !known.is_begun() && last.count() > known.count();
+        self.trail = if is_behind { last } else { known };
+    }
+
+    /// Returns the watermark behind rows, and what is known of times then, if it trails them.
+    fn watermark(&mut self, rows: &RecordBatch) -> Result<(Option<EventTime>, Option<Arc<Trail>>)> {
+        let Some(watermarker) = &self.source.watermark else { return Ok((None, None)) };
+        let Some((times, share)) = watermarker.trailing(rows)? else {
+            return Ok((watermarker.watermark(rows)?, None));
+        };
+        let watermark = self.trail.take(&times, share);
+        Ok((watermark, Some(Arc::new(self.trail.clone()))))
+    }
+
     fn hand_over(
-        &self,
+        &mut self,
         split: &SplitId,
         (batch, line): (SourceBatch, Option<Step>),
         base: &Option<Offset>,
@@ -185,13 +208,11 @@ impl Reader {
             let to = whole(&batch.rows, (at + step.max(1)).min(rows));
             let part = batch.rows.slice(at, to - at);
             let is_last = to == rows;
-            let watermark = match &self.source.watermark {
+            let (mut watermark, trail) = self.watermark(&part.rows)?;
+            if self.source.watermark.is_some() {
                 // What the source itself claims counts as well.
-                Some(watermarker) => {
-                    watermarker.watermark(&part.rows)?.max(line.and_then(|line| line.watermark))
-                }
-                None => None,
-            };
+                watermark = watermark.max(line.and_then(|line| line.watermark));
+            }
             let next = if is_last { batch.next.clone() } else { pack(base, to as u64) };
             let share = batch.bytes * (to - at) / rows.max(1);
             let item = SourceItem::Rows {
@@ -201,6 +222,7 @@ impl Reader {
                 bad_count: if is_last { bad_count } else { 0 },
                 next,
                 watermark,
+                trail,
                 step: line.map(|line| Box::new(Step { watermark, ..line })),
             };
             if !self.port.push_waiting(item, share.max(64)) {
@@ -226,7 +248,7 @@ impl Reader {
     }
 
     /// Does with bad records what the user said.
-    fn judge(&self, bad: &[BadRecord]) -> Result<(Option<arrow::array::RecordBatch>, u64)> {
+    fn judge(&self, bad: &[BadRecord]) -> Result<(Option<RecordBatch>, u64)> {
         let Some(first) = bad.first() else { return Ok((None, 0)) };
         match self.source.bad_records {
             BadRecords::Fail => {

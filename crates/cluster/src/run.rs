@@ -208,7 +208,7 @@ impl Run<'_> {
             match &node.kind {
                 NodeKind::Source(source) => {
                     let saved = manifest.sources.get(node.operator.as_str());
-                    let mut splits = saved.map(Splits::restored).unwrap_or_default();
+                    let mut splits = saved.map(Splits::restored).transpose()?.unwrap_or_default();
                     let known = splits.known();
                     let found = source.source.enumerate(&known);
                     let found = self.runtime.block_on(found)?;

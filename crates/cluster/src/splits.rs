@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::job::{SplitProgress, hold_of_sequence, hold_of_split};
 use thalweg_plan::source::{Offset, Split};
+use thalweg_plan::trail::Trail;
 use thalweg_storage::checkpoint::manifest::{SourceState, SplitState};
-use thalweg_types::{EventTime, SplitId};
+use thalweg_types::{EventTime, Result, SplitId};
 
 /// A split and where to begin in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Assignment {
     pub offset: Option<Offset>,
     /// Its watermark when it was last cut.
     pub watermark: EventTime,
+    /// What was known of its times then, or of those of others if it is not begun.
+    pub trail: Trail,
 }
 
 /// What a reader is told.
@@ -41,6 +44,8 @@ pub enum Answer {
 #[derive(Clone, Debug, Default)]
 pub struct Splits {
     states: BTreeMap<SplitId, SplitState>,
+    /// What is known of the times of those that have some, where watermarks trail them.
+    trails: BTreeMap<SplitId, Trail>,
     /// Splits by number, in the order of their discovery.
     order: BTreeMap<usize, SplitId>,
     /// The next number.
@@ -51,9 +56,15 @@ pub struct Splits {
 
 impl Splits {
     /// Returns the splits of a manifest; those not finished wait to be read, begun ones first.
-    pub fn restored(state: &SourceState) -> Splits {
+    ///
+    /// # Errors
+    /// `State` if what is known of the times of one cannot be read.
+    pub fn restored(state: &SourceState) -> Result<Splits> {
         let mut splits = Splits::default();
         for state in &state.splits {
+            if let Some(stored) = &state.trail {
+                splits.trails.insert(SplitId(state.id.clone()), Trail::restore(stored)?);
+            }
             splits.add(state.clone());
         }
         let open = |is_begun: bool| {
@@ -65,7 +76,7 @@ impl Splits {
         };
         let waiting = open(true).into_iter().chain(open(false)).collect();
         splits.waiting = waiting;
-        splits
+        Ok(splits)
     }
 
     /// Adds discovered splits; `is_complete` says that these were the last ones. Returns the
@@ -90,6 +101,7 @@ impl Splits {
                 offset: None,
                 is_finished: false,
                 watermark: EventTime::MIN.0,
+                trail: None,
             });
         }
         self.is_complete |= is_complete;
@@ -120,10 +132,19 @@ impl Splits {
                     number,
                     offset: state.offset.clone().map(Offset),
                     watermark: EventTime(state.watermark),
+                    trail: self.trail_of(&id),
                 }))
             }
             None if self.is_complete => Answer::End,
             None => Answer::Wait,
+        }
+    }
+
+    /// Returns what is known of the times of a split, or else of those of all others.
+    fn trail_of(&self, id: &SplitId) -> Trail {
+        match self.trails.get(id) {
+            Some(trail) => trail.clone(),
+            None => Trail::behind(self.trails.values()),
         }
     }
 
@@ -161,6 +182,9 @@ impl Splits {
                 state.offset = one.offset.as_ref().map(|offset| offset.0.clone());
                 state.is_finished = one.is_finished;
                 state.watermark = one.watermark.0;
+                if let Some(trail) = &one.trail {
+                    self.trails.insert(one.split.clone(), trail.clone());
+                }
             }
         }
         self.forget();
@@ -173,17 +197,25 @@ impl Splits {
         let finished = self.order.iter().filter(|(_, id)| self.states[*id].is_finished);
         let mut gone = Vec::new();
         for (number, id) in finished {
-            gone.extend(last.insert(&self.states[id].sequence, *number));
+            let before = last.insert(&self.states[id].sequence, *number);
+            gone.extend(before.map(|before| (before, *number)));
         }
-        for number in gone {
-            let id = self.order.remove(&number);
-            id.map(|id| self.states.remove(&id));
+        for (number, heir) in gone {
+            let Some(id) = self.order.remove(&number) else { continue };
+            self.states.remove(&id);
+            if let (Some(trail), Some(heir)) = (self.trails.remove(&id), self.order.get(&heir)) {
+                self.trails.entry(heir.clone()).or_default().absorb(&trail);
+            }
         }
     }
 
     /// Returns the state for a manifest.
     pub fn state(&self) -> SourceState {
-        SourceState { splits: self.order.values().map(|id| self.states[id].clone()).collect() }
+        let state = |id: &SplitId| {
+            let trail = self.trails.get(id).map(Trail::store);
+            SplitState { trail, ..self.states[id].clone() }
+        };
+        SourceState { splits: self.order.values().map(state).collect() }
     }
 }
 

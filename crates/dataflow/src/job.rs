@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use thalweg_plan::Plan;
 use thalweg_plan::source::Offset;
+use thalweg_plan::trail::Trail;
 use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::clock::Clock;
 use thalweg_types::epoch::Ending;
@@ -129,6 +130,8 @@ pub struct SplitProgress {
     pub is_finished: bool,
     /// Its watermark.
     pub watermark: EventTime,
+    /// What is known of its times, where the watermark trails them by a percentile.
+    pub trail: Option<Trail>,
 }
 
 /// Something that the worker threads say.

@@ -95,6 +95,7 @@ impl<'scope> Lowering<'scope> {
                 Ok(self.driven(node, Box::new(SinkOperator::new(port))))
             }
             NodeKind::Aggregate(_)
+            | NodeKind::CountWindow(_)
             | NodeKind::Upsert(_)
             | NodeKind::Compact(_)
             | NodeKind::WindowTop(_)

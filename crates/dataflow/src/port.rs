@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use arrow::array::RecordBatch;
 use thalweg_plan::sink::Prepared;
 use thalweg_plan::source::{Offset, Step};
+use thalweg_plan::trail::Trail;
 use thalweg_types::{Change, Epoch, EventTime, SplitId};
 
 /// Something to wake, once it is known.
@@ -66,6 +67,8 @@ pub enum SourceItem {
         next: Offset,
         /// The watermark that these rows allow.
         watermark: Option<EventTime>,
+        /// What is known of the split's times behind them.
+        trail: Option<Arc<Trail>>,
         /// What the line does, if they are one line of a script; boxed since few are.
         step: Option<Box<Step>>,
     },

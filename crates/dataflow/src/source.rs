@@ -10,6 +10,7 @@ use std::sync::Arc;
 use thalweg_plan::Node;
 use thalweg_plan::node::{BadRecords, SourceNode};
 use thalweg_plan::source::{Offset, Step};
+use thalweg_plan::trail::Trail;
 use thalweg_types::epoch::Intake;
 use thalweg_types::{Change, Epoch, EpochInfo, EventTime, NodeId, SplitId, WorkerId};
 use timely::container::NoopBuilder;
@@ -82,6 +83,7 @@ struct OpenSplit {
     number: usize,
     offset: Option<Offset>,
     watermark: EventTime,
+    trail: Option<Arc<Trail>>,
     is_idle: bool,
 }
 
@@ -199,14 +201,16 @@ impl SourceInstance {
                 let before = self.last.as_ref();
                 let before = before.filter(|l| l.sequence == sequence && l.number < number);
                 let watermark = before.map_or(watermark, |last| last.watermark.max(watermark));
-                let open = OpenSplit { sequence, number, offset, watermark, is_idle: false };
+                let (trail, is_idle) = (None, false);
+                let open = OpenSplit { sequence, number, offset, watermark, trail, is_idle };
                 self.open.insert(split, open);
             }
-            SourceItem::Rows { split, rows, bad, bad_count, next, watermark, .. } => {
+            SourceItem::Rows { split, rows, bad, bad_count, next, watermark, trail, .. } => {
                 if let Some(open) = self.open.get_mut(&split) {
                     open.offset = Some(next);
                     open.is_idle = false;
                     open.watermark = open.watermark.max(watermark.unwrap_or(EventTime::MIN));
+                    open.trail = trail;
                 }
                 self.rows += rows.len() as u64 + bad_count;
                 self.bad += bad_count;
@@ -290,5 +294,6 @@ fn progress(split: &SplitId, open: &OpenSplit, is_finished: bool) -> SplitProgre
         offset: open.offset.clone(),
         is_finished,
         watermark: open.watermark,
+        trail: open.trail.as_deref().cloned(),
     }
 }

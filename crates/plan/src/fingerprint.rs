@@ -41,6 +41,9 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let panes = panes.unwrap_or_default();
             format!("{} {calls} by ({}){per}{panes} [{states}]", node.kind.name(), keys.join(", "))
         }
+        NodeKind::CountWindow(window) => {
+            format!("{} by {:?} of {schema}", window.described(), kinds(&window.keys))
+        }
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);

@@ -11,6 +11,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use thalweg_types::{Change, EventTime, Groups, Moment, Result, Zone};
 
+use crate::trail::Share;
 use crate::window::Assigner;
 
 /// A stateless function from changes to changes: projection, filter, flat map.
@@ -87,6 +88,15 @@ pub trait Watermarker: Send + Sync + Debug {
     /// # Errors
     /// `Data` if the expression fails.
     fn watermark(&self, rows: &RecordBatch) -> Result<Option<EventTime>>;
+
+    /// Returns the times of rows, in nanoseconds, and the share of their delays by which the watermark
+    /// trails the newest; `None` where it is what `watermark` says.
+    ///
+    /// # Errors
+    /// `Data` if the expression fails.
+    fn trailing(&self, _rows: &RecordBatch) -> Result<Option<(Int64Array, Share)>> {
+        Ok(None)
+    }
 
     /// Returns a line for `EXPLAIN`.
     fn explain(&self) -> String;

@@ -14,11 +14,12 @@ use thalweg_types::{DomainId, Error, NodeId, OperatorId, Result};
 use crate::aggregate::count;
 use crate::distinct::state_fields;
 use crate::node::{
-    AggregateCall, AggregateNode, Exchange, Input, MapNode, Node, NodeKind, SourceNode, Stage,
+    AggregateCall, AggregateNode, CountWindowNode, Exchange, Input, MapNode, Node, NodeKind,
+    SourceNode, Stage,
 };
 use crate::pane::{Accumulation, Panes};
 use crate::source::{Changes, bad_record_schema};
-use crate::window::{Assigner, WindowSpec};
+use crate::window::WindowSpec;
 
 /// A dataflow to run: one job.
 #[derive(Clone, Debug, Default)]
@@ -170,7 +171,10 @@ impl PlanBuilder {
                 Some(panes) => panes.is_updating(),
                 None => node.window.is_none() && node.stage != Stage::Partial,
             },
-            NodeKind::Sort(_) | NodeKind::WindowTop(_) | NodeKind::TemporalJoin(_) => false,
+            NodeKind::CountWindow(_)
+            | NodeKind::Sort(_)
+            | NodeKind::WindowTop(_)
+            | NodeKind::TemporalJoin(_) => false,
             NodeKind::Process(_) => false,
             NodeKind::Top(top) => top.final_by.is_none(),
             NodeKind::Over(over) => over.basis.is_none(),
@@ -255,8 +259,7 @@ impl PlanBuilder {
         let (schema, retracts) = (input.schema.clone(), input.is_updating);
         let Aggregation { window, keys, mut calls, divert_late, ttl, panes } = aggregation;
         let ttl = ttl.filter(|_| window.is_none() && panes.is_none());
-        let sessions =
-            matches!(window, Some(WindowSpec { assigner: Assigner::Session { .. }, .. }));
+        let sessions = window.is_some_and(|spec| spec.assigner.is_merging());
         if retracts && sessions {
             return Err(Error::invalid("a SESSION window over an updating input is not supported")
                 .remedy("use TUMBLE, HOP or CUMULATE, or make the sessions before what updates"));
@@ -314,6 +317,30 @@ impl PlanBuilder {
         let input = Input { from: late, port: 0, exchange };
         let result = self.add(NodeKind::Aggregate(second), vec![input], result);
         Ok(Aggregated { result, late })
+    }
+}
+
+impl PlanBuilder {
+    /// Adds windows of so many rows of each key, over output 0 of `from`.
+    ///
+    /// # Errors
+    /// `Invalid` if the input is updating, or there are no such windows.
+    pub fn count_windows(&mut self, from: NodeId, node: CountWindowNode) -> Result<NodeId> {
+        let input = self.plan.node(from);
+        if node.size == 0 || node.slide == 0 {
+            let windows =
+                format!("there are no windows of {} rows every {}", node.size, node.slide);
+            return Err(Error::invalid(windows).remedy("use numbers above 0"));
+        }
+        if input.is_updating {
+            return Err(Error::invalid("windows of so many rows over an updating input")
+                .remedy("count rows before what updates, or use windows of time"));
+        }
+        let keys = node.keys.iter().map(|key| input.schema.field(*key).clone());
+        let values = node.calls.iter().map(|call| call.function.result().as_ref().clone());
+        let schema = Arc::new(Schema::new(keys.chain(values).collect::<Vec<_>>()));
+        let input = Input { from, port: 0, exchange: exchange_by(node.keys.clone()) };
+        Ok(self.add(NodeKind::CountWindow(node), vec![input], schema))
     }
 }
 

@@ -105,7 +105,7 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
     let keys = aggregate.keys.len();
     let (table, key_at, window, values_at) = match aggregate.window {
         None => ("groups", 0, None, keys),
-        Some(spec) if matches!(spec.assigner, Assigner::Session { .. }) => {
+        Some(spec) if spec.assigner.is_merging() => {
             ("sessions", 0, Some(WindowSpec { start: keys, end: keys + 1, ..spec }), keys + 2)
         }
         Some(spec) => ("panes", 2, Some(WindowSpec { start: 0, end: 1, ..spec }), keys + 2),

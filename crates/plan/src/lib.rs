@@ -12,6 +12,8 @@ pub mod trigger;
 
 pub mod pane;
 
+pub mod trail;
+
 pub mod function;
 pub mod sink;
 pub mod source;

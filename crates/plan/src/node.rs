@@ -160,6 +160,31 @@ impl AggregateNode {
     }
 }
 
+/// An aggregation of so many rows of each key, in the order in which they come; an input that only
+/// grows.
+///
+/// Shapes: out `keys…, values…`, a row for each window, which is sent when its last row is there. A window
+/// that the input ends within is not sent.
+#[derive(Clone, Debug)]
+pub struct CountWindowNode {
+    /// Columns of the key; none for one group in all.
+    pub keys: Vec<usize>,
+    /// The aggregates.
+    pub calls: Vec<AggregateCall>,
+    /// How many rows a window has; the first ones fewer, where `slide` is less.
+    pub size: u64,
+    /// After how many rows there is a next one.
+    pub slide: u64,
+}
+
+impl CountWindowNode {
+    /// Says which aggregates there are of which rows.
+    pub fn described(&self) -> String {
+        let calls: Vec<String> = self.calls.iter().map(AggregateCall::name).collect();
+        format!("[{}] of {} rows every {}", calls.join(", "), self.size, self.slide)
+    }
+}
+
 /// One column of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SortKey {
@@ -385,6 +410,8 @@ pub enum NodeKind {
     Map(MapNode),
     /// Aggregates by key, and by window.
     Aggregate(AggregateNode),
+    /// Aggregates so many rows of each key.
+    CountWindow(CountWindowNode),
     /// Keeps the row of each key.
     Upsert(UpsertNode),
     /// Passes on the last change of each key.
@@ -416,7 +443,8 @@ impl NodeKind {
     pub fn is_stateful(&self) -> bool {
         match self {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
-            NodeKind::Upsert(_)
+            NodeKind::CountWindow(_)
+            | NodeKind::Upsert(_)
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
@@ -464,6 +492,7 @@ impl NodeKind {
                 (_, true) => "WindowAggregate",
                 (_, false) => "Aggregate",
             },
+            NodeKind::CountWindow(_) => "CountWindow",
             NodeKind::Upsert(_) => "Upsert",
             NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",

@@ -80,6 +80,11 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Map {}", steps.join(" then "))
         }
         NodeKind::Aggregate(aggregate) => describe_aggregate(plan, node, aggregate),
+        NodeKind::CountWindow(window) => {
+            let input = &node.inputs[0];
+            let keys = names(plan, input.from, input.port, &window.keys);
+            format!("CountWindow {} by [{keys}]", window.described())
+        }
         NodeKind::Upsert(upsert) => {
             let keys = names(plan, node.id, 0, &upsert.key);
             format!(

@@ -3,12 +3,16 @@
 //! One operator reads these; assigner, trigger and accumulation are values, so that a new kind
 //! of window is a new value and not a new operator.
 
+mod assigner;
+
 use std::fmt;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
 use thalweg_types::Zone;
 use thalweg_types::time::nanos_per;
+
+pub use self::assigner::{Assigned, WindowAssigner};
 
 /// How rows are assigned to windows. Sizes are positive, in the unit of the time column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,16 +50,29 @@ pub enum Assigner {
         /// The pause that ends a session.
         gap: i64,
     },
+    /// Windows that a [`WindowAssigner`] gave to rows.
+    User {
+        /// A number for its name, which decides the state.
+        name: u64,
+        /// Do windows of a key that overlap or touch become one?
+        is_merging: bool,
+    },
 }
 
 impl Assigner {
+    /// Do windows of a key that overlap or touch become one? Then a row carries the one that it would
+    /// have alone.
+    pub fn is_merging(self) -> bool {
+        matches!(self, Assigner::Session { .. } | Assigner::User { is_merging: true, .. })
+    }
+
     /// Returns the length of the slices that all windows are made of; 0 where there are none.
     pub fn slice(self) -> i64 {
         match self {
             Assigner::Tumble { size, .. } => size,
             Assigner::Hop { slide, .. } => slide,
             Assigner::Cumulate { step, .. } => step,
-            Assigner::Session { .. } | Assigner::Attached => 0,
+            Assigner::Session { .. } | Assigner::User { .. } | Assigner::Attached => 0,
         }
     }
 
@@ -65,7 +82,7 @@ impl Assigner {
             Assigner::Tumble { offset, .. }
             | Assigner::Hop { offset, .. }
             | Assigner::Cumulate { offset, .. } => offset,
-            Assigner::Session { .. } | Assigner::Attached => 0,
+            Assigner::Session { .. } | Assigner::User { .. } | Assigner::Attached => 0,
         }
     }
 
@@ -94,7 +111,7 @@ impl Assigner {
                     .map(|end| (start, end))
                     .collect()
             }
-            Assigner::Session { .. } | Assigner::Attached => Vec::new(),
+            Assigner::Session { .. } | Assigner::User { .. } | Assigner::Attached => Vec::new(),
         }
     }
 
@@ -111,6 +128,8 @@ impl Assigner {
                 format!("CUMULATE to {} by {}", span(size), span(step))
             }
             Assigner::Session { gap } => format!("SESSION with a gap of {}", span(gap)),
+            Assigner::User { is_merging: true, .. } => "user-defined window, merged,".to_owned(),
+            Assigner::User { .. } => "user-defined window".to_owned(),
         }
     }
 }
@@ -125,6 +144,7 @@ impl fmt::Display for Assigner {
                 write!(f, "CUMULATE({}, {})", step, size)
             }
             Assigner::Session { gap } => write!(f, "SESSION({})", gap),
+            Assigner::User { name, is_merging } => write!(f, "USER({name:016x}, {is_merging})"),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```sql
 //! SELECT … FROM TABLE(TUMBLE(…)) GROUP BY window_start, window_end
-//! EMIT AFTER WATERMARK [WITH EARLY EVERY {INTERVAL '1' MINUTE | n ROWS}]
+//! EMIT AFTER WATERMARK [AT PERCENTILE 0.95] [WITH EARLY EVERY {INTERVAL '1' MINUTE | n ROWS}]
 //!   [WITH LATE EVERY {INTERVAL … | n ROWS}] [DISCARDING | ACCUMULATING | RETRACTING]
 //!   [ALLOWED LATENESS INTERVAL …] [LATE INTO table]
 //!   | EMIT CHANGES | EMIT FINAL
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thalweg_plan::pane::{Accumulation, PaneColumn, Panes};
+use thalweg_plan::trail::Share;
 use thalweg_plan::trigger::Trigger;
 use thalweg_types::{Error, Place};
 
@@ -50,6 +51,7 @@ pub(crate) enum Mode {
 /// What stands behind `EMIT AFTER WATERMARK`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Hash, Serialize, Deserialize)]
 pub(crate) struct Options {
+    percentile: Option<Share>,
     early: Option<Every>,
     late: Option<Every>,
     accumulation: Option<Accumulation>,
@@ -102,12 +104,23 @@ impl Emit {
         }
     }
 
-    /// Does the clause say something of late rows?
-    pub(crate) fn is_about_late_rows(&self) -> bool {
+    /// Returns the share of delays by which watermarks trail the newest rows, if the clause says so.
+    pub(crate) fn percentile(&self) -> Option<Share> {
         match &self.mode {
-            Mode::Watermark(options) => !options.lateness.is_zero() || options.late_into.is_some(),
-            Mode::Changes | Mode::Final => false,
+            Mode::Watermark(options) => options.percentile,
+            Mode::Changes | Mode::Final => None,
         }
+    }
+
+    /// Returns the parts of the clause that mean something of windows by event time alone.
+    pub(crate) fn of_event_time(&self) -> Vec<&'static str> {
+        let Mode::Watermark(options) = &self.mode else { return Vec::new() };
+        let parts = [
+            ("AT PERCENTILE", options.percentile.is_some()),
+            ("ALLOWED LATENESS", !options.lateness.is_zero()),
+            ("LATE INTO", options.late_into.is_some()),
+        ];
+        parts.into_iter().filter_map(|(part, is_there)| is_there.then_some(part)).collect()
     }
 
     /// Returns the panes that are asked for, with columns for what they say of themselves; `None` for

@@ -13,12 +13,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions,
 };
 use datafusion::arrow::compute::{
     CastOptions, cast_with_options, filter, filter_record_batch, max,
 };
-use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -26,6 +26,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use thalweg_plan::function::{Condition, Transform, Watermarker};
+use thalweg_plan::trail::Share;
 use thalweg_types::{Change, Error, EventTime, Moment, Result, Zone};
 
 use crate::local_time::zone_of;
@@ -91,6 +92,16 @@ impl Expression {
         let value = self.physical.evaluate(rows);
         let value = value.and_then(|value| value.into_array(rows.num_rows()));
         value.map_err(|error| data_error(error, &self.text))
+    }
+
+    /// Returns times, and their unit.
+    fn times(&self, rows: &RecordBatch) -> Result<(Int64Array, TimeUnit)> {
+        let times = self.evaluate_plain(rows)?;
+        let DataType::Timestamp(unit, _) = times.data_type() else {
+            return Err(Error::internal("a watermark that is no timestamp"));
+        };
+        let unit = *unit;
+        Ok((fitted(times, &DataType::Int64)?.as_primitive::<Int64Type>().clone(), unit))
     }
 }
 
@@ -366,21 +377,53 @@ impl Watermarker for GreatestWatermark {
         if rows.num_rows() == 0 {
             return Ok(None);
         }
-        let times = match self.risen {
-            Some(column) => self.expression.evaluate_plain(&greatest(rows, column)?)?,
-            None => self.expression.evaluate_plain(rows)?,
+        let (times, unit) = match self.risen {
+            Some(column) => self.expression.times(&greatest(rows, column)?)?,
+            None => self.expression.times(rows)?,
         };
-        let DataType::Timestamp(unit, _) = times.data_type() else {
-            return Err(Error::internal("a watermark that is no timestamp"));
-        };
-        let unit = *unit;
-        let values = fitted(times, &DataType::Int64)?;
-        let greatest = max(values.as_primitive::<Int64Type>());
-        Ok(greatest.map(|time| EventTime::from_unit(time, unit)))
+        Ok(max(&times).map(|time| EventTime::from_unit(time, unit)))
     }
 
     fn explain(&self) -> String {
         self.expression.shown.clone()
+    }
+}
+
+/// The watermark that trails the newest row by a percentile of the delays seen so far.
+pub(crate) struct PercentileWatermark {
+    times: GreatestWatermark,
+    share: Share,
+}
+
+impl PercentileWatermark {
+    /// Returns the strategy for event time `times`.
+    ///
+    /// # Errors
+    /// `Invalid` if the expression asks for the wall clock.
+    pub(crate) fn new(times: Expression, share: Share) -> Result<PercentileWatermark> {
+        Ok(PercentileWatermark { times: GreatestWatermark::new(times)?, share })
+    }
+}
+
+impl fmt::Debug for PercentileWatermark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PercentileWatermark({:?}, {})", self.times, self.share)
+    }
+}
+
+impl Watermarker for PercentileWatermark {
+    fn watermark(&self, rows: &RecordBatch) -> Result<Option<EventTime>> {
+        self.times.watermark(rows)
+    }
+
+    fn trailing(&self, rows: &RecordBatch) -> Result<Option<(Int64Array, Share)>> {
+        let (times, unit) = self.times.expression.times(rows)?;
+        let nanos = times.unary(|time| EventTime::from_unit(time, unit).0);
+        Ok(Some((nanos, self.share)))
+    }
+
+    fn explain(&self) -> String {
+        format!("{} at percentile {} of the delays", self.times.explain(), self.share)
     }
 }
 

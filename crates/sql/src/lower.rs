@@ -41,6 +41,7 @@ use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
 use thalweg_plan::join::VersionSource;
 use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind};
+use thalweg_plan::trail::Share;
 use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_types::{Error, NodeId, Result, Zone};
 
@@ -155,6 +156,9 @@ pub(crate) struct Lowering<'a> {
     statement: String,
     /// The session's time zone for the statement.
     zone: Zone,
+    /// By which share of delays the watermarks of tables trail their newest rows, instead of what
+    /// their declarations say.
+    percentile: Option<Share>,
     /// How long the statement keeps rows of state after they were written; `None` for ever.
     ttl: Option<Duration>,
     /// Late rows and bad records, by the table that they go to.
@@ -191,6 +195,7 @@ impl<'a> Lowering<'a> {
             sources,
             statement,
             zone,
+            percentile: None,
             ttl: None,
             rejected,
             has_duplicates: false,
@@ -222,7 +227,13 @@ impl<'a> Lowering<'a> {
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(Extension { node }) => {
                 if let Some(Noted { input, note }) = Noted::of(plan) {
-                    let stream = self.lower(input)?;
+                    let before = self.percentile;
+                    if let Note::Emit(emit) = note {
+                        self.percentile = emit.percentile().or(before);
+                    }
+                    let stream = self.lower(input);
+                    self.percentile = before;
+                    let stream = stream?;
                     return Ok(match note {
                         Note::Hint(Asked::StateTtl(ttl)) => Stream { ttl: Some(*ttl), ..stream },
                         Note::Hint(Asked::Broadcast) => Stream { is_copied: true, ..stream },

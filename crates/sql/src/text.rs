@@ -31,8 +31,6 @@ pub(crate) fn at(token: &TokenWithSpan, message: impl Into<String>) -> Error {
 /// Names in `ROADMAP.md` of what is to come.
 pub(crate) const RELATIONAL: &str = "Relational streaming";
 /// See [`RELATIONAL`].
-pub(crate) const PANES: &str = "Windows, triggers and retractions, whole";
-/// See [`RELATIONAL`].
 pub(crate) const PATTERNS: &str = "Patterns and loops";
 
 /// Returns an error about what is not there yet: what helps meanwhile, and where it is planned.

@@ -156,6 +156,18 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// Takes a number, as it is written.
+    pub(crate) fn decimal(&mut self) -> Result<String> {
+        match &self.peek().token {
+            Token::Number(text, _) => {
+                let text = text.clone();
+                self.at += 1;
+                Ok(text)
+            }
+            _ => Err(self.expected("a number")),
+        }
+    }
+
     /// Takes tokens up to a `,` or `)` of this level.
     pub(crate) fn expression(&mut self) -> &'a [TokenWithSpan] {
         let start = self.at;

@@ -130,7 +130,7 @@ impl Query {
     }
 
     /// Returns the names of the columns, but not those of a table.
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         match self {
             Query::Table(_) => Vec::new(),
             Query::Values(values) => values.columns.iter().map(|(name, _)| name.clone()).collect(),

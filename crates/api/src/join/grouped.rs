@@ -7,13 +7,13 @@ use thalweg_types::{Error, Result};
 
 use super::sides::{Rule, windows_of};
 use super::{Join, Times, check};
-use crate::aggregation::TimeOf;
 use crate::process::{CoProcess, Context, MapState, Setup, Side, State, Timer};
 use crate::record::Record;
 use crate::scalar::Timestamp;
 use crate::stream::Stream;
 use crate::value::Key;
 use crate::windowed::Window;
+use crate::windowing::TimeOf;
 
 /// Where a window lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,13 +16,13 @@ use thalweg_plan::window::TimeBasis;
 use thalweg_plan::{Exchange, Input};
 use thalweg_types::{Error, Moment, NodeId, Result};
 
-use crate::aggregation::TimeOf;
 use crate::closure::Closure;
 use crate::keyed::Keyed;
 use crate::record::{ReadRows, Record, WriteRows, batch, each, name_of};
 use crate::scalar::Timestamp;
 use crate::value::{Key, KeyColumns, Value, column};
 use crate::windowed::Window;
+use crate::windowing::TimeOf;
 
 /// How time says which rows meet.
 #[derive(Clone, Copy, Debug)]

@@ -28,6 +28,7 @@ pub mod pre_aggregate;
 
 pub mod aggregate;
 pub mod compact;
+pub mod count_window;
 pub mod first_row;
 pub mod join;
 pub mod over;
@@ -99,6 +100,9 @@ fn make_single(
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::SessionRows(node) => {
             Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
+        }
+        NodeKind::CountWindow(window) => {
+            Some(Box::new(count_window::CountWindow::new(window, &input, output)?))
         }
         NodeKind::Upsert(upsert) => Some(Box::new(upsert::Upsert::new(upsert, output)?)),
         NodeKind::Compact(compact) => {

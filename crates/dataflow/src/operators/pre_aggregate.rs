@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use thalweg_plan::node::AggregateNode;
-use thalweg_plan::window::{Assigner, WindowSpec};
+use thalweg_plan::window::WindowSpec;
 use thalweg_state::StateReader;
 use thalweg_types::{Change, Error, Groups, Moment, Result};
 
@@ -57,7 +57,7 @@ impl PreAggregate {
     /// `Invalid` if a type is not supported.
     pub fn new(node: &AggregateNode, input: &SchemaRef, output: SchemaRef) -> Result<PreAggregate> {
         let windows = |spec: WindowSpec| {
-            if matches!(spec.assigner, Assigner::Session { .. }) {
+            if spec.assigner.is_merging() {
                 return Err(Error::internal("sessions cannot be aggregated before the exchange"));
             }
             let due = Due::new(&spec, input)?;

@@ -23,7 +23,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, SchemaRef};
 use thalweg_plan::node::{AggregateNode, Stage};
 use thalweg_plan::pane::Panes;
-use thalweg_plan::window::{Assigner, WindowSpec};
+use thalweg_plan::window::WindowSpec;
 use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 
@@ -58,11 +58,9 @@ pub fn make(
     input: &SchemaRef,
     output: SchemaRef,
 ) -> Result<Box<dyn Operator>> {
-    Ok(match spec.assigner {
-        Assigner::Session { .. } => {
-            Box::new(session::SessionWindow::new(node, spec, input, output)?)
-        }
-        _ => Box::new(SliceWindow::new(node, spec, input, output)?),
+    Ok(match spec.assigner.is_merging() {
+        true => Box::new(session::SessionWindow::new(node, spec, input, output)?),
+        false => Box::new(SliceWindow::new(node, spec, input, output)?),
     })
 }
 

@@ -31,6 +31,10 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             facts
         }
         NodeKind::Aggregate(aggregate) => vec![("does", aggregates(plan, node, aggregate))],
+        NodeKind::CountWindow(window) => {
+            let keys = columns(&input_schema(plan, node), &window.keys);
+            vec![("does", format!("{} of each ({keys})", window.described()))]
+        }
         NodeKind::Upsert(upsert) => {
             let keys = columns(&node.schema, &upsert.key);
             vec![("does", format!("makes changes of what is said of each ({keys})"))]
@@ -326,6 +330,7 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             (_, None) => "what changed, at the end of each epoch",
             (_, Some(spec)) => when_due(spec),
         },
+        NodeKind::CountWindow(_) => "a window, at the end of the epoch of its last row",
         NodeKind::Upsert(_) | NodeKind::Compact(_) => "what changed, at the end of each epoch",
         NodeKind::WindowTop(top) => when_due(&top.window),
         NodeKind::Top(top) => match top.final_by {

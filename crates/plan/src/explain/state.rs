@@ -31,6 +31,10 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
             }
             (_, None) => return running(plan, node, aggregate),
         },
+        NodeKind::CountWindow(window) => {
+            let keys = columns(&input_schema(plan, node), &window.keys);
+            format!("the windows of each ({keys}) that are not full: grows with the keys")
+        }
         NodeKind::Upsert(upsert) => {
             let keys = columns(&node.schema, &upsert.key);
             match upsert.ttl {

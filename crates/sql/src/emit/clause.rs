@@ -8,7 +8,7 @@ use thalweg_types::{Error, Place, Result};
 
 use super::mark::Emits;
 use super::{Emit, Every, Mode, Options};
-use crate::text::{self, PANES, located, to_come};
+use crate::text::{self, located};
 use crate::tokens::Tokens;
 
 /// What the clause needs to know from outside.
@@ -101,12 +101,12 @@ fn clause(
 fn options(tokens: &mut Tokens<'_>, around: &dyn Surroundings) -> Result<Options> {
     tokens.words(&["AFTER"])?;
     tokens.words(&["WATERMARK"])?;
-    let percentile = tokens.peek().clone();
-    if tokens.take_words(&["AT", "PERCENTILE"]) {
-        let meanwhile = "let the watermark trail the times of rows by a fixed INTERVAL";
-        return Err(located(to_come(PANES, "AT PERCENTILE is", meanwhile), &percentile));
-    }
     let mut options = Options::default();
+    if tokens.take_words(&["AT", "PERCENTILE"]) {
+        let at = tokens.peek().clone();
+        let share = tokens.decimal()?.parse();
+        options.percentile = Some(share.map_err(|error| located(error, &at))?);
+    }
     if tokens.take_words(&["WITH", "EARLY"]) {
         options.early = Some(every(tokens, around)?);
     }

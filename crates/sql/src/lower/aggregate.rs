@@ -288,9 +288,11 @@ fn panes(
         };
     };
     let has_late_rows = is_windowed && stream.basis == TimeBasis::Event;
-    if emit.is_about_late_rows() && !has_late_rows {
+    let of_event_time = emit.of_event_time();
+    if !of_event_time.is_empty() && !has_late_rows {
         let error = Error::invalid("no row is late without windows by event time");
-        return Err(emit.located(error.remedy("leave out ALLOWED LATENESS and LATE INTO")));
+        let remedy = format!("leave out {}", of_event_time.join(" and "));
+        return Err(emit.located(error.remedy(remedy)));
     }
     let panes = emit.panes(is_windowed, said);
     if is_said && panes.is_none() {

@@ -8,6 +8,7 @@ use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
 use thalweg_plan::connector::Registry;
+use thalweg_plan::function::Watermarker;
 use thalweg_plan::join::VersionSource;
 use thalweg_plan::node::{Exchange, Input, NodeKind, SourceNode, UpsertNode};
 use thalweg_plan::source::Changes;
@@ -16,8 +17,12 @@ use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
 use super::{Lowering, Query, Role, Stream, Versioned, forward, nullable_tail, role_of};
-use crate::catalog::{CDC_DUPLICATES, Column, Table, Watermark, declared_name};
-use crate::expression::{AtTheEnd, Expression, GreatestWatermark, OfSource, Projection};
+use crate::catalog::{
+    CDC_DUPLICATES, Column, Table, Watermark, declared_name, hint_of, hinted_name,
+};
+use crate::expression::{
+    AtTheEnd, Expression, GreatestWatermark, OfSource, PercentileWatermark, Projection,
+};
 use crate::local_time;
 use crate::session::Session;
 use crate::text::plan_error;
@@ -73,6 +78,8 @@ struct Shape {
     /// For each column of the table, its expression over those of the source.
     columns: Vec<Expr>,
     watermark: Option<Expr>,
+    /// The column of event time, beside a watermark.
+    rowtime: Option<Expr>,
 }
 
 impl Shape {
@@ -109,13 +116,17 @@ impl Shape {
                 Some(substitute(expr, &whole, &columns)?)
             }
         };
-        Ok(Shape { readable, columns, watermark })
+        let rowtime = table.watermark.as_ref();
+        let rowtime = rowtime.and_then(|w| whole.index_of_column_by_name(None, &w.column));
+        let rowtime = rowtime.map(|column| columns[column].clone());
+        Ok(Shape { readable, columns, watermark, rowtime })
     }
 
     /// Returns the columns of the source that some columns of the table and the watermark need.
     fn needed(&self, scanned: impl Iterator<Item = usize>) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
-        for expr in scanned.map(|column| &self.columns[column]).chain(&self.watermark) {
+        let of_time = self.watermark.iter().chain(&self.rowtime);
+        for expr in scanned.map(|column| &self.columns[column]).chain(of_time) {
             let columns = expr.column_refs();
             needed.extend(columns.iter().filter_map(|c| self.readable.maybe_index_of_column(c)));
         }
@@ -229,16 +240,29 @@ impl Lowering<'_> {
 
     /// Returns what the source of a table says, which is read once.
     fn changes_of(&mut self, table: &Arc<Table>, shape: &Shape) -> Result<Stream> {
-        match self.sources.get(&table.name) {
+        let name = self.name_of(table);
+        match self.sources.get(&name) {
             Some(known) if known.watermark == shape.watermark => Ok(known.stream.clone()),
             Some(_) => Err(two_watermarks(&table.name)),
             None => {
                 let stream = self.source(table, shape)?;
                 let (watermark, rows) = (shape.watermark.clone(), None);
                 let reading = Reading { stream: stream.clone(), watermark, rows };
-                self.sources.insert(table.name.clone(), reading);
+                self.sources.insert(name, reading);
                 Ok(stream)
             }
+        }
+    }
+
+    /// Returns the name by which what reads a table is known: for a watermark of its own it is read apart.
+    fn name_of(&self, table: &Table) -> String {
+        match (self.percentile, &table.watermark) {
+            (Some(share), Some(_)) => {
+                let (declared, options) = hint_of(&table.name).unwrap_or((&table.name, ""));
+                let comma = if options.is_empty() { "" } else { ", " };
+                hinted_name(declared, &format!("{options}{comma}AT PERCENTILE {share}"))
+            }
+            _ => table.name.clone(),
         }
     }
 
@@ -251,16 +275,14 @@ impl Lowering<'_> {
         }
         let schema: SchemaRef = source.schema();
         let delivered = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
-        let name = source_name(&table.name, &self.needed).to_owned();
+        let name = match self.name_of(table) {
+            name if name == table.name => source_name(&name, &self.needed).to_owned(),
+            name => name,
+        };
         let (mut domain, mut watermark) = (None, None);
-        if let Some(expr) = &shape.watermark {
-            check_watermark(table, expr, &delivered)?;
+        if let Some(strategy) = self.watermark(table, shape, &delivered)? {
             domain = Some(self.builder.domain(name.clone()));
-            let expression = Expression::new(expr, &delivered)?;
-            watermark = Some(match table.watermark.as_ref().is_some_and(Watermark::is_of_source) {
-                true => Arc::new(OfSource) as _,
-                false => Arc::new(GreatestWatermark::new(expression)?) as _,
-            });
+            watermark = Some(strategy);
         }
         // A script stands for a stream, which nobody can wait for.
         let is_bounded = source.is_bounded() && source.script().is_none();
@@ -307,6 +329,26 @@ impl Lowering<'_> {
         })
     }
 
+    /// Returns how event time goes on in a table, if it has some.
+    fn watermark(
+        &self,
+        table: &Table,
+        shape: &Shape,
+        delivered: &DFSchema,
+    ) -> Result<Option<Arc<dyn Watermarker>>> {
+        let Some(expr) = &shape.watermark else { return Ok(None) };
+        check_watermark(table, expr, delivered)?;
+        if let (Some(share), Some(rowtime)) = (self.percentile, &shape.rowtime) {
+            let times = Expression::new(rowtime, delivered)?;
+            return Ok(Some(Arc::new(PercentileWatermark::new(times, share)?)));
+        }
+        let expression = Expression::new(expr, delivered)?;
+        Ok(Some(match table.watermark.as_ref().is_some_and(Watermark::is_of_source) {
+            true => Arc::new(OfSource),
+            false => Arc::new(GreatestWatermark::new(expression)?),
+        }))
+    }
+
     /// Returns the columns of a table's source that the script reads.
     fn columns_read(&self, table: &Table) -> Vec<usize> {
         self.needed.get(&table.name).into_iter().flatten().copied().collect()
@@ -322,13 +364,14 @@ impl Lowering<'_> {
             Changes::Changelog if !self.has_duplicates => return Ok(from),
             Changes::Changelog | Changes::Upsert => {}
         }
-        if let Some(rows) = self.sources.get(&table.name).and_then(|reading| reading.rows) {
+        if let Some(rows) = self.sources.get(&self.name_of(table)).and_then(|reading| reading.rows)
+        {
             return Ok(rows);
         }
         let (name, key) = (source.table.clone(), source.key.clone());
         let schema = Arc::new(table.spec.readable().project(&self.columns_read(table))?);
         let rows = self.upsert(from, UpsertNode { table: name, key, ttl: self.ttl }, schema)?;
-        if let Some(reading) = self.sources.get_mut(&table.name) {
+        if let Some(reading) = self.sources.get_mut(&self.name_of(table)) {
             reading.rows = Some(rows);
         }
         Ok(rows)

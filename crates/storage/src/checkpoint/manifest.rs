@@ -77,6 +77,9 @@ pub struct SplitState {
     pub is_finished: bool,
     /// Its watermark, nanoseconds since 1970.
     pub watermark: i64,
+    /// What is known of its times, where the watermark trails them; only the plan's room reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trail: Option<serde_json::Value>,
 }
 
 /// State of an operator.

@@ -1,5 +1,5 @@
 use thalweg_plan::node::Stage;
-use thalweg_plan::window::TimeBasis;
+use thalweg_plan::window::{Assigner, TimeBasis};
 
 use super::*;
 use crate::operators::testing::*;

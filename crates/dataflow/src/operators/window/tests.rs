@@ -4,7 +4,7 @@ use thalweg_plan::aggregate::{count, max, sum};
 use thalweg_plan::distinct::state_fields;
 use thalweg_plan::function::AggregateFunction;
 use thalweg_plan::node::AggregateCall;
-use thalweg_plan::window::TimeBasis;
+use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_types::{EventTime, Zone};
 
 use super::*;

@@ -46,10 +46,11 @@ fn options(text: &str) -> Options {
 fn every_part_of_the_clause_is_read() {
     assert_eq!(options("AFTER WATERMARK"), Options::default());
     let all = options(
-        "AFTER WATERMARK WITH EARLY EVERY INTERVAL '60' SECOND WITH LATE EVERY 3 ROWS
+        "AFTER WATERMARK AT PERCENTILE 0.95 WITH EARLY EVERY INTERVAL '60' SECOND WITH LATE EVERY 3 ROWS
          RETRACTING ALLOWED LATENESS INTERVAL '3600' SECOND(2) TO SECOND LATE INTO late",
     );
     let expected = Options {
+        percentile: "0.95".parse().ok(),
         early: Some(Every::Span(Duration::from_secs(60))),
         late: Some(Every::Rows(3)),
         accumulation: Some(Accumulation::Retracting),
@@ -90,7 +91,8 @@ fn mistakes_in_the_clause_are_errors() {
         ("AFTER WATERMARK WITH EARLY EVERY INTERVAL '0' SECOND", "panes every 0 seconds"),
         ("AFTER WATERMARK WITH LATE EVERY 1 ROW", "WITH LATE without ALLOWED LATENESS"),
         ("AFTER WATERMARK LATE INTO nowhere", "there is no such table"),
-        ("AFTER WATERMARK AT PERCENTILE 0.9", "AT PERCENTILE is not supported yet"),
+        ("AFTER WATERMARK AT PERCENTILE 1.5", "`1.5` is no share of the rows"),
+        ("AFTER WATERMARK AT PERCENTILE ROWS", "expected a number"),
         ("AFTER WATERMARK RETRACTING WITH EARLY EVERY 1 ROW", "expected the end of the query"),
         ("FINAL CHANGES", "expected the end of the query"),
     ] {

@@ -66,7 +66,9 @@ impl Assigning<'_> {
             }
             let (start, end) = (starts.value(at), ends.value(at));
             match self.rule.assigner {
-                Some(Assigner::Session { .. }) => sessions.push(((group, start, end), row)),
+                Some(assigner) if assigner.is_merging() => {
+                    sessions.push(((group, start, end), row))
+                }
                 Some(assigner @ (Assigner::Hop { .. } | Assigner::Cumulate { .. })) => {
                     self.row((row, group), &assigner.windows_of(start));
                 }

@@ -81,6 +81,11 @@ impl Setup {
     fn row(&self, (key, value): (i64, Option<i64>), time: i64) -> Row {
         let (start, length) = match self.assigner {
             Some(Assigner::Session { gap }) => (time, gap),
+            // As long as the user likes, from each row on; or side by side, others for each key.
+            Some(Assigner::User { is_merging: true, .. }) => {
+                (time, 3 + (time + key).rem_euclid(12))
+            }
+            Some(Assigner::User { .. }) => (time - (time + 3 * key).rem_euclid(7 + key), 7 + key),
             Some(assigner) => (assigner.slice_start(time), assigner.slice()),
             None => (0, 0),
         };
@@ -88,13 +93,13 @@ impl Setup {
     }
 
     fn is_session(&self) -> bool {
-        matches!(self.assigner, Some(Assigner::Session { .. }))
+        self.assigner.is_some_and(Assigner::is_merging)
     }
 
     fn windows(&self, start: i64, end: i64) -> Vec<(i64, i64)> {
         match self.assigner {
             None => vec![(i64::MIN, i64::MAX)],
-            Some(Assigner::Session { .. }) => vec![(start, end)],
+            Some(Assigner::Session { .. } | Assigner::User { .. }) => vec![(start, end)],
             Some(assigner) => assigner.windows_of(start),
         }
     }
@@ -317,11 +322,13 @@ fn trigger(random: &mut Random) -> Option<Trigger> {
 }
 
 fn setup(random: &mut Random) -> Setup {
-    let assigner = match random.below(6) {
+    let assigner = match random.below(9) {
         0 => None,
         1 => Some(Assigner::Tumble { size: 10, offset: 3 }),
         2 => Some(Assigner::Hop { size: 30, slide: 10, offset: 0 }),
         3 => Some(Assigner::Cumulate { size: 40, step: 10, offset: 0 }),
+        4 | 5 => Some(Assigner::User { name: 1, is_merging: true }),
+        6 => Some(Assigner::User { name: 2, is_merging: false }),
         _ => Some(Assigner::Session { gap: 10 }),
     };
     let accumulation = match random.below(3) {

@@ -1,0 +1,217 @@
+//! Windows that only the typed API has, step by step in the test kit: those that the user's code gives,
+//! and those of so many rows.
+
+use std::time::Duration;
+
+use thalweg::Result;
+use thalweg::stream::{AfterWatermark, Pane, Record, Timestamp, Trigger, UserWindows, count, sum};
+use thalweg::testkit::{TestJob, TestRun};
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Work {
+    machine: i64,
+    from: Timestamp,
+    until: Timestamp,
+    parts: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Sum {
+    start: Timestamp,
+    end: Timestamp,
+    machine: i64,
+    jobs: i64,
+    parts: Option<i64>,
+    pane: Pane,
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Lot {
+    machine: i64,
+    jobs: i64,
+    parts: Option<i64>,
+}
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+fn work(machine: i64, from: &str, until: &str, parts: i64) -> Work {
+    Work { machine, from: time(from), until: time(until), parts }
+}
+
+fn clock(time: Timestamp) -> String {
+    time.to_string()[11..19].to_owned()
+}
+
+/// Returns what windows of the user's own send while `story` goes on, for one worker and for three.
+fn sent(
+    windows: impl Fn() -> UserWindows<Work>,
+    trigger: impl Fn() -> AfterWatermark,
+    story: impl Fn(&mut TestRun) -> Result<()>,
+) -> String {
+    let of = |workers: usize| {
+        let test = TestJob::new();
+        let works = test.source::<Work>("works").unwrap().key_by(|work| work.machine);
+        let calls = vec![count(), sum(|work: &Work| work.parts)];
+        let windows = works.user_windows(windows()).trigger(trigger()).retracting();
+        let windows = windows.allowed_lateness(Duration::from_secs(3600));
+        let result = test.collect(windows.aggregate::<Sum>("sums", calls).unwrap()).unwrap();
+        let mut run = test.run(workers).unwrap();
+        story(&mut run).unwrap();
+        run.finish().unwrap();
+        let mut lines = String::new();
+        for (weight, Sum { start, end, machine, jobs, parts, pane }) in
+            run.take_changes(&result).unwrap()
+        {
+            let (start, end, parts) = (clock(start), clock(end), parts.unwrap_or_default());
+            let timing = pane.timing.name();
+            lines += &format!("{weight:+} {machine}: {start} {end} {jobs} {parts} {timing}\n");
+        }
+        lines
+    };
+    let one = of(1);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&one), sorted(&of(3)), "the number of workers shows");
+    one
+}
+
+/// The "per-key fixed windows" of chapter 4 of "Streaming Systems": as long as each key likes, and
+/// unaligned. Would fail if a window were another one than the user's code says.
+#[test]
+fn each_key_has_windows_of_its_own() {
+    let windows = || {
+        UserWindows::of("by machine", |work: &Work| {
+            let length = 10_000 * work.machine;
+            let start = work.from.0 - (work.from.0 - 1000 * work.machine).rem_euclid(length);
+            vec![Timestamp(start)..Timestamp(start + length)]
+        })
+    };
+    let story = |run: &mut TestRun| {
+        run.push("works", work(1, "12:00:03", "12:00:04", 1))?;
+        run.push("works", work(2, "12:00:03", "12:00:04", 2))?;
+        run.push("works", work(1, "12:00:12", "12:00:13", 4))?;
+        run.push("works", work(2, "12:00:12", "12:00:13", 8))?;
+        run.watermark("12:00:11")?;
+        run.push("works", work(1, "12:00:10", "12:00:11", 16))?;
+        run.watermark("12:00:22")
+    };
+    let expected = "\
++1 1: 12:00:01 12:00:11 1 1 ON_TIME
+-1 1: 12:00:01 12:00:11 1 1 ON_TIME
++1 1: 12:00:01 12:00:11 2 17 LATE
++1 2: 12:00:02 12:00:22 2 10 ON_TIME
++1 1: 12:00:11 12:00:21 1 4 ON_TIME
+";
+    assert_eq!(sent(windows, Trigger::after_watermark, story), expected);
+}
+
+/// Would fail if windows that overlap or touch did not become one, or what they sent was not taken back.
+#[test]
+fn merging_windows_become_one() {
+    let windows = || UserWindows::of("busy", |work: &Work| vec![work.from..work.until]).merging();
+    let early = || Trigger::after_watermark().early(Trigger::rows(1));
+    let story = |run: &mut TestRun| {
+        run.push("works", work(1, "12:00:00", "12:00:10", 1))?;
+        run.push("works", work(1, "12:00:20", "12:00:30", 2))?;
+        run.push("works", work(2, "12:00:05", "12:00:25", 4))?;
+        run.push("works", work(1, "12:00:10", "12:00:20", 8))?;
+        run.watermark("12:00:30")
+    };
+    let expected = "\
++1 1: 12:00:00 12:00:10 1 1 EARLY
++1 1: 12:00:20 12:00:30 1 2 EARLY
++1 2: 12:00:05 12:00:25 1 4 EARLY
+-1 1: 12:00:00 12:00:10 1 1 EARLY
+-1 1: 12:00:20 12:00:30 1 2 EARLY
++1 1: 12:00:00 12:00:30 3 11 EARLY
+-1 1: 12:00:00 12:00:30 3 11 EARLY
+-1 2: 12:00:05 12:00:25 1 4 EARLY
++1 1: 12:00:00 12:00:30 3 11 ON_TIME
++1 2: 12:00:05 12:00:25 1 4 ON_TIME
+";
+    assert_eq!(sent(windows, early, story), expected);
+}
+
+/// A row in several windows, and one in none, which is late.
+#[test]
+fn a_row_is_in_all_of_its_windows() {
+    let windows = || {
+        UserWindows::of("minutes", |work: &Work| {
+            let minutes = work.from.0 / 60_000..(work.until.0 + 59_999) / 60_000;
+            minutes.map(|n| Timestamp(n * 60_000)..Timestamp((n + 1) * 60_000)).collect()
+        })
+    };
+    let story = |run: &mut TestRun| {
+        run.push("works", work(1, "12:00:30", "12:02:10", 1))?;
+        run.push("works", work(1, "12:05:00", "12:05:00", 2))?;
+        run.push("works", work(1, "12:01:00", "12:02:00", 4))
+    };
+    let expected = "\
++1 1: 12:00:00 12:01:00 1 1 ON_TIME
++1 1: 12:01:00 12:02:00 2 5 ON_TIME
++1 1: 12:02:00 12:03:00 1 1 ON_TIME
+";
+    assert_eq!(sent(windows, Trigger::after_watermark, story), expected);
+}
+
+/// Returns the lots that so many rows of each key make.
+fn lots(size: u64, slide: u64, workers: usize) -> Vec<Lot> {
+    let test = TestJob::new();
+    let works = test.source::<Work>("works").unwrap().key_by(|work| work.machine);
+    let calls = vec![count(), sum(|work: &Work| work.parts)];
+    let lots = works.count_window(size).every(slide).aggregate::<Lot>("lots", calls).unwrap();
+    let result = test.collect(lots).unwrap();
+    let mut run = test.run(workers).unwrap();
+    for (machine, parts) in [(1, 1), (2, 2), (1, 4), (1, 8), (2, 16), (1, 32), (1, 64)] {
+        run.push("works", work(machine, "12:00:00", "12:00:01", parts)).unwrap();
+    }
+    run.finish().unwrap();
+    run.take(&result).unwrap()
+}
+
+/// Would fail if a window had other rows than the next ones of its key.
+#[test]
+fn windows_of_so_many_rows() {
+    let lot = |(machine, jobs, parts)| Lot { machine, jobs, parts: Some(parts) };
+    for workers in [1, 3] {
+        assert_eq!(lots(2, 2, workers), [(1, 2, 5), (2, 2, 18), (1, 2, 40)].map(lot));
+        let sliding = [(1, 2, 5), (2, 2, 18), (1, 3, 44)].map(lot);
+        assert_eq!(lots(3, 2, workers), sliding);
+    }
+}
+
+/// Would fail if rows came to a fold, or a reduction, out of their order or into another window.
+#[test]
+fn rows_are_folded_in_their_order() {
+    let test = TestJob::new();
+    let windows = test.source::<Work>("works").unwrap().key_by(|_| 1).count_window(2);
+    let empty = Lot { machine: 0, jobs: 0, parts: None };
+    let step = |lot: Lot, work: Work| Lot {
+        machine: lot.machine * 10 + work.machine,
+        jobs: lot.jobs + 1,
+        parts: Some(work.parts),
+    };
+    let folded = test.collect(windows.fold("folded", empty, step).unwrap()).unwrap();
+    let mut run = test.run(1).unwrap();
+    for machine in [3, 1, 4, 1, 5] {
+        run.push("works", work(machine, "12:00:00", "12:00:01", machine * 7)).unwrap();
+    }
+    run.finish().unwrap();
+    let found = run.take(&folded).unwrap();
+    let found: Vec<_> = found.iter().map(|lot| (lot.machine, lot.jobs, lot.parts)).collect();
+    assert_eq!(found, [(31, 2, Some(7)), (41, 2, Some(7))]);
+}
+
+#[test]
+fn windows_that_cannot_be_are_refused() {
+    let test = TestJob::new();
+    let works = test.source::<Work>("works").unwrap().key_by(|work| work.machine);
+    let none = works.count_window(0).aggregate::<Lot>("none", vec![count()]);
+    let error = none.err().unwrap();
+    assert!(error.to_string().contains("no windows of 0 rows"), "{error}");
+}
