@@ -203,8 +203,140 @@ def profiles():
                   for user, row in name.items()))
 
 
+def exclamation():
+    rng = random.Random(9)
+    words = [pick(rng, WORDS) for _ in range(500)]
+    write_lines("exclamation/words.txt", words)
+    # Each word is heard from the source, with one mark, and through the first step, with two.
+    write_answer("exclamation/expected.json",
+                 ({"word": word + marks} for word in words for marks in ("!", "!!")))
+
+
+def sums_each_minute():
+    rng = random.Random(10)
+    minute, script, sums, panes, answer = START, [], Counter(), Counter(), []
+
+    def send(teams, timing):
+        for team in sorted(teams):
+            answer.append({"team": team, "points": sums[team], "timing": timing,
+                           "pane": panes[team]})
+            panes[team] += 1
+
+    for _ in range(30):
+        script.append({"clock": stamp(minute)})
+        rows = [{"team": pick(rng, TOPICS), "points": 1 + int(9 * rng.random())}
+                for _ in range(int(8 * rng.random()))]
+        if rows:
+            script.append({"rows": rows})
+        for row in rows:
+            sums[row["team"]] += row["points"]
+        minute += timedelta(minutes=1)
+        # When the next minute begins, the teams that scored in this one are told.
+        send({row["team"] for row in rows}, "EARLY")
+    script.append({"clock": stamp(minute)})
+    write_rows("sums-each-minute/script.json", script)
+    # The end of the input is that of the one window of all time.
+    send(sums, "ON_TIME")
+    write_answer("sums-each-minute/expected.json", answer)
+
+
+def action_counts():
+    rng = random.Random(11)
+    actions = ["open", "search", "view", "save", "share", "close"]
+    counts = Counter()
+    for server in ("east", "north", "west"):
+        time, rows = START, []
+        for _ in range(400):
+            time += timedelta(milliseconds=int(50_000 * rng.random()))
+            rows.append({"action": pick(rng, actions), "time": stamp(time)})
+            counts[rows[-1]["action"], floor(time, timedelta(hours=1))] += 1
+        write_rows(f"action-counts/logs/{server}.json", rows)
+    write_answer("action-counts/expected.json",
+                 ({"action": action, "hour_start": stamp(start), "actions": count}
+                  for (action, start), count in counts.items()))
+
+
+def ad_clicks():
+    rng = random.Random(12)
+    ads = [f"{topic} tickets" for topic in TOPICS]
+    views, clicks, counts, time = [], [], defaultdict(Counter), START
+    for _ in range(1500):
+        time += timedelta(milliseconds=int(15_000 * rng.random()))
+        view = {"user_id": 1 + int(100 * rng.random()), "ad": pick(rng, ads)}
+        views.append((time, {**view, "at": stamp(time)}))
+        # The less often an ad is shown, the more it is liked; some click long after they saw it.
+        if rng.random() < 0.05 + 0.03 * ads.index(view["ad"]):
+            click_time = time + timedelta(milliseconds=int(900_000 * rng.random()))
+            clicks.append((click_time, {**view, "at": stamp(click_time)}))
+    clicks.sort(key=lambda click: click[0])
+    write_rows("ad-clicks/views.json", (row for _, row in disordered(rng, views, 4.9)))
+    write_rows("ad-clicks/clicks.json", (row for _, row in disordered(rng, clicks, 4.9)))
+    hour, wait = timedelta(hours=1), timedelta(minutes=10)
+    for seen, view in views:
+        counts[floor(seen, hour)][view["ad"]] += sum(
+            (click["user_id"], click["ad"]) == (view["user_id"], view["ad"])
+            and seen <= clicked <= seen + wait for clicked, click in clicks)
+    best = {start: max((count, ad) for ad, count in of.items()) for start, of in counts.items()}
+    write_answer("ad-clicks/expected.json",
+                 ({"window_start": stamp(start), "window_end": stamp(start + hour),
+                   "ad": ad, "clicks": count} for start, (count, ad) in best.items()))
+
+
+def hourly_buckets():
+    rng = random.Random(13)
+    genres, hour, every = ["folk", "jazz", "rock"], timedelta(hours=1), 10
+    plays, time = [], START
+    for _ in range(400):
+        time += timedelta(milliseconds=int(60_000 * rng.random()))
+        # One play in ten is told of when its player is connected again, up to two hours later.
+        delay = timedelta(hours=2 * rng.random()) if rng.random() < 0.1 else timedelta()
+        plays.append((time + delay, time, pick(rng, genres)))
+    plays.sort()
+    script, watermark, buckets = [], START, {}
+    for arrival, time, genre in plays:
+        if floor(arrival, hour) > watermark:
+            watermark = floor(arrival, hour)
+            script.append({"watermark": stamp(watermark)})
+            for (start, _), bucket in buckets.items():
+                if bucket["timing"] != "ON_TIME" and start + hour == watermark:
+                    bucket.update(sent=bucket["plays"], pane=bucket["pane"] + 1, timing="ON_TIME")
+        script.append({"row": {"genre": genre, "played": stamp(time)}})
+        fresh = {"plays": 0, "sent": 0, "pane": -1, "timing": None}
+        bucket = buckets.setdefault((floor(time, hour), genre), fresh)
+        bucket["plays"] += 1
+        is_late = floor(time, hour) + hour <= watermark
+        if is_late or bucket["plays"] - bucket["sent"] == every:
+            bucket.update(sent=bucket["plays"], pane=bucket["pane"] + 1,
+                          timing="LATE" if is_late else "EARLY")
+    write_rows("hourly-buckets/script.json", script)
+    for (start, _), bucket in buckets.items():
+        if start + hour > watermark:
+            bucket.update(pane=bucket["pane"] + 1, timing="ON_TIME")
+    write_answer("hourly-buckets/expected.json",
+                 ({"hour_start": stamp(start), "genre": genre, "plays": bucket["plays"],
+                   "timing": bucket["timing"], "pane": bucket["pane"]}
+                  for (start, genre), bucket in buckets.items()))
+
+
+def sessions():
+    gap, sessions = timedelta(minutes=10), defaultdict(list)
+    lines = (HERE / "page-views/views.json").read_text(encoding="utf-8").splitlines()
+    views = [(view["user_name"], datetime.fromisoformat(view["view_time"]))
+             for view in map(json.loads, lines)]
+    for user, time in sorted(views):
+        if sessions[user] and time <= sessions[user][-1]["end"]:
+            sessions[user][-1].update(end=time + gap, views=sessions[user][-1]["views"] + 1)
+        else:
+            sessions[user].append({"start": time, "end": time + gap, "views": 1})
+    write_answer("sessions/expected.json",
+                 ({"user_name": user, "session_start": stamp(session["start"]),
+                   "session_end": stamp(session["end"]), "views": session["views"]}
+                  for user, of in sessions.items() for session in of))
+
+
 if __name__ == "__main__":
     for make in (word_count, socket_word_count, running_mean, page_views, trending_topics,
-                 distinct_records, zip_codes, profiles):
+                 distinct_records, zip_codes, profiles, exclamation, sums_each_minute,
+                 action_counts, ad_clicks, hourly_buckets, sessions):
         make()
         print(f"examples: wrote {make.__name__.replace('_', '-')}")

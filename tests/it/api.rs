@@ -152,3 +152,18 @@ fn zip_codes_in_rust_gives_the_answer_of_sql() {
 fn profiles_in_rust_gives_the_answer_of_sql() {
     run_example("profiles");
 }
+
+#[test]
+fn exclamation_in_rust_gives_the_answer_of_sql() {
+    run_example("exclamation");
+}
+
+#[test]
+fn sums_each_minute_in_rust_gives_the_answer_of_sql() {
+    run_example("sums-each-minute");
+}
+
+#[test]
+fn ad_clicks_in_rust_gives_the_answer_of_sql() {
+    run_example("ad-clicks");
+}

@@ -66,6 +66,48 @@ fn profiles() {
     run_to_files("profiles");
 }
 
+#[test]
+fn exclamation() {
+    run_to_files("exclamation");
+}
+
+#[test]
+fn sums_each_minute() {
+    run_to_files("sums-each-minute");
+}
+
+#[test]
+fn action_counts() {
+    run_to_files("action-counts");
+}
+
+#[test]
+fn ad_clicks() {
+    run_to_files("ad-clicks");
+}
+
+#[test]
+fn hourly_buckets() {
+    run_to_files("hourly-buckets");
+}
+
+#[test]
+fn sessions() {
+    run_to_files("sessions");
+}
+
+/// Would fail if what a newcomer writes first were long: a program and a script, without comments.
+#[test]
+fn the_most_effective_ad_is_short_to_ask_for() {
+    let lines_of = |name: &str, comment: &str| {
+        let text = std::fs::read_to_string(examples().join("ad-clicks").join(name)).unwrap();
+        let lines = text.lines().map(str::trim);
+        lines.filter(|line| !line.is_empty() && !line.starts_with(comment)).count()
+    };
+    assert!(lines_of("main.rs", "//") < 40);
+    assert!(lines_of("query.sql", "--") < 15);
+}
+
 /// Runs an example that reads from a socket; returns the rows that it shows.
 fn run_over_socket(place: &Place, script: &str, workers: &str) -> String {
     let folder = examples().join("socket-word-count");
