@@ -30,4 +30,5 @@ mod sql;
 mod support;
 mod testkit;
 mod timers;
+mod tutorial;
 mod windows;

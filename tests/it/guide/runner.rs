@@ -1,7 +1,8 @@
 //! Runs the examples of one page, in order, in a directory of their own.
 //!
 //! What the program is started with is the same on every machine: an empty environment, a closed
-//! standard input, and a `thalweg.toml` that asks for one worker, so that rows come in one order.
+//! standard input, and a `thalweg.toml` that asks for one worker, so that rows come in one order. The
+//! programs of the examples are in the path, and their data lies where it lies in the repository.
 
 use std::ops::Range;
 use std::path::Path;
@@ -34,6 +35,8 @@ impl Wrong {
 pub(super) fn run(page: &Page) -> Vec<Wrong> {
     let place = Place::new();
     place.write("thalweg.toml", "[run]\nworkers = 1\n");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    std::os::unix::fs::symlink(examples, place.path("examples")).unwrap();
     let mut runner = Runner { place, setup: String::new(), wrong: Vec::new() };
     let mut blocks = page.blocks.iter().peekable();
     while let Some(block) = blocks.next() {
@@ -127,7 +130,8 @@ impl Runner {
     fn command(&self, program: &str) -> Command {
         let folder = Path::new(env!("CARGO_BIN_EXE_thalweg")).parent().unwrap().to_owned();
         let usual = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&usual)));
+        let folders = [folder.join("examples"), folder].into_iter();
+        let path = std::env::join_paths(folders.chain(std::env::split_paths(&usual)));
         let mut command = Command::new("timeout");
         command.args([SECONDS_MAX, program]).current_dir(self.place.path(""));
         command.env_clear().env("PATH", path.unwrap());
