@@ -344,5 +344,6 @@ pub(crate) fn on_time() -> Panes {
         accumulation: Accumulation::Accumulating,
         lateness: Duration::ZERO,
         columns: Vec::new(),
+        own_time: None,
     }
 }

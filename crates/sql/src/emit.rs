@@ -133,6 +133,7 @@ impl Emit {
                 accumulation: Accumulation::Retracting,
                 lateness: Duration::ZERO,
                 columns,
+                own_time: None,
             },
             Mode::Final => Options::default().panes(columns),
             Mode::Watermark(options) => options.panes(columns),
@@ -155,6 +156,7 @@ impl Options {
             accumulation: self.accumulation.unwrap_or(Accumulation::Accumulating),
             lateness: self.lateness,
             columns,
+            own_time: None,
         }
     }
 }
