@@ -62,10 +62,8 @@ impl Lowering<'_> {
             }
         }
         let emit = stream.emit.take();
-        let mut panes = panes(emit.as_ref(), &stream, is_windowed, said)?;
-        if let (Some(emit), Some(panes)) = (&emit, &mut panes) {
-            panes.own_time = own_time(emit, &stream, &mut columns, input)?;
-        }
+        let panes = panes(emit.as_ref(), &stream, is_windowed, said)?;
+        let panes = with_own_time(panes, (emit.as_ref(), &stream), &mut columns, input)?;
         let late_table = late_table(emit.as_ref(), &stream).filter(|_| is_windowed);
         if let Some(name) = &late_table {
             self.carry_late_columns(name, &mut columns, input)?;
@@ -275,16 +273,20 @@ fn with_late_columns(input: &LogicalPlan) -> &LogicalPlan {
     }
 }
 
-/// Returns the time that windows go by, if the clause says that each key has its own.
-fn own_time(
-    emit: &Emit,
-    stream: &Stream,
+/// Lets windows go by the rows of their key, if the clause says so.
+fn with_own_time(
+    panes: Option<Panes>,
+    (emit, stream): (Option<&Emit>, &Stream),
     columns: &mut Columns,
     input: &DFSchema,
-) -> Result<Option<OwnTime>> {
-    let Some(behind) = emit.of_each_key() else { return Ok(None) };
-    let column = time_of_rows(stream, input).map_err(|error| emit.located(error))?;
-    Ok(Some(OwnTime { column: columns.add_column(column, input)?, behind }))
+) -> Result<Option<Panes>> {
+    let (Some(emit), Some(mut panes)) = (emit, panes) else { return Ok(None) };
+    if let Some(behind) = emit.of_each_key() {
+        let column = time_of_rows(stream, input).map_err(|error| emit.located(error))?;
+        let column = columns.add_column(column, input)?;
+        panes.own_time = Some(OwnTime { column, behind });
+    }
+    Ok(Some(panes))
 }
 
 /// Returns the column of event time of what an aggregation reads, in the time that its windows lie in.
