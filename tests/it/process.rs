@@ -210,7 +210,7 @@ fn run(place: &Path, workers: usize, rate: u64) -> Result<()> {
         .key_by(|total| total.player)
         .broadcast(players)
         .process("counting", |setup| Counting {
-            names: setup.shared("names"),
+            names: setup.broadcast("names"),
             count: setup.value("count"),
         })?
         .sink("counted", "filesystem", &json(&path("counted")))?;
@@ -406,7 +406,7 @@ fn a_plan_says_what_a_function_keeps_and_what_comes_to_it() {
         .key_by(|total| total.player)
         .broadcast(players.stream().unwrap())
         .process("counting", |setup| Counting {
-            names: setup.shared("names"),
+            names: setup.broadcast("names"),
             count: setup.value("count"),
         })
         .unwrap()

@@ -1,11 +1,12 @@
 //! Functions with state and timers, step by step: what they see of time, and when they are called.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use thalweg::testkit::TestJob;
 use thalweg::{
     BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Context, Process, Record,
-    Result, Setup, Side, Timer, Timestamp, ValueState,
+    Result, Setup, Side, Stored, Timer, Timestamp, ValueState,
 };
 
 /// What a key is told to do, at some time of the day.
@@ -214,7 +215,8 @@ fn what_is_broadcast_comes_to_all_keys() {
         let test = TestJob::new();
         let orders = test.source::<Order>("orders").unwrap().key_by(|row| row.key.clone());
         let words = test.source::<Order>("words").unwrap();
-        let said = orders.broadcast(words).process("words", |setup| Worded(setup.shared("words")));
+        let said =
+            orders.broadcast(words).process("words", |setup| Worded(setup.broadcast("words")));
         let said = test.collect(said.unwrap()).unwrap();
         let mut run = test.run(workers).unwrap();
         let time = "12:00:00";
@@ -288,4 +290,42 @@ fn what_a_function_says_ends_the_job_and_names_the_step() {
     run.push("orders", order("a", "this", "12:00:00")).unwrap();
     let error = run.take(&calls).unwrap_err().to_string();
     assert!(error.contains("in step `failing`: nobody knows `this`"), "{error}");
+}
+
+/// Says how often a key came lately.
+fn lately(setup: &mut Setup) -> impl Process<String, Order, Count> + use<> {
+    let hour = Duration::from_secs(3600);
+    let rows: ValueState<i64> = setup.value(Stored::new("rows").ttl(hour));
+    move |row: Order, context: &mut Context<'_, String, Count>| {
+        *rows.or_default(context) += 1;
+        let count = rows.get(context).copied().unwrap_or(0);
+        context.send(Count { key: row.key, count });
+        Ok(())
+    }
+}
+
+#[test]
+fn state_with_a_time_to_live_is_forgotten_so_long_after_it_was_written() {
+    for workers in 1..=2 {
+        let test = TestJob::new();
+        let orders = test.source::<Order>("orders").unwrap().key_by(|row| row.key.clone());
+        let counts = test.collect(orders.process("lately", lately).unwrap()).unwrap();
+        let mut run = test.run(workers).unwrap();
+        for (clock, keys) in [
+            ("08:00:00", ["a", "b"]),
+            ("08:30:00", ["a", "a"]),
+            // It is known to a sixteenth of the time when something is forgotten.
+            ("09:15:00", ["a", "b"]),
+            ("10:30:00", ["a", "b"]),
+        ] {
+            run.clock(clock).unwrap();
+            keys.iter().for_each(|key| run.push("orders", order(key, "", "12:00:00")).unwrap());
+        }
+        let counts = run.take(&counts).unwrap().into_iter().map(|row| (row.key, row.count));
+        let of = |key: &str| -> Vec<i64> {
+            counts.clone().filter(|(k, _)| k == key).map(|(_, count)| count).collect()
+        };
+        assert_eq!(of("a"), [1, 2, 3, 4, 1], "{workers} workers");
+        assert_eq!(of("b"), [1, 1, 1], "{workers} workers");
+    }
 }

@@ -95,6 +95,8 @@ pub struct StateSpec {
     pub kind: StateKind,
     /// Version of its values; what was saved in an earlier one is migrated.
     pub version: u32,
+    /// How long that of a key is kept after it was written; `None` until the function clears it.
+    pub ttl: Option<Duration>,
 }
 
 /// A function that a user wrote, as a plan holds it.
@@ -220,6 +222,13 @@ pub trait Processor {
 
     /// Is told that all that was saved was handed to `restore`.
     fn restored(&mut self);
+
+    /// Returns the groups of which a state that has a time-to-live was written since this was asked last;
+    /// some may stand there several times.
+    fn take_written(&mut self, state: usize) -> Vec<u32>;
+
+    /// Clears a state of some groups; returns of how many it had any.
+    fn forget(&mut self, state: usize, groups: &[u32]) -> usize;
 
     /// Has the group any state?
     fn is_live(&self, group: u32) -> bool;

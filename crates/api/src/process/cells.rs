@@ -36,6 +36,9 @@ pub(crate) trait Cell: Default + Send + 'static {
 
     /// Is there nothing?
     fn is_empty(&self) -> bool;
+
+    /// Forgets everything.
+    fn clear(&mut self);
 }
 
 /// One value or none.
@@ -67,6 +70,10 @@ impl<T: State> Cell for One<T> {
     fn is_empty(&self) -> bool {
         self.0.is_none()
     }
+
+    fn clear(&mut self) {
+        self.0 = None;
+    }
 }
 
 /// Values in order.
@@ -83,6 +90,14 @@ pub(crate) struct Many<T> {
 impl<T> Default for Many<T> {
     fn default() -> Self {
         Many { values: Vec::new(), unchanged: 0, saved: 0, restoring: BTreeMap::new() }
+    }
+}
+
+impl<T> Many<T> {
+    /// Takes all values.
+    pub(crate) fn take(&mut self) -> Vec<T> {
+        self.unchanged = 0;
+        std::mem::take(&mut self.values)
     }
 }
 
@@ -118,6 +133,10 @@ impl<T: State> Cell for Many<T> {
     fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
+
+    fn clear(&mut self) {
+        self.take();
+    }
 }
 
 /// Values by keys of their own.
@@ -132,7 +151,15 @@ impl<M, T> Default for Mapped<M, T> {
     }
 }
 
-impl<M: State + Ord, T: State> Cell for Mapped<M, T> {
+impl<M: Ord + Clone, T> Mapped<M, T> {
+    /// Takes all entries.
+    pub(crate) fn take(&mut self) -> BTreeMap<M, T> {
+        self.changed.extend(self.values.keys().cloned());
+        std::mem::take(&mut self.values)
+    }
+}
+
+impl<M: State + Ord + Clone, T: State> Cell for Mapped<M, T> {
     type Value = T;
 
     fn entries(&mut self, stored: &Stored<T>, all: bool, push: Push<'_>) -> Result<()> {
@@ -158,6 +185,10 @@ impl<M: State + Ord, T: State> Cell for Mapped<M, T> {
     fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
+
+    fn clear(&mut self) {
+        self.take();
+    }
 }
 
 /// The cells of one state.
@@ -169,11 +200,14 @@ pub(crate) struct Cells<C: Cell> {
     /// Groups whose cells changed, and which those are.
     changed: Vec<u32>,
     is_changed: Vec<bool>,
+    /// Groups whose cells were written, where there is a time-to-live.
+    written: Option<Vec<u32>>,
 }
 
 impl<C: Cell> Cells<C> {
     pub(crate) fn new(stored: Stored<C::Value>, is_shared: bool) -> Cells<C> {
         let mut cells = Cells {
+            written: stored.ttl.map(|_| Vec::new()),
             stored,
             is_shared,
             cells: Vec::new(),
@@ -199,6 +233,11 @@ impl<C: Cell> Cells<C> {
         if !std::mem::replace(&mut self.is_changed[group as usize], true) {
             self.changed.push(group);
         }
+        if let Some(written) = &mut self.written
+            && written.last() != Some(&group)
+        {
+            written.push(group);
+        }
         &mut self.cells[group as usize]
     }
 }
@@ -213,6 +252,10 @@ pub(crate) trait Slot: Any {
     fn restore(&mut self, saved: SavedState<'_>) -> Result<()>;
     /// As [`thalweg_plan::process::Processor::restored`].
     fn restored(&mut self);
+    /// As [`thalweg_plan::process::Processor::take_written`].
+    fn take_written(&mut self) -> Vec<u32>;
+    /// As [`thalweg_plan::process::Processor::forget`].
+    fn forget(&mut self, groups: &[u32]) -> usize;
     /// As [`thalweg_plan::process::Processor::is_live`].
     fn is_live(&self, group: u32) -> bool;
     /// As [`thalweg_plan::process::Processor::retain`].
@@ -263,6 +306,19 @@ impl<C: Cell> Slot for Cells<C> {
 
     fn restored(&mut self) {
         self.cells.iter_mut().for_each(C::restored);
+    }
+
+    fn take_written(&mut self) -> Vec<u32> {
+        self.written.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn forget(&mut self, groups: &[u32]) -> usize {
+        let live = groups.iter().filter(|group| self.is_live(**group));
+        let live: Vec<u32> = live.copied().collect();
+        live.iter().for_each(|group| self.get_mut(*group).clear());
+        // That was no writing.
+        self.take_written();
+        live.len()
     }
 
     fn is_live(&self, group: u32) -> bool {

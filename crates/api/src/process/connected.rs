@@ -147,7 +147,7 @@ impl<'j, T: Record, B: Record, K: Key> WithBroadcast<'j, T, B, K> {
     ///     sales: Keyed<'j, Sale, i64>,
     ///     rates: Stream<'j, Rate>,
     /// ) -> Result<Stream<'j, Turnover>> {
-    ///     sales.broadcast(rates).process("turnover", |setup| Convert { rates: setup.shared("rates") })
+    ///     sales.broadcast(rates).process("turnover", |setup| Convert { rates: setup.broadcast("rates") })
     /// }
     /// ```
     ///

@@ -130,6 +130,14 @@ impl<K: Key, U: Record> Processor for Running<K, U> {
         self.slots.iter_mut().for_each(|slot| slot.restored());
     }
 
+    fn take_written(&mut self, state: usize) -> Vec<u32> {
+        self.slots[state].take_written()
+    }
+
+    fn forget(&mut self, state: usize, groups: &[u32]) -> usize {
+        self.slots[state].forget(groups)
+    }
+
     fn is_live(&self, group: u32) -> bool {
         self.slots.iter().any(|slot| slot.is_live(group))
     }

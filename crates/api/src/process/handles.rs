@@ -116,9 +116,7 @@ impl<T: State> ListState<T> {
 
     /// Takes all values; the key has none from then on.
     pub fn take<K, U: Record>(&self, context: &mut Context<'_, K, U>) -> Vec<T> {
-        let cell = self.place.get_mut(context);
-        cell.unchanged = 0;
-        std::mem::take(&mut cell.values)
+        self.place.get_mut(context).take()
     }
 }
 
@@ -203,9 +201,7 @@ impl<M: State + Ord + Clone, T: State> MapState<M, T> {
 
     /// Takes all entries out, in the order of their keys.
     pub fn take<K, U: Record>(&self, context: &mut Context<'_, K, U>) -> Vec<(M, T)> {
-        let cell = self.place.get_mut(context);
-        cell.changed.extend(cell.values.keys().cloned());
-        std::mem::take(&mut cell.values).into_iter().collect()
+        self.place.get_mut(context).take().into_iter().collect()
     }
 }
 

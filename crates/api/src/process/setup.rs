@@ -58,7 +58,7 @@ impl Setup {
     }
 
     /// Declares state that all workers have alike; for [`Keyed::broadcast`](crate::Keyed::broadcast).
-    pub fn shared<M: State + Ord + Clone, T: State>(
+    pub fn broadcast<M: State + Ord + Clone, T: State>(
         &mut self,
         stored: impl Into<Stored<T>>,
     ) -> BroadcastState<M, T> {
@@ -85,8 +85,8 @@ impl Setup {
     }
 
     fn add<C: Cell>(&mut self, stored: Stored<C::Value>, kind: StateKind) -> Place<C> {
-        let (name, version) = (stored.name.clone(), stored.version);
-        self.specs.push(StateSpec { name, kind, version });
+        let (name, version, ttl) = (stored.name.clone(), stored.version, stored.ttl);
+        self.specs.push(StateSpec { name, kind, version, ttl });
         let is_shared = kind.is_shared();
         let make =
             move || -> Box<dyn Slot> { Box::new(Cells::<C>::new(stored.clone(), is_shared)) };
@@ -100,6 +100,13 @@ impl Setup {
         for (place, spec) in self.specs.iter().enumerate() {
             if self.specs[..place].iter().any(|other| other.name == spec.name) {
                 return Err(Error::invalid(format!("two states are called `{}`", spec.name)));
+            }
+            if spec.kind.is_shared() && spec.ttl.is_some() {
+                let name = &spec.name;
+                return Err(Error::invalid(format!(
+                    "state `{name}`, which all keys share, cannot have a time-to-live"
+                ))
+                .remedy("let rows of the `broadcast` stream take entries out"));
             }
             if spec.kind.is_shared() && !has_shared {
                 let name = &spec.name;

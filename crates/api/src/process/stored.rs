@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,12 +40,14 @@ type Read<T> = Arc<dyn Fn(&[u8]) -> std::result::Result<T, String> + Send + Sync
 pub struct Stored<T> {
     pub(crate) name: String,
     pub(crate) version: u32,
+    pub(crate) ttl: Option<Duration>,
     older: BTreeMap<u32, Read<T>>,
 }
 
 impl<T> Clone for Stored<T> {
     fn clone(&self) -> Self {
-        Stored { name: self.name.clone(), version: self.version, older: self.older.clone() }
+        let (name, older) = (self.name.clone(), self.older.clone());
+        Stored { name, version: self.version, ttl: self.ttl, older }
     }
 }
 
@@ -61,12 +64,19 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, String> {
 impl<T: State> Stored<T> {
     /// Returns a state of version 1.
     pub fn new(name: impl Into<String>) -> Stored<T> {
-        Stored { name: name.into(), version: 1, older: BTreeMap::new() }
+        Stored { name: name.into(), version: 1, ttl: None, older: BTreeMap::new() }
     }
 
     /// Says which version the values have from now on.
     pub fn version(mut self, version: u32) -> Stored<T> {
         self.version = version;
+        self
+    }
+
+    /// Says how long the state of a key is kept after it was written last, by the clock; a list or a map is
+    /// kept or forgotten as a whole. A restore counts as a writing.
+    pub fn ttl(mut self, ttl: Duration) -> Stored<T> {
+        self.ttl = Some(ttl);
         self
     }
 

@@ -4,7 +4,8 @@
 //! timers fire in `close` alone, those by event time before those by the clock, in the order of their
 //! times, then of the values of their keys, each of them once. A timer that is set to a time that is
 //! over fires at the close. At the end of all input all timers by event time fire, and those by the
-//! clock that are due; the others will never be.
+//! clock that are due; the others will never be. State with a time-to-live is forgotten at the close at
+//! which it was not written for so long; a restore counts as a writing.
 
 mod timers;
 
@@ -22,7 +23,8 @@ use thalweg_types::{Change, Epoch, Error, EventTime, Groups, Moment, Result};
 
 use self::saved::Tables;
 use self::timers::Timers;
-use super::batches::{BATCH_ROWS, batch, next_rows};
+use super::batches::{BATCH_ROWS, batch, groups_of, next_rows};
+use super::idle::Idle;
 use super::ordering::Ordering;
 use crate::operator::{Close, Operator, Output, Step};
 
@@ -57,6 +59,8 @@ pub struct Process {
     key_schema: SchemaRef,
     key_order: Ordering,
     timers: Timers,
+    /// When states were written that have a time-to-live.
+    idle: Vec<Option<Idle>>,
     tables: Tables,
     /// Is there a watermark? Else event time stands still until the end of the input.
     has_watermark: bool,
@@ -95,6 +99,7 @@ impl Process {
             key_types,
             key_schema,
             timers: Timers::default(),
+            idle: node.function.states().iter().map(|state| state.ttl.map(Idle::new)).collect(),
             has_watermark,
             moment: Moment { epoch: Epoch(0), clock: EventTime::MIN, watermark },
             waiting: None,
@@ -153,7 +158,10 @@ impl Process {
                         let groups = self.timers.take(at);
                         Firing { at, groups: self.by_key(groups)?, next: 0 }
                     }
-                    None => return Ok(Step::Done),
+                    None => {
+                        self.forget_idle(out);
+                        return Ok(Step::Done);
+                    }
                 },
             };
             while firing.next < firing.groups.len() {
@@ -172,6 +180,16 @@ impl Process {
                 self.check_again(time, &effects)?;
                 self.apply(effects, out);
             }
+        }
+    }
+
+    /// Forgets states whose time is over.
+    fn forget_idle(&mut self, out: &mut Output) {
+        for (state, idle) in self.idle.iter_mut().enumerate() {
+            let Some(idle) = idle else { continue };
+            idle.write(&self.processor.take_written(state), self.moment.clock);
+            let gone = idle.take(self.moment.clock);
+            out.count_forgotten(self.processor.forget(state, &gone));
         }
     }
 
@@ -230,6 +248,7 @@ impl Process {
         (0..).zip(&live).for_each(|(number, group)| new[*group as usize] = Some(number));
         self.timers.renumber(&new);
         self.processor.retain(&live);
+        self.idle.iter_mut().flatten().for_each(|idle| idle.renumber(&live));
         self.keys = keys;
         self.pack_from = PACK_KEYS.max(live.len() * 2);
         Ok(())
@@ -276,7 +295,8 @@ impl Operator for Process {
     }
 
     fn wake(&self) -> Option<EventTime> {
-        self.timers.wake()
+        let idle = self.idle.iter().flatten().filter_map(Idle::wake);
+        self.timers.wake().into_iter().chain(idle).min()
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
@@ -308,11 +328,15 @@ impl Operator for Process {
         }
         self.processor.grow(self.keys.len());
         self.processor.restored();
+        for idle in self.idle.iter_mut().flatten() {
+            idle.write(&groups_of(0..self.keys.len()), at.clock);
+        }
         Ok(())
     }
 
     fn size(&self) -> (usize, usize) {
-        let timers = self.timers.len() * 32;
+        let idle: usize = self.idle.iter().flatten().map(Idle::bytes).sum();
+        let timers = self.timers.len() * 32 + idle;
         (self.keys.bytes() + self.processor.bytes() + timers, self.keys.len())
     }
 }

@@ -206,10 +206,12 @@ fn values(plan: &Plan, node: &Node) -> String {
     }
 }
 
-/// What is kept for how long is the function's own affair.
+/// What has no time-to-live is kept until the function clears it.
 fn processed(process: &ProcessNode) -> String {
-    let states = process.function.states().iter();
-    let states = states.map(|state| format!("{} `{}`", state.kind, state.name));
+    let states = process.function.states().iter().map(|state| {
+        let ttl = state.ttl.map(|ttl| format!(" for {} after it was written", text::span(ttl)));
+        format!("{} `{}`{}", state.kind, state.name, ttl.unwrap_or_default())
+    });
     let states: Vec<String> = states.chain(["timers".to_owned()]).collect();
     format!("{} of each key until the function clears them", states.join(", "))
 }

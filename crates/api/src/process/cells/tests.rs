@@ -114,3 +114,22 @@ fn values_that_were_taken_are_deleted() {
     restored.retain(&[5]);
     assert_eq!(restored.get(0).0.as_deref(), Some("five"));
 }
+
+#[test]
+fn what_is_forgotten_is_deleted_and_was_no_writing() {
+    let ttl = std::time::Duration::from_secs(1);
+    let mut list: Cells<Many<i64>> = Cells::new(Stored::new("cell").ttl(ttl), false);
+    list.grow(10);
+    let mut saved = Saved::default();
+    list.get_mut(4).values.extend([1, 2]);
+    list.get_mut(7).values.push(3);
+    assert_eq!(list.take_written(), [4, 7]);
+    saved.take(&mut list, false);
+    assert_eq!(list.forget(&[4, 5]), 1);
+    assert!(list.take_written().is_empty());
+    assert_eq!(saved.take(&mut list, false), 2);
+    let mut restored = cells::<Many<i64>>();
+    saved.restore(&mut restored);
+    assert!(!restored.is_live(4));
+    assert_eq!(restored.get(7).values, [3]);
+}

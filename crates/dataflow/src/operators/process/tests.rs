@@ -27,7 +27,8 @@ struct Summing {
 impl Summing {
     fn new() -> Summing {
         let kind = StateKind::Value;
-        Summing { states: vec![StateSpec { name: "sum".to_owned(), kind, version: 1 }] }
+        let state = StateSpec { name: "sum".to_owned(), kind, version: 1, ttl: None };
+        Summing { states: vec![state] }
     }
 
     fn node() -> ProcessNode {
@@ -71,6 +72,7 @@ impl ProcessFunction for Summing {
 struct Sums {
     sums: Vec<Option<i64>>,
     changed: BTreeSet<u32>,
+    written: Vec<u32>,
 }
 
 fn timer(group: u32, (basis, time): (TimeBasis, i64), is_set: bool) -> TimerChange {
@@ -91,6 +93,7 @@ impl Processor for Sums {
             let value = values.value(row);
             *self.sums[*group as usize].get_or_insert(0) += value;
             self.changed.insert(*group);
+            self.written.push(*group);
             let (event, clock) = (times[0].value(row), times[1].value(row));
             let is_set = value != 0;
             effects.timers.push(timer(*group, (TimeBasis::Event, event), is_set));
@@ -143,6 +146,15 @@ impl Processor for Sums {
     }
 
     fn restored(&mut self) {}
+
+    fn take_written(&mut self, _: usize) -> Vec<u32> {
+        std::mem::take(&mut self.written)
+    }
+
+    fn forget(&mut self, _: usize, groups: &[u32]) -> usize {
+        self.changed.extend(groups);
+        groups.iter().filter_map(|group| self.sums[*group as usize].take()).count()
+    }
 
     fn is_live(&self, group: u32) -> bool {
         self.sums[group as usize].is_some()
@@ -307,6 +319,33 @@ fn expected(turns: &[Turn]) -> Vec<Vec<String>> {
         all.push(lines);
     }
     all
+}
+
+#[test]
+fn state_that_was_not_written_for_its_time_to_live_is_forgotten() {
+    let mut function = Summing::new();
+    function.states[0].ttl = Some(std::time::Duration::from_millis(160));
+    let node = ProcessNode { function: Arc::new(function), ..Summing::node() };
+    let operator = || Process::new(&node, &[row_schema()], true).unwrap();
+    let mut first = operator();
+    run_one(&mut first, &[Turn::at(0, vec![change(&[row("a", 1, 1000, NEVER)])])]);
+    run_one(&mut first, &[Turn::at(100, vec![change(&[row("b", 2, 1000, NEVER)])])]);
+    // A key that was written again lives on.
+    run_one(&mut first, &[Turn::at(150, vec![change(&[row("a", 4, 1000, NEVER)])])]);
+    let wake = first.wake().unwrap().to_unit(TimeUnit::Millisecond);
+    assert!((160..=280).contains(&wake), "{wake}");
+    let mut writer = StateWriter::new(true, KeyGroups { count: 8, workers: 1 });
+    first.snapshot(&mut writer).unwrap();
+    let state = open(writer.finish().unwrap().unwrap());
+    run_one(&mut first, &[Turn::at(290, vec![])]);
+    let sent = run_one(&mut first, &[Turn::at(1000, vec![])]);
+    assert_eq!(lines(&sent[0])[0], ["a|1000|5", "b|1000|"]);
+    // A restore counts as a writing.
+    let mut second = operator();
+    second.restore(&state, &Turn::at(200, vec![]).close(0).moment).unwrap();
+    run_one(&mut second, &[Turn::at(290, vec![])]);
+    let sent = run_one(&mut second, &[Turn::at(1000, vec![])]);
+    assert_eq!(lines(&sent[0])[0], ["a|1000|5", "b|1000|2"]);
 }
 
 #[test]
