@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::time::Instant;
 
+use thalweg::derived::ReadRows;
 use thalweg::stream::{Record, Stream, Timestamp, count, sum};
 use thalweg::{Job, RunOptions};
 
@@ -94,16 +95,31 @@ fn conversions(rounds: usize) {
     };
     let bids: Vec<Bid> = (0..ROWS as i64).map(bid).collect();
     let rows = Bid::write(&bids).expect("bids are rows");
-    let nanos = |seconds: f64| seconds * 1e9 / (ROWS * BATCHES) as f64;
-    let write = || {
-        seconds(|| {
-            (0..BATCHES).for_each(|_| drop(black_box(Bid::write(black_box(&bids)))));
-        })
+    let of = |name: &str, work: &dyn Fn()| {
+        let nanos = best(rounds, || {
+            let began = cpu_nanos();
+            (0..BATCHES).for_each(|_| work());
+            cpu_nanos() - began
+        });
+        println!("{name}: {:.1} ns", nanos / (ROWS * BATCHES) as f64);
     };
-    let read =
-        || seconds(|| (0..BATCHES).for_each(|_| drop(black_box(Bid::read(black_box(&rows))))));
-    println!("struct to columns: {:.1} ns", nanos(best(rounds, write)));
-    println!("columns to struct: {:.1} ns", nanos(best(rounds, read)));
+    of("struct to columns", &|| drop(black_box(Bid::write(black_box(&bids)))));
+    of("columns to struct, each on its own", &|| {
+        let reader = Bid::rows(black_box(&rows)).expect("bids are rows");
+        (0..ROWS).for_each(|row| drop(black_box(reader.get(row))));
+    });
+    of("columns to structs, all at once", &|| drop(black_box(Bid::read(black_box(&rows)))));
+    of("columns to struct, one after the other in one place", &|| {
+        let reader = Bid::rows(black_box(&rows)).expect("bids are rows");
+        let mut bid = reader.get(0);
+        (1..ROWS).for_each(|row| reader.fill(row, black_box(&mut bid)));
+    });
+}
+
+/// Returns how long this thread was on a processor, in nanoseconds.
+fn cpu_nanos() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux has /proc");
+    text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("it begins with a number")
 }
 
 /// Prints how long loop and job take.

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use thalweg::Result;
-use thalweg::stream::{AfterWatermark, Pane, Record, Timestamp, Trigger, UserWindows, count, sum};
+use thalweg::stream::{
+    AfterWatermark, Pane, Record, Timestamp, Trigger, UserWindows, Window, count, sum,
+};
 use thalweg::testkit::{TestJob, TestRun};
 
 #[derive(Clone, Debug, PartialEq, Record)]
@@ -205,6 +207,29 @@ fn rows_are_folded_in_their_order() {
     let found = run.take(&folded).unwrap();
     let found: Vec<_> = found.iter().map(|lot| (lot.machine, lot.jobs, lot.parts)).collect();
     assert_eq!(found, [(31, 2, Some(7)), (41, 2, Some(7))]);
+}
+
+/// Would fail if a key's windows went by another key's rows.
+#[test]
+fn each_key_has_a_time_of_its_own() {
+    let test = TestJob::new();
+    let works = test.source::<Work>("works").unwrap().key_by(|work| work.machine);
+    let windows = works.window(Window::tumble(Duration::from_secs(10)), |work| work.from);
+    let calls = vec![count(), sum(|work: &Work| work.parts)];
+    let windows = windows.own_time(Duration::from_secs(2));
+    let result = test.collect(windows.aggregate::<Sum>("sums", calls).unwrap()).unwrap();
+    let mut run = test.run(2).unwrap();
+    let mut sums = |machine: i64, from: &str| {
+        run.push("works", work(machine, from, from, 1)).unwrap();
+        let found = run.take(&result).unwrap();
+        found.iter().map(|sum| (sum.machine, clock(sum.start), sum.jobs)).collect::<Vec<_>>()
+    };
+    assert_eq!(sums(1, "12:00:03"), []);
+    assert_eq!(sums(2, "12:30:00"), []);
+    assert_eq!(sums(1, "12:00:11"), []);
+    assert_eq!(sums(1, "12:00:05"), []);
+    assert_eq!(sums(1, "12:00:12"), [(1, "12:00:00".to_owned(), 2)]);
+    assert_eq!(sums(2, "12:30:12"), [(2, "12:30:00".to_owned(), 1)]);
 }
 
 #[test]

@@ -115,6 +115,15 @@ fn job(rate: &str) -> String {
          GROUP BY window_start, window_end, k EMIT AFTER WATERMARK AT PERCENTILE 0.2 LATE INTO late;"
     )
     .unwrap();
+    writeln!(
+        inserts,
+        "INSERT INTO panes SELECT 'each key', k, window_start, window_end, COUNT(*), SUM(v), PANE_TIMING(),
+         PANE_INDEX(), PANE_IS_LAST() FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(ts), INTERVAL '5' SECOND,
+         INTERVAL '15' SECOND)) GROUP BY window_start, window_end, k
+         EMIT AFTER WATERMARK OF EACH KEY BEHIND INTERVAL '20' SECOND WITH EARLY EVERY 2 ROWS
+         ALLOWED LATENESS INTERVAL '20' SECOND LATE INTO late;"
+    )
+    .unwrap();
     let tables = TABLES.replace("RATE", rate);
     format!("{tables}\nEXECUTE STATEMENT SET BEGIN\n{inserts}END;")
 }

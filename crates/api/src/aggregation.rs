@@ -20,7 +20,7 @@ use crate::pane::Pane;
 use crate::record::{Record, each, fits, structs};
 use crate::scalar::Timestamp;
 use crate::stream::{Rows, Stream};
-use crate::value::{Key, KeyColumns, KeyOf, Value};
+use crate::value::{Key, KeyColumns, KeyOf, Value, column};
 use crate::windowing::Windows;
 
 /// Takes the rows that came too late.
@@ -150,13 +150,16 @@ struct Head<T, K> {
     /// Is the whole row an argument?
     has_row: bool,
     window: Option<Windows<T>>,
+    /// Do windows go by the rows of their key? Then the time of a row stands behind the bounds.
+    has_time: bool,
     has_late: bool,
 }
 
 impl<T: Record, K: Key> Head<T, K> {
     fn new(key: KeyOf<T, K>, windowing: &Windowing<'_, T>) -> Head<T, K> {
         let (window, has_late) = (windowing.window.clone(), windowing.late.is_some());
-        Head { key, arguments: Vec::new(), has_row: false, window, has_late }
+        let has_time = windowing.panes.as_ref().is_some_and(|panes| panes.own_time.is_some());
+        Head { key, arguments: Vec::new(), has_row: false, window, has_time, has_late }
     }
 
     /// Takes the arguments of calls.
@@ -188,7 +191,8 @@ impl<T: Record, K: Key> Head<T, K> {
 
     /// Returns the positions of the row's own columns.
     fn late(&self) -> Range<usize> {
-        let start = self.bounds() + if self.window.is_some() { 2 } else { 0 };
+        let bounds = if self.window.is_some() { 2 } else { 0 };
+        let start = self.bounds() + bounds + usize::from(self.has_time);
         start..start + T::fields().len()
     }
 
@@ -202,6 +206,7 @@ impl<T: Record, K: Key> Head<T, K> {
             let bound = |name: &str| Timestamp::field(name).with_nullable(true);
             fields.extend([bound("start"), bound("end")]);
         }
+        fields.extend(self.has_time.then(|| Timestamp::field("time")));
         if self.has_late {
             fields.extend(T::fields());
         }
@@ -225,6 +230,9 @@ impl<T: Record, K: Key> Head<T, K> {
             columns.push(structs::<T>(rows.columns().to_vec())?);
         }
         let bounds = columns.len();
+        if self.has_time {
+            columns.push(column(times.iter()));
+        }
         if self.has_late {
             columns.extend_from_slice(rows.columns());
         }
@@ -273,7 +281,14 @@ fn add<'j, T: Record, K: Key>(
         end: head.bounds() + 1,
         zone: None,
     });
-    let panes = panes(windowing.panes, window.as_ref(), has_pane, &calls)?;
+    let mut panes = panes(windowing.panes, window.as_ref(), has_pane, &calls)?;
+    if let Some(own) = panes.as_mut().and_then(|panes| panes.own_time.as_mut()) {
+        if !matches!(head.window, Some(Windows::Of(..))) {
+            return Err(Error::invalid("own_time without windows by the time of rows")
+                .remedy("use window(…), or leave it out"));
+        }
+        own.column = head.bounds() + 2;
+    }
     let (late, divert_late) = (head.late(), head.has_late);
     let prepared = prepared(stream, head, name);
     let keys = (0..K::fields().len()).collect();
@@ -344,5 +359,6 @@ pub(crate) fn on_time() -> Panes {
         accumulation: Accumulation::Accumulating,
         lateness: Duration::ZERO,
         columns: Vec::new(),
+        own_time: None,
     }
 }

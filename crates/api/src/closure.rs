@@ -81,15 +81,18 @@ impl Closure {
         let text = format!("flat map {} to {}", name_of::<T>(), name_of::<U>());
         let apply = Box::new(move |input: &Change| {
             let (rows, count) = (T::rows(&input.rows)?, input.rows.num_rows());
-            let (mut made, mut origins) = (U::Columns::with_capacity(count), Vec::new());
+            let (mut columns, mut made) = (U::Columns::with_capacity(count), 0);
+            let mut origins = Vec::new();
             for row in 0..count {
                 for record in function(rows.get(row)) {
-                    made.push(&record);
-                    origins.push(row as u32);
+                    columns.push(&record);
+                    made += 1;
                 }
+                // Only rows with weights need to know where they come from.
+                origins.resize(if input.weights.is_some() { made } else { 0 }, row as u32);
             }
-            let rows = batch::<U>(made, origins.len())?;
-            Ok(Change { rows, weights: weights_of(input, origins.into())? })
+            let weights = weights_of(input, origins.into())?;
+            Ok(Change { rows: batch::<U>(columns, made)?, weights })
         });
         Closure { schema: U::schema(), text, apply }
     }

@@ -17,8 +17,8 @@ type WindowsOf<T> = dyn Fn(&T) -> Vec<Range<Timestamp>> + Send + Sync;
 /// Windows that a function gives to rows: unaligned ones, others for each key, one or several for a row.
 ///
 /// ```
-/// use std::time::Duration;
-/// use thalweg_api::{Record, Timestamp, UserWindows};
+/// # extern crate thalweg_api as thalweg;
+/// use thalweg::{Record, Timestamp, UserWindows};
 ///
 /// #[derive(Clone, Debug, Record)]
 /// struct Job { machine: i64, start: Timestamp, end: Timestamp }

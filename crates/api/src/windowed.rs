@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thalweg_plan::pane::{Accumulation, Panes};
+use thalweg_plan::pane::{Accumulation, OwnTime, Panes};
 use thalweg_plan::trigger::Trigger as Planned;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
@@ -142,6 +142,14 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     /// Takes rows until the watermark is so far behind the end of their window.
     pub fn allowed_lateness(mut self, lateness: Duration) -> Self {
         self.panes_mut().lateness = lateness;
+        self
+    }
+
+    /// Lets windows go by the rows of their key alone: one is complete when the newest row of its key is
+    /// `behind` past its end, whatever other keys do, and when the input ends. What reads the result waits for
+    /// that end.
+    pub fn own_time(mut self, behind: Duration) -> Self {
+        self.panes_mut().own_time = Some(OwnTime { column: 0, behind });
         self
     }
 

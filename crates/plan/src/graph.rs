@@ -97,6 +97,9 @@ impl Plan {
     }
 }
 
+/// As late as rows may be: nothing is complete by the watermark before the input ends.
+const DELAY_MAX: Duration = Duration::from_nanos(i64::MAX as u64);
+
 /// An aggregation as a way in asks for it.
 #[derive(Clone, Debug)]
 pub struct Aggregation {
@@ -193,10 +196,13 @@ impl PlanBuilder {
             NodeKind::Join(join) => join.bound.map_or(Duration::ZERO, |bound| bound.delay()),
             NodeKind::Process(process) => process.delay,
             // A late pane is as late as its last row may be.
-            NodeKind::Aggregate(node) => node.panes.as_ref().map_or(Duration::ZERO, |p| p.lateness),
+            NodeKind::Aggregate(AggregateNode { panes: Some(panes), .. }) => match panes.own_time {
+                Some(_) => DELAY_MAX,
+                None => panes.lateness,
+            },
             _ => Duration::ZERO,
         };
-        let delay = before.max().unwrap_or_default() + own;
+        let delay = before.max().unwrap_or_default().saturating_add(own).min(DELAY_MAX);
         let id = NodeId(self.plan.nodes.len());
         let operator = self.operator_id(&kind);
         self.plan.nodes.push(Node {

@@ -73,6 +73,15 @@ impl PaneColumn {
     }
 }
 
+/// Windows that go by the rows of their key: its watermark, and no other, says when one is complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnTime {
+    /// Column of the time of a row, in the unit of its windows.
+    pub column: usize,
+    /// By how much the watermark of a key is behind its newest row.
+    pub behind: Duration,
+}
+
 /// The panes of an aggregation's windows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Panes {
@@ -84,6 +93,8 @@ pub struct Panes {
     pub lateness: Duration,
     /// What it says of itself, behind the values.
     pub columns: Vec<PaneColumn>,
+    /// The time that windows go by, if each key has its own; `None` for the watermark of the input.
+    pub own_time: Option<OwnTime>,
 }
 
 impl Panes {
@@ -97,6 +108,10 @@ impl fmt::Display for Panes {
     /// Says what decides the state of a window.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (accumulation, lateness) = (self.accumulation, self.lateness);
-        write!(f, "{accumulation} panes at ({}), {lateness:?} late", self.trigger)
+        write!(f, "{accumulation} panes at ({}), {lateness:?} late", self.trigger)?;
+        match &self.own_time {
+            Some(own) => write!(f, ", {:?} behind the newest row of each key", own.behind),
+            None => Ok(()),
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```sql
 //! SELECT … FROM TABLE(TUMBLE(…)) GROUP BY window_start, window_end
-//! EMIT AFTER WATERMARK [AT PERCENTILE 0.95] [WITH EARLY EVERY {INTERVAL '1' MINUTE | n ROWS}]
+//! EMIT AFTER WATERMARK [AT PERCENTILE 0.95 | OF EACH KEY [BEHIND INTERVAL …]]
+//!   [WITH EARLY EVERY {INTERVAL '1' MINUTE | n ROWS}]
 //!   [WITH LATE EVERY {INTERVAL … | n ROWS}] [DISCARDING | ACCUMULATING | RETRACTING]
 //!   [ALLOWED LATENESS INTERVAL …] [LATE INTO table]
 //!   | EMIT CHANGES | EMIT FINAL
@@ -52,6 +53,8 @@ pub(crate) enum Mode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Hash, Serialize, Deserialize)]
 pub(crate) struct Options {
     percentile: Option<Share>,
+    /// How far the watermark of each key is behind its newest row, if it has one of its own.
+    of_each_key: Option<Duration>,
     early: Option<Every>,
     late: Option<Every>,
     accumulation: Option<Accumulation>,
@@ -112,11 +115,20 @@ impl Emit {
         }
     }
 
+    /// Returns how far the watermark of each key is behind its newest row, if it has one of its own.
+    pub(crate) fn of_each_key(&self) -> Option<Duration> {
+        match &self.mode {
+            Mode::Watermark(options) => options.of_each_key,
+            Mode::Changes | Mode::Final => None,
+        }
+    }
+
     /// Returns the parts of the clause that mean something of windows by event time alone.
     pub(crate) fn of_event_time(&self) -> Vec<&'static str> {
         let Mode::Watermark(options) = &self.mode else { return Vec::new() };
         let parts = [
             ("AT PERCENTILE", options.percentile.is_some()),
+            ("OF EACH KEY", options.of_each_key.is_some()),
             ("ALLOWED LATENESS", !options.lateness.is_zero()),
             ("LATE INTO", options.late_into.is_some()),
         ];
@@ -133,11 +145,14 @@ impl Emit {
                 accumulation: Accumulation::Retracting,
                 lateness: Duration::ZERO,
                 columns,
+                own_time: None,
             },
             Mode::Final => Options::default().panes(columns),
             Mode::Watermark(options) => options.panes(columns),
         };
-        let is_default = panes.trigger == Trigger::on_time() && panes.columns.is_empty();
+        let is_default = panes.trigger == Trigger::on_time()
+            && panes.columns.is_empty()
+            && self.of_each_key().is_none();
         (!(is_windowed && is_default)).then_some(panes)
     }
 }
@@ -155,6 +170,7 @@ impl Options {
             accumulation: self.accumulation.unwrap_or(Accumulation::Accumulating),
             lateness: self.lateness,
             columns,
+            own_time: None,
         }
     }
 }

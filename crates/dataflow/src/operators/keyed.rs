@@ -80,6 +80,11 @@ impl Blueprint {
         self.keys.len()
     }
 
+    /// Returns the fields of the key.
+    pub fn key_fields(&self) -> &[Field] {
+        &self.key_fields
+    }
+
     /// Returns the key columns of some input rows.
     pub fn keys_of(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
         self.keys.iter().map(|key| rows.column(*key).clone()).collect()

@@ -11,6 +11,9 @@ use crate::window::{TimeBasis, WindowSpec};
 pub(super) fn emits(panes: &Panes, window: Option<&WindowSpec>) -> String {
     let end = match window.map(|window| window.basis) {
         None => "at the end of the input",
+        Some(TimeBasis::Event) if panes.own_time.is_some() => {
+            "when the watermark of its key passes the end of the window"
+        }
         Some(TimeBasis::Event) => "when the watermark passes the end of the window",
         Some(TimeBasis::Processing) => "when the clock reaches the end of the window",
     };

@@ -182,7 +182,7 @@ fn panes_are_told_apart_by_their_number() {
             divert_late: false,
             retracts: false,
             ttl: None,
-            panes: Some(Panes { trigger, accumulation, lateness, columns }),
+            panes: Some(Panes { trigger, accumulation, lateness, columns, own_time: None }),
         };
         plan.add(NodeKind::Aggregate(node), &[rows], width)
     };

@@ -106,6 +106,9 @@ fn options(tokens: &mut Tokens<'_>, around: &dyn Surroundings) -> Result<Options
         let at = tokens.peek().clone();
         let share = tokens.decimal()?.parse();
         options.percentile = Some(share.map_err(|error| located(error, &at))?);
+    } else if tokens.take_words(&["OF", "EACH", "KEY"]) {
+        let behind = tokens.take_word("BEHIND").then(|| span(tokens, around)).transpose()?;
+        options.of_each_key = Some(behind.unwrap_or_default());
     }
     if tokens.take_words(&["WITH", "EARLY"]) {
         options.early = Some(every(tokens, around)?);

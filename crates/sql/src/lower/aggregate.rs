@@ -7,7 +7,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 use thalweg_plan::function::Transform;
 use thalweg_plan::graph::Aggregation;
-use thalweg_plan::pane::{PaneColumn, Panes};
+use thalweg_plan::pane::{OwnTime, PaneColumn, Panes};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
@@ -63,6 +63,7 @@ impl Lowering<'_> {
         }
         let emit = stream.emit.take();
         let panes = panes(emit.as_ref(), &stream, is_windowed, said)?;
+        let panes = with_own_time(panes, (emit.as_ref(), &stream), &mut columns, input)?;
         let late_table = late_table(emit.as_ref(), &stream).filter(|_| is_windowed);
         if let Some(name) = &late_table {
             self.carry_late_columns(name, &mut columns, input)?;
@@ -258,17 +259,49 @@ fn late_table(emit: Option<&Emit>, stream: &Stream) -> Option<String> {
     table.filter(|_| stream.basis == TimeBasis::Event)
 }
 
-/// Returns what an aggregation reads with the columns that the table of `LATE INTO` has, too: those that
-/// the query does not use are left out on top of it.
+/// Returns what an aggregation reads with the columns that the table of `LATE INTO` has, and the time of
+/// rows, too: those that the query does not use are left out on top of it.
 fn with_late_columns(input: &LogicalPlan) -> &LogicalPlan {
     let LogicalPlan::Projection(projection) = input else { return input };
     let Some(Noted { note: Note::Emit(emit), .. }) = Noted::of(&projection.input) else {
         return input;
     };
-    let has_late_table = emit.late_table().is_some();
-    match has_late_table && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) {
+    let asks_for_more = emit.late_table().is_some() || emit.of_each_key().is_some();
+    match asks_for_more && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) {
         true => &projection.input,
         false => input,
+    }
+}
+
+/// Lets windows go by the rows of their key, if the clause says so.
+fn with_own_time(
+    panes: Option<Panes>,
+    (emit, stream): (Option<&Emit>, &Stream),
+    columns: &mut Columns,
+    input: &DFSchema,
+) -> Result<Option<Panes>> {
+    let (Some(emit), Some(mut panes)) = (emit, panes) else { return Ok(None) };
+    if let Some(behind) = emit.of_each_key() {
+        let column = time_of_rows(stream, input).map_err(|error| emit.located(error))?;
+        let column = columns.add_column(column, input)?;
+        panes.own_time = Some(OwnTime { column, behind });
+    }
+    Ok(Some(panes))
+}
+
+/// Returns the column of event time of what an aggregation reads, in the time that its windows lie in.
+fn time_of_rows(stream: &Stream, input: &DFSchema) -> Result<usize> {
+    let found = |role: Role| stream.roles.iter().position(|own| *own == role);
+    let (Some(time), Some(end)) = (found(Role::Rowtime), found(Role::WindowEnd)) else {
+        return Err(Error::invalid(
+            "OF EACH KEY, and the query does not read the time of its rows",
+        )
+        .remedy("let it read the table that declares the WATERMARK"));
+    };
+    match input.field(time).data_type() == input.field(end).data_type() {
+        true => Ok(time),
+        false => Err(Error::invalid("OF EACH KEY for windows in local time is not supported")
+            .remedy("use a TIMESTAMP column, or leave OF EACH KEY out")),
     }
 }
 

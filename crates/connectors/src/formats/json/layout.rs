@@ -257,7 +257,7 @@ fn stops(word: u64) -> u64 {
     const HIGHS: u64 = ONES << 7;
     let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
     let is_control = word.wrapping_sub(ONES * 0x20) & !word;
-    let (quotes, escapes) = (word ^ ONES * b'"' as u64, word ^ ONES * b'\\' as u64);
+    let (quotes, escapes) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
     (is_zero(quotes) | is_zero(escapes) | is_control) & HIGHS
 }
 

@@ -9,6 +9,8 @@
 
 mod cells;
 
+mod own_time;
+
 mod assign;
 mod sending;
 
@@ -26,6 +28,7 @@ use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 
 use self::assign::{Assigned, Assigning, Rule};
 use self::cells::{Cells, Closing};
+use self::own_time::OwnTime;
 use self::sending::Sending;
 use crate::operator::{Close, Operator, Output, Step};
 use crate::operators::accumulators::Accumulators;
@@ -61,6 +64,8 @@ pub(super) struct PaneWindow {
     due: Option<Due>,
     /// Which windows take no more rows.
     over: Option<Due>,
+    /// Where windows go by the rows of their key instead.
+    own: Option<OwnTime>,
     is_finished: bool,
     /// Shape: keys…, start, end, what the trigger has seen…, panes, waiting, states….
     state: SchemaRef,
@@ -92,6 +97,7 @@ impl PaneWindow {
             divert_late: node.divert_late,
             due,
             over: due,
+            own: OwnTime::new(&panes, blueprint.key_fields(), input)?,
             is_finished: false,
             state: blueprint.state_schema(&middle),
             input: input.clone(),
@@ -133,10 +139,15 @@ impl PaneWindow {
             assigner: self.window.map(|spec| spec.assigner),
             complete: self.complete(),
             over: self.over,
+            own: self.own.as_ref(),
         };
         let (cells, slots, assigned) = (&mut self.cells, &mut self.slots, Assigned::default());
         let bounds = bounds.as_ref().map(|(starts, ends)| (starts, ends));
-        Ok(Assigning { rule, cells, slots, assigned }.rows(&self.groups, bounds))
+        let assigned = Assigning { rule, cells, slots, assigned }.rows(&self.groups, bounds);
+        if let Some(own) = &mut self.own {
+            own.note(rows, &self.groups)?;
+        }
+        Ok(assigned)
     }
 
     /// Lets aggregates have all groups, also those without rows.
@@ -162,7 +173,16 @@ impl PaneWindow {
 
     /// Asks the triggers of windows that are due.
     fn decide(&mut self, closing: &Closing) {
-        for number in self.cells.due(closing) {
+        let due = match &mut self.own {
+            None => self.cells.due(closing),
+            Some(own) => {
+                let risen = own.close(self.is_finished, self.table.len());
+                let risen = risen.into_iter().map(|group| (group, own.complete(group)));
+                self.cells.due_by_key(closing.clock, risen)
+            }
+        };
+        for number in due {
+            let closing = &self.closing_of(number, closing);
             if let Some(fired) = self.ask(number, closing) {
                 self.fired.push(fired);
             } else if self.cells.get(number).end <= closing.over {
@@ -171,6 +191,14 @@ impl PaneWindow {
             }
         }
         self.fired.reverse();
+    }
+
+    /// Returns between which times a window is due: where keys have their own, between those of its key.
+    fn closing_of(&self, number: u32, closing: &Closing) -> Closing {
+        let Some(own) = &self.own else { return *closing };
+        let group = self.cells.get(number).group;
+        let (before, complete, over) = (own.before(group), own.complete(group), own.over(group));
+        Closing { before, complete, over, clock: closing.clock }
     }
 
     /// Returns the pane that a window sends, if it sends one.
@@ -216,7 +244,7 @@ impl PaneWindow {
             fired.iter().for_each(|fired| self.go_on(fired));
         }
         if self.slots as usize >= PACK_SLOTS.max(self.cells.used() * 2)
-            || self.table.len() >= PACK_SLOTS.max(self.cells.used() * 2)
+            || (self.own.is_none() && self.table.len() >= PACK_SLOTS.max(self.cells.used() * 2))
         {
             self.pack()?;
         }
@@ -256,6 +284,11 @@ impl PaneWindow {
         let old_gone: Vec<u32> = gone.iter().map(|(group, _, _)| *group).collect();
         let mut table = self.blueprint.table()?;
         let (mut groups, mut gone_groups) = (Vec::new(), Vec::new());
+        if self.own.is_some() {
+            // Keys that have a time of their own stay, under their numbers.
+            let all = Groups::First(self.table.len());
+            table.intern(&self.table.keys(all)?, self.table.len(), &mut groups)?;
+        }
         let keys = self.table.keys(Groups::At(&old_groups))?;
         table.intern(&keys, numbers.len(), &mut groups)?;
         table.intern(&self.table.keys(Groups::At(&old_gone))?, gone.len(), &mut gone_groups)?;
@@ -431,7 +464,7 @@ impl Operator for PaneWindow {
     }
 
     fn wake(&self) -> Option<EventTime> {
-        let end = self.cells.next_end(self.complete());
+        let end = self.cells.next_end(self.complete()).filter(|_| self.own.is_none());
         let end = end.and_then(|end| self.due.and_then(|due| due.wake(end)));
         let timer = self.cells.next_timer().map(EventTime);
         end.into_iter().chain(timer).min()
@@ -443,6 +476,9 @@ impl Operator for PaneWindow {
         if !numbers.is_empty() {
             let rows = self.saved(&numbers)?;
             to.put(&self.saved_table(), rows)?;
+        }
+        if let Some(own) = &mut self.own {
+            own.snapshot(&self.table, to)?;
         }
         self.sending.snapshot(to)
     }
@@ -456,12 +492,16 @@ impl Operator for PaneWindow {
         for rows in from.table("panes")? {
             self.restore_rows(&rows)?;
         }
+        if let Some(own) = &mut self.own {
+            own.restore(&mut self.table, from)?;
+        }
         self.restore_sent(from)
     }
 
     fn size(&self) -> (usize, usize) {
         let kept = self.table.bytes() + self.accumulators.bytes() + self.sending.bytes();
-        (kept + self.cells.bytes(), self.cells.len())
+        let own = self.own.as_ref().map_or(0, OwnTime::bytes);
+        (kept + self.cells.bytes() + own, self.cells.len())
     }
 }
 

@@ -51,6 +51,7 @@ fn every_part_of_the_clause_is_read() {
     );
     let expected = Options {
         percentile: "0.95".parse().ok(),
+        of_each_key: None,
         early: Some(Every::Span(Duration::from_secs(60))),
         late: Some(Every::Rows(3)),
         accumulation: Some(Accumulation::Retracting),

@@ -9,6 +9,7 @@ use thalweg_plan::trigger::{Machine, State};
 use thalweg_plan::window::Assigner;
 
 use super::cells::Cells;
+use super::own_time::OwnTime;
 use crate::operators::due::Due;
 
 /// Where the rows of a batch went.
@@ -31,6 +32,21 @@ pub(super) struct Rule<'a> {
     pub(super) complete: i64,
     /// Tells windows that were over at the last close.
     pub(super) over: Option<Due>,
+    /// Says both for each key, where windows go by its rows.
+    pub(super) own: Option<&'a OwnTime>,
+}
+
+impl Rule<'_> {
+    fn is_over(&self, group: u32, end: i64) -> bool {
+        match self.own {
+            Some(own) => end <= own.over(group),
+            None => self.over.is_some_and(|over| over.is_late(end)),
+        }
+    }
+
+    fn is_complete(&self, group: u32, end: i64) -> bool {
+        end <= self.own.map_or(self.complete, |own| own.complete(group))
+    }
 }
 
 /// Assigns the rows of a batch.
@@ -83,7 +99,7 @@ impl Assigning<'_> {
     fn row(&mut self, (row, group): (u32, u32), windows: &[(i64, i64)]) {
         let before = self.assigned.pairs.len();
         for (start, end) in windows {
-            if self.is_over(*end) {
+            if self.rule.is_over(group, *end) {
                 continue;
             }
             let place = (group, *start, *end);
@@ -96,10 +112,6 @@ impl Assigning<'_> {
         if self.assigned.pairs.len() == before {
             self.assigned.late.push(row);
         }
-    }
-
-    fn is_over(&self, end: i64) -> bool {
-        self.rule.over.is_some_and(|over| over.is_late(end))
     }
 
     fn open(&mut self, place: Stretch) -> u32 {
@@ -139,7 +151,7 @@ impl Assigning<'_> {
     fn session(&mut self, (group, start, end): Stretch) -> Option<u32> {
         let reached = self.cells.reached(group, start, end);
         let (Some(first), Some(last)) = (reached.first().copied(), reached.last()) else {
-            return (!self.is_over(end)).then(|| self.open((group, start, end)));
+            return (!self.rule.is_over(group, end)).then(|| self.open((group, start, end)));
         };
         let own = self.cells.get(first);
         let whole = (own.start.min(start), self.cells.get(*last).end.max(end));
@@ -149,7 +161,7 @@ impl Assigning<'_> {
             true => {
                 let states: Vec<&State> =
                     reached.iter().map(|number| &self.cells.get(*number).trigger).collect();
-                self.rule.machine.merge(&states, whole.1 <= self.rule.complete)
+                self.rule.machine.merge(&states, self.rule.is_complete(group, whole.1))
             }
         };
         if self.rule.machine.is_finished(&trigger) {

@@ -201,12 +201,7 @@ impl Cells {
     /// Returns the windows about which something is to be decided at a close, in order of their ends,
     /// then starts, then keys.
     pub(super) fn due(&mut self, closing: &Closing) -> Vec<u32> {
-        let touched = self.touched.take().into_iter();
-        // A window that became part of another one is not there any more.
-        let mut due: Vec<u32> =
-            touched.filter(|number| self.cells[*number as usize].is_some()).collect();
-        let timers = self.timers.range(..=(closing.clock, u32::MAX));
-        due.extend(timers.map(|(_, number)| number));
+        let mut due = self.awake(closing.clock);
         let completed = (closing.before, closing.complete);
         if completed.0 < completed.1 {
             let ends = (
@@ -216,6 +211,36 @@ impl Cells {
             due.extend(self.ends.range(ends).map(|(_, number)| number));
         }
         due.extend(self.ends.range(..=(closing.over, u32::MAX)).map(|(_, number)| number));
+        self.in_order(due)
+    }
+
+    /// Returns the same where windows go by the rows of their key: of these groups those that end at or
+    /// before a time are complete.
+    pub(super) fn due_by_key(
+        &mut self,
+        clock: i64,
+        complete: impl Iterator<Item = (u32, i64)>,
+    ) -> Vec<u32> {
+        let mut due = self.awake(clock);
+        for (group, complete) in complete {
+            let places =
+                self.places.range((group, i64::MIN, i64::MIN)..=(group, i64::MAX, i64::MAX));
+            due.extend(places.filter(|((_, _, end), _)| *end <= complete).map(|(_, cell)| *cell));
+        }
+        self.in_order(due)
+    }
+
+    /// Returns the windows with rows in the open epoch, and those whose timers are due.
+    fn awake(&mut self, clock: i64) -> Vec<u32> {
+        let touched = self.touched.take().into_iter();
+        // A window that became part of another one is not there any more.
+        let mut awake: Vec<u32> =
+            touched.filter(|number| self.cells[*number as usize].is_some()).collect();
+        awake.extend(self.timers.range(..=(clock, u32::MAX)).map(|(_, number)| number));
+        awake
+    }
+
+    fn in_order(&self, mut due: Vec<u32>) -> Vec<u32> {
         due.sort_unstable_by_key(|number| {
             let cell = self.get(*number);
             (cell.end, cell.start, cell.group, *number)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{Schema, TimeUnit};
 use thalweg_plan::node::Stage;
-use thalweg_plan::pane::PaneColumn;
+use thalweg_plan::pane::{OwnTime, PaneColumn};
 use thalweg_plan::trigger::Trigger;
 use thalweg_plan::window::{Assigner, TimeBasis};
 
@@ -26,6 +26,8 @@ struct Setup {
     /// Milliseconds.
     lateness: i64,
     columns: Vec<PaneColumn>,
+    /// Do windows go by the rows of their key, so many milliseconds behind the greatest start?
+    own: Option<i64>,
 }
 
 fn millis_of(time: EventTime) -> i64 {
@@ -55,6 +57,9 @@ impl Setup {
             accumulation: self.accumulation,
             lateness: Duration::from_millis(self.lateness as u64),
             columns: self.columns.clone(),
+            own_time: self
+                .own
+                .map(|behind| OwnTime { column: 2, behind: Duration::from_millis(behind as u64) }),
         };
         AggregateNode {
             window: self.assigner.map(spec),
@@ -129,12 +134,15 @@ struct Oracle {
     windows: Windows,
     complete: i64,
     over: i64,
+    /// The greatest start of each key, what was complete by it at the last close, and before.
+    keys: BTreeMap<String, [i64; 3]>,
 }
 
 impl Oracle {
     fn run(setup: &Setup, turns: &[Turn]) -> Vec<(Vec<String>, u64)> {
         let (setup, windows) = (setup.clone(), Windows::new());
-        let mut oracle = Oracle { setup, windows, complete: i64::MIN, over: i64::MIN };
+        let (complete, over, keys) = (i64::MIN, i64::MIN, BTreeMap::new());
+        let mut oracle = Oracle { setup, windows, complete, over, keys };
         turns.iter().map(|turn| oracle.turn(turn)).collect()
     }
 
@@ -157,9 +165,44 @@ impl Oracle {
                 (complete, complete - self.setup.lateness)
             }
         };
+        for key in self.keys.values_mut() {
+            key[2] = key[1];
+        }
+        for (key, start) in self.newest(&turn.batches) {
+            let key = self.keys.entry(key).or_insert([i64::MIN; 3]);
+            key[0] = key[0].max(start);
+            key[1] = key[0] - self.setup.own.unwrap_or(0) + 1;
+        }
         let mut lines = self.close(before, clock);
         lines.sort();
         (lines, late)
+    }
+
+    /// Returns keys and starts of rows.
+    fn newest(&self, batches: &[Change]) -> Vec<(String, i64)> {
+        let lines = batches.iter().flat_map(texts);
+        let parts = lines.map(|line| {
+            let parts: Vec<&str> = line.split('|').collect();
+            (parts[0].to_owned(), parts[2].parse().unwrap())
+        });
+        parts.collect()
+    }
+
+    /// Returns up to which end windows of a key were complete, before, and over at the last close.
+    fn times(&self, key: &str, before: i64) -> (i64, i64, i64) {
+        let lateness = self.setup.lateness;
+        match (self.setup.own, self.keys.get(key)) {
+            (None, _) => (self.complete, before, self.over),
+            (_, Some([_, _, before])) if self.complete == i64::MAX => (i64::MAX, *before, i64::MAX),
+            (_, None) => (self.complete_at_end(), i64::MIN, self.complete_at_end()),
+            (_, Some([_, complete, before])) => {
+                (*complete, *before, complete.saturating_sub(lateness))
+            }
+        }
+    }
+
+    fn complete_at_end(&self) -> i64 {
+        if self.complete == i64::MAX { i64::MAX } else { i64::MIN }
     }
 
     /// Returns what of a batch is judged together.
@@ -217,9 +260,10 @@ impl Oracle {
         };
         let reached: Vec<_> =
             self.windows.keys().filter(|place| is_reached(place)).cloned().collect();
+        let (complete, _, over) = self.times(key, self.complete);
         if reached.is_empty() {
             let place = (end, start, key.to_owned());
-            return (end > self.over).then(|| {
+            return (end > over).then(|| {
                 self.windows.insert(place.clone(), Window::default());
                 place
             });
@@ -227,9 +271,9 @@ impl Oracle {
         let whole_start = reached.iter().map(|place| place.1).min().unwrap().min(start);
         let whole_end = reached.iter().map(|place| place.0).max().unwrap().max(end);
         let has_passed = reached.iter().all(|place| self.windows[place].has_passed);
-        let has_passed = has_passed && whole_end <= self.complete;
+        let has_passed = has_passed && whole_end <= complete;
         let is_finished = has_passed && self.setup.late.is_none();
-        if is_finished || (!self.setup.is_session() && end <= self.over) {
+        if is_finished || (!self.setup.is_session() && end <= over) {
             return None;
         }
         let mut whole = Window { has_passed, ..Window::default() };
@@ -254,7 +298,9 @@ impl Oracle {
     fn close(&mut self, before: i64, clock: i64) -> Vec<String> {
         let mut lines = Vec::new();
         let setup = self.setup.clone();
-        for ((end, start, key), window) in &mut self.windows {
+        let mut windows = std::mem::take(&mut self.windows);
+        for ((end, start, key), window) in &mut windows {
+            let (complete, before, over) = self.times(key, before);
             let fires = |trigger: &Option<Trigger>| match trigger {
                 None => false,
                 Some(Trigger::Rows(rows)) => window.count >= *rows,
@@ -264,7 +310,7 @@ impl Oracle {
                 Some(Trigger::Epoch) => window.count > 0,
                 Some(other) => panic!("{other} is not known here"),
             };
-            let (is_complete, is_over) = (*end <= self.complete, *end <= self.over);
+            let (is_complete, is_over) = (*end <= complete, *end <= over);
             let (fires, timing) = match (window.has_passed, is_complete, *end <= before) {
                 (true, _, _) => (fires(&setup.late), "LATE"),
                 (false, true, true) => (true, "LATE"),
@@ -305,8 +351,8 @@ impl Oracle {
             (window.count, window.waiting) = (0, Naive::default());
             window.panes += 1;
         }
-        let over = self.over;
-        self.windows.retain(|(end, _, _), _| *end > over);
+        windows.retain(|(end, _, key), _| *end > self.times(key, before).2);
+        self.windows = windows;
         lines
     }
 }
@@ -339,7 +385,8 @@ fn setup(random: &mut Random) -> Setup {
     let lateness = [0, 7, 40][random.below(3) as usize];
     let columns = if random.below(3) == 0 { Vec::new() } else { ALL.to_vec() };
     let (early, late) = (trigger(random), trigger(random));
-    Setup { assigner, early, late, accumulation, lateness, columns }
+    let own = [None, Some(0), Some(9)][random.below(3) as usize].filter(|_| assigner.is_some());
+    Setup { assigner, early, late, accumulation, lateness, columns, own }
 }
 
 fn turns(setup: &Setup, random: &mut Random) -> Vec<Turn> {

@@ -15,6 +15,7 @@ fn sessions(accumulation: Accumulation) -> Setup {
         accumulation,
         lateness: 100,
         columns: vec![PaneColumn::Timing, PaneColumn::Index],
+        own: None,
     }
 }
 

@@ -86,6 +86,7 @@ fn scores(accumulation: Accumulation) -> Setup {
         accumulation,
         lateness: 0,
         columns: vec![PaneColumn::Timing, PaneColumn::Index],
+        own: None,
     }
 }
 

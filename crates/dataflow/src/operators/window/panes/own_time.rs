@@ -1,0 +1,184 @@
+//! How far event time has come for each key, where windows go by the rows of their key alone.
+//!
+//! Invariants: a key's watermark is so much behind its newest row; it counts from the close of the epoch
+//! in which that row came, so a row is late by what came in epochs before; it never goes back. A key is
+//! never forgotten: what it has seen decides what is late.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use thalweg_plan::pane::Panes;
+use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
+use thalweg_types::time::nanos_per;
+use thalweg_types::{Error, Groups, Result};
+
+use crate::operators::batches::{batch, check_state};
+use crate::operators::slices::times;
+
+/// What is known of a key; times are in the unit of its windows.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    /// Its newest row; the least number if there is none.
+    newest: i64,
+    /// Windows that end at or before this were complete at the last close.
+    complete: i64,
+    /// The same of the close before.
+    before: i64,
+}
+
+const UNKNOWN: Key = Key { newest: i64::MIN, complete: i64::MIN, before: i64::MIN };
+
+/// The event time of all keys.
+pub(super) struct OwnTime {
+    /// Column of the time of rows.
+    column: usize,
+    behind: i64,
+    lateness: i64,
+    /// By group.
+    keys: Vec<Key>,
+    /// Keys with rows in the open epoch.
+    touched: BTreeSet<u32>,
+    /// Keys whose watermark rose at the last close.
+    risen: Vec<u32>,
+    unsaved: BTreeSet<u32>,
+    is_finished: bool,
+    /// Shape: keys…, newest.
+    state: SchemaRef,
+}
+
+impl OwnTime {
+    /// Returns the event time of keys with these fields, if windows go by it.
+    ///
+    /// # Errors
+    /// `Internal` if the time of rows is no timestamp.
+    pub(super) fn new(panes: &Panes, keys: &[Field], input: &SchemaRef) -> Result<Option<OwnTime>> {
+        let Some(own) = &panes.own_time else { return Ok(None) };
+        let DataType::Timestamp(unit, _) = input.field(own.column).data_type() else {
+            return Err(Error::internal("the time of rows is no timestamp"));
+        };
+        let units = |span: std::time::Duration| {
+            i64::try_from(span.as_nanos() / nanos_per(*unit) as u128).unwrap_or(i64::MAX)
+        };
+        let newest = Field::new("newest", DataType::Int64, false);
+        let fields: Vec<Field> = keys.iter().cloned().chain([newest]).collect();
+        Ok(Some(OwnTime {
+            column: own.column,
+            behind: units(own.behind),
+            lateness: units(panes.lateness),
+            keys: Vec::new(),
+            touched: BTreeSet::new(),
+            risen: Vec::new(),
+            unsaved: BTreeSet::new(),
+            is_finished: false,
+            state: Arc::new(Schema::new(fields)),
+        }))
+    }
+
+    fn key(&self, group: u32) -> Key {
+        let key = self.keys.get(group as usize).copied().unwrap_or(UNKNOWN);
+        match self.is_finished {
+            true => Key { complete: i64::MAX, ..key },
+            false => key,
+        }
+    }
+
+    /// Returns the greatest end of a window of a key that is complete.
+    pub(super) fn complete(&self, group: u32) -> i64 {
+        self.key(group).complete
+    }
+
+    /// Returns what was complete at the close before.
+    pub(super) fn before(&self, group: u32) -> i64 {
+        self.key(group).before
+    }
+
+    /// Returns the greatest end of a window of a key that takes no more rows.
+    pub(super) fn over(&self, group: u32) -> i64 {
+        match self.complete(group) {
+            i64::MAX => i64::MAX,
+            complete => complete.saturating_sub(self.lateness),
+        }
+    }
+
+    /// Takes the times of rows of these groups.
+    pub(super) fn note(&mut self, rows: &RecordBatch, groups: &[u32]) -> Result<()> {
+        let times = times(rows.column(self.column))?;
+        for (group, time) in groups.iter().zip(times.iter()) {
+            let Some(time) = time else { continue };
+            if self.key_mut(*group).newest < time {
+                self.key_mut(*group).newest = time;
+                self.touched.insert(*group);
+            }
+        }
+        Ok(())
+    }
+
+    fn key_mut(&mut self, group: u32) -> &mut Key {
+        let needed = (group as usize + 1).max(self.keys.len());
+        self.keys.resize(needed, UNKNOWN);
+        &mut self.keys[group as usize]
+    }
+
+    /// Goes on to a close; returns the groups whose watermark rose, all of them at the end of the input.
+    pub(super) fn close(&mut self, is_finished: bool, groups: usize) -> Vec<u32> {
+        for group in std::mem::take(&mut self.risen) {
+            let key = self.key_mut(group);
+            key.before = key.complete;
+        }
+        let touched = std::mem::take(&mut self.touched);
+        for group in &touched {
+            let behind = self.behind;
+            let key = self.key_mut(*group);
+            // As for all watermarks: no row at or before it is still to come.
+            key.complete = key.newest.saturating_sub(behind).saturating_add(1);
+            self.unsaved.insert(*group);
+        }
+        self.risen = touched.into_iter().collect();
+        self.is_finished = is_finished;
+        match is_finished {
+            true => (0..groups as u32).collect(),
+            false => self.risen.clone(),
+        }
+    }
+
+    fn table(&self) -> TableSpec {
+        let keys = self.state.fields().len() - 1;
+        TableSpec { name: "times", key: keys, route: (0..keys).collect() }
+    }
+
+    pub(super) fn snapshot(&mut self, keys: &GroupTable, to: &mut StateWriter) -> Result<()> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let groups: Vec<u32> = match to.is_full() {
+            true => {
+                (0..self.keys.len() as u32).filter(|g| self.key(*g).newest > i64::MIN).collect()
+            }
+            false => unsaved.into_iter().collect(),
+        };
+        let mut columns: Vec<ArrayRef> = keys.keys(Groups::At(&groups))?;
+        let newest = groups.iter().map(|group| self.keys[*group as usize].newest);
+        columns.push(Arc::new(Int64Array::from_iter_values(newest)));
+        to.put(&self.table(), batch(&self.state, columns, groups.len())?)
+    }
+
+    pub(super) fn restore(&mut self, keys: &mut GroupTable, from: &StateReader) -> Result<()> {
+        for rows in from.table("times")? {
+            check_state(&rows, &self.state)?;
+            let last = rows.num_columns() - 1;
+            let mut groups = Vec::new();
+            keys.intern(&rows.columns()[..last], rows.num_rows(), &mut groups)?;
+            let newest = rows.column(last).as_primitive::<Int64Type>();
+            for (group, newest) in groups.into_iter().zip(newest.values()) {
+                let complete = newest.saturating_sub(self.behind).saturating_add(1);
+                *self.key_mut(group) = Key { newest: *newest, complete, before: complete };
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns about how many bytes this takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.keys.capacity() * size_of::<Key>() + (self.touched.len() + self.unsaved.len()) * 16
+    }
+}
