@@ -286,10 +286,7 @@ fn joins_that_cannot_obey_time_name_their_step() {
     let timeless = timeless.stream().unwrap().key_by(|row| row.key);
     let zero = Duration::ZERO;
     let join = left().join(timeless).within(zero, zero, |row| row.at, |row| row.at);
-    check(
-        join.full("near", of),
-        "step `near`: a stream that is joined by time has no watermark",
-    );
+    check(join.full("near", of), "step `near`: a stream that is joined by time has no watermark");
     let session = Window::session(Duration::from_secs(1));
     let join = left().join(left()).window(session, |row| row.at, |row| row.at);
     check(join.full("sessions", of), "step `sessions`: rows are not put together by windows");
