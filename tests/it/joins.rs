@@ -286,18 +286,15 @@ fn joins_that_cannot_obey_time_name_their_step() {
     let timeless = timeless.stream().unwrap().key_by(|row| row.key);
     let zero = Duration::ZERO;
     let join = left().join(timeless).within(zero, zero, |row| row.at, |row| row.at);
-    check(
-        join.full("near", of),
-        "in step `near`: a stream that is joined by time has no watermark",
-    );
+    check(join.full("near", of), "step `near`: a stream that is joined by time has no watermark");
     let session = Window::session(Duration::from_secs(1));
     let join = left().join(left()).window(session, |row| row.at, |row| row.at);
-    check(join.full("sessions", of), "in step `sessions`: rows are not put together by windows");
+    check(join.full("sessions", of), "step `sessions`: rows are not put together by windows");
     let none = left().join(left()).co_group("none", |_: &Option<i64>, _, _, _| [of(None, None)]);
-    check(none, "in step `none`: rows are grouped without windows");
+    check(none, "step `none`: rows are grouped without windows");
     let twice = left().latest("once").unwrap().key_by(|row| row.key).latest("twice");
     check(
         twice.map(|rows| rows.map(|row| of(Some(row), None))),
-        "in step `twice`: an updating stream",
+        "step `twice`: an updating stream",
     );
 }

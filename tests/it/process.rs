@@ -363,7 +363,7 @@ fn state_of_an_older_version_is_migrated_and_of_a_newer_one_refused() {
     assert_eq!(published, expected);
     place.write("rows/3.json", "{\"player\":1,\"points\":7}\n");
     let error = sum(&place, in_version_1).unwrap_err().to_string();
-    let said = "in step `sums`: state `sum` was saved in version 2, and the program has version 1";
+    let said = "step `sums`: state `sum` was saved in version 2, and the program has version 1";
     assert!(error.contains(said), "{error}");
 }
 
@@ -382,13 +382,13 @@ fn what_is_wrong_while_the_graph_is_built_names_the_step() {
             Ok(())
         }
     });
-    check(twice, "in step `twice`: two states are called `a`");
+    check(twice, "step `twice`: two states are called `a`");
     let updating = lines().key_by(|line| line.player);
     let updating = updating.aggregate::<Line>("sums", vec![thalweg::sum(|l: &Line| l.points)]);
     let updating = updating.unwrap().key_by(|line| line.player).process("after", in_version_1);
-    check(updating, "in step `after`: rows of an updating stream may be taken back");
+    check(updating, "step `after`: rows of an updating stream may be taken back");
     let processed = lines().key_by(|line| line.player).process("sums", in_version_1).unwrap();
-    check(processed.side("late"), "in step `sums/Process-1`: there is no side output `late`");
+    check(processed.side("late"), "step `sums/Process-1`: there is no side output `late`");
     check(lines().side("late"), "has no side outputs");
 }
 

@@ -289,7 +289,7 @@ fn what_a_function_says_ends_the_job_and_names_the_step() {
     let mut run = test.run(2).unwrap();
     run.push("orders", order("a", "this", "12:00:00")).unwrap();
     let error = run.take(&calls).unwrap_err().to_string();
-    assert!(error.contains("in step `failing`: nobody knows `this`"), "{error}");
+    assert!(error.contains("step `failing`: nobody knows `this`"), "{error}");
 }
 
 /// Says how often a key came lately.

@@ -100,7 +100,7 @@ impl<'j, A: Record, K: Key> Keyed<'j, A, K> {
         let is_said = matches!(&before.kind, NodeKind::Source(s) if s.changes == Changes::Upsert);
         if before.is_updating && !is_said {
             let said =
-                format!("in step `{name}`: an updating stream has one row for each key already");
+                format!("step `{name}`: an updating stream has one row for each key already");
             return Err(Error::invalid(said).remedy("leave `latest` out"));
         }
         let from = stream.then::<A>(Closure::keyed(name, key)).node;
@@ -238,7 +238,7 @@ impl<'j, A: Record, B: Record, K: Key> Join<'j, A, B, K> {
             Some(Times { rule, left, right }) => (Some(rule), Some(left), Some(right)),
             None => (None, None, None),
         };
-        check(rule).map_err(|error| error.context(format!("in step `{name}`")))?;
+        check(rule).map_err(|error| error.context(format!("step `{name}`")))?;
         let left = sides::add(left, name, rule.zip(left_time))?;
         let right = sides::add(right, name, rule.zip(right_time))?;
         let mut builder = job.builder.borrow_mut();

@@ -41,7 +41,7 @@ impl<'j, A: Record + State, B: Record + State, K: Key> Join<'j, A, B, K> {
         function: impl Fn(&K, Span, Vec<A>, Vec<B>) -> I + Send + Sync + 'static,
     ) -> Result<Stream<'j, U>> {
         let Join { left, right, time } = self;
-        let in_step = |error: Error| error.context(format!("in step `{name}`"));
+        let in_step = |error: Error| error.context(format!("step `{name}`"));
         let Some(Times { rule: Rule::Window(window), left: left_time, right: right_time }) = time
         else {
             let said = Error::invalid("rows are grouped without windows");

@@ -67,7 +67,7 @@ pub(super) fn add<T: Record, K: Key>(
     let job = stream.job;
     let has_watermark = !job.builder.borrow().plan().node(stream.node).domains.is_empty();
     if time.is_some() && !has_watermark {
-        let said = format!("in step `{step}`: a stream that is joined by time has no watermark");
+        let said = format!("step `{step}`: a stream that is joined by time has no watermark");
         return Err(Error::invalid(said).remedy("say `.watermark(…)` where its source is read"));
     }
     let mut fields = K::fields();

@@ -63,7 +63,7 @@ struct Running<K, U: Record> {
 impl<K: Key, U: Record> Running<K, U> {
     /// Says in which step an error happened.
     fn in_step<V>(&self, result: Result<V>) -> Result<V> {
-        result.map_err(|error| error.context(format!("in step `{}`", self.definition.name)))
+        result.map_err(|error| error.context(format!("step `{}`", self.definition.name)))
     }
 
     fn run(&mut self, rows: KeyedRows<'_>, at: &Moment) -> Result<()> {

@@ -40,7 +40,7 @@ pub(super) fn add<'j, K: Key, U: Record>(
     definition: Definition<K, U>,
 ) -> Result<Stream<'j, U>> {
     let name = definition.name.clone();
-    let in_step = |error: Error| error.context(format!("in step `{name}`"));
+    let in_step = |error: Error| error.context(format!("step `{name}`"));
     let has_shared = inputs.iter().any(|input| input.keys.is_empty());
     definition.setup.check(has_shared).map_err(in_step)?;
     let (sides, delay) = (definition.setup.sides.clone(), definition.setup.delay);
@@ -80,7 +80,7 @@ impl<'j, T: Record> Stream<'j, T> {
             let sides = process.sides.iter().map(|side| format!("`{}`", side.name));
             let sides = sides.collect::<Vec<_>>().join(", ");
             Error::invalid(format!(
-                "in step `{}`: there is no side output `{name}` of such rows",
+                "step `{}`: there is no side output `{name}` of such rows",
                 step.operator
             ))
             .remedy(match sides.is_empty() {
