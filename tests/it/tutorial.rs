@@ -1,5 +1,6 @@
 //! What the tutorial of the Rust API shows, where that is no example of its own.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use thalweg::testkit::TestJob;
@@ -190,6 +191,57 @@ fn totals_go_on_behind_a_crash() -> Result<()> {
     run.crash(3)?;
     run.watermark("12:02:00")?;
     assert_eq!(told(run.take(&totals)?), [(Some(14), Timing::OnTime)]);
+    run.finish()
+}
+
+/// Sends the points of each hour: at every ten scores, at the end, and again for what comes late. What
+/// comes later than two hours goes to `lost`.
+fn hours<'j>(
+    scores: Stream<'j, Score>,
+    lost: impl FnOnce(Stream<'j, Score>) -> Result<()> + 'j,
+) -> Result<Stream<'j, Total>> {
+    let trigger = Trigger::after_watermark().early(Trigger::rows(10)).late(Trigger::rows(1));
+    scores
+        .key_by(|score| score.team.clone())
+        .window(Window::tumble(60 * MINUTE), |score| score.at)
+        .trigger(trigger)
+        .retracting()
+        .allowed_lateness(120 * MINUTE)
+        .late_to(lost)
+        .aggregate("hours", vec![sum(|score: &Score| score.points)])
+}
+
+/// Would fail if an early pane came at another row than the tenth, or a late row were lost.
+#[test]
+fn hours_are_corrected_and_what_is_too_late_is_kept() -> Result<()> {
+    let test = TestJob::new();
+    let lost = Cell::new(None);
+    let keep = |scores| {
+        lost.set(Some(test.collect::<Score>(scores)?));
+        Ok(())
+    };
+    let hours = test.collect(hours(test.source("scores")?, keep)?)?;
+    let lost = lost.take().unwrap();
+    let mut run = test.run(2)?;
+    for minute in 0..11 {
+        run.push("scores", score("reds", 1, &format!("12:{minute:02}:00")))?;
+    }
+    run.watermark("13:00:00")?;
+    run.push("scores", score("reds", 5, "12:30:00"))?;
+    run.watermark("15:00:00")?;
+    run.push("scores", score("reds", 7, "12:45:00"))?;
+    let told = run.take_changes(&hours)?.into_iter();
+    let told: Vec<_> =
+        told.map(|(weight, total)| (weight, total.points, total.pane.timing)).collect();
+    let expected = [
+        (1, Some(10), Timing::Early),
+        (-1, Some(10), Timing::Early),
+        (1, Some(11), Timing::OnTime),
+        (-1, Some(11), Timing::OnTime),
+        (1, Some(16), Timing::Late),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(run.take(&lost)?, [score("reds", 7, "12:45:00")]);
     run.finish()
 }
 
