@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UIn
 use arrow::compute::{filter, filter_record_batch, take};
 use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use thalweg_plan::function::{Transform, Watermarker};
+use thalweg_plan::trail::Share;
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
 use crate::record::{ReadRows, Record, WriteRows, batch, each, name_of};
@@ -186,6 +187,34 @@ impl<T: Record, F: Fn(&T) -> Timestamp + Send + Sync> Watermarker for Behind<T, 
         Ok(greatest.map(|time| {
             EventTime((time.0.saturating_sub(self.delay_ms)).saturating_mul(1_000_000))
         }))
+    }
+
+    fn explain(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// A watermark that trails the newest row by a share of the delays seen so far.
+pub(crate) struct Trailing<T, F> {
+    pub(crate) newest: Behind<T, F>,
+    pub(crate) share: Share,
+}
+
+impl<T, F> fmt::Debug for Trailing<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "time of {} at percentile {} of the delays", name_of::<T>(), self.share)
+    }
+}
+
+impl<T: Record, F: Fn(&T) -> Timestamp + Send + Sync> Watermarker for Trailing<T, F> {
+    fn watermark(&self, rows: &RecordBatch) -> Result<Option<EventTime>> {
+        self.newest.watermark(rows)
+    }
+
+    fn trailing(&self, rows: &RecordBatch) -> Result<Option<(Int64Array, Share)>> {
+        let mut nanos = Vec::with_capacity(rows.num_rows());
+        each(rows, |record| nanos.push((self.newest.time)(record).0.saturating_mul(1_000_000)))?;
+        Ok(Some((nanos.into(), self.share)))
     }
 
     fn explain(&self) -> String {

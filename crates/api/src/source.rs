@@ -8,9 +8,10 @@ use thalweg_plan::NodeKind;
 use thalweg_plan::connector::TableSpec;
 use thalweg_plan::function::Watermarker;
 use thalweg_plan::node::{BadRecords, SourceNode};
+use thalweg_plan::trail::Share;
 use thalweg_types::{Error, Result};
 
-use crate::closure::{Behind, Claimed};
+use crate::closure::{Behind, Claimed, Trailing};
 use crate::job::Job;
 use crate::record::Record;
 use crate::scalar::Timestamp;
@@ -28,7 +29,7 @@ impl Job {
             job: self,
             spec: spec::<T>(name, connector, options),
             rows_per_second: None,
-            watermark: None,
+            watermark: Ok(None),
             claims_watermark: false,
             bad_records: BadRecords::Fail,
             rows: PhantomData,
@@ -41,7 +42,8 @@ pub struct SourceBuilder<'j, T> {
     job: &'j Job,
     spec: TableSpec,
     rows_per_second: Option<u64>,
-    watermark: Option<Arc<dyn Watermarker>>,
+    /// Or why there is no such watermark.
+    watermark: Result<Option<Arc<dyn Watermarker>>>,
     /// Does the connector say how far event time has come?
     claims_watermark: bool,
     bad_records: BadRecords,
@@ -58,14 +60,30 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
     ) -> Self {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         let watermark: Behind<T, _> = Behind { time, delay_ms, record: PhantomData };
-        self.watermark = Some(Arc::new(watermark));
+        self.watermark = Ok(Some(Arc::new(watermark)));
+        self
+    }
+
+    /// Says when a row happened, and of which share of rows, such as 0.95, the watermark waits for what is
+    /// out of order: it trails the newest row by that percentile of the delays seen so far, as
+    /// `AT PERCENTILE` does in SQL. What comes later is late.
+    pub fn watermark_at_percentile(
+        mut self,
+        time: impl Fn(&T) -> Timestamp + Send + Sync + 'static,
+        share: f64,
+    ) -> Self {
+        let newest: Behind<T, _> = Behind { time, delay_ms: 0, record: PhantomData };
+        self.watermark = share.to_string().parse::<Share>().map(|share| {
+            let watermark: Arc<dyn Watermarker> = Arc::new(Trailing { newest, share });
+            Some(watermark)
+        });
         self
     }
 
     /// Takes the watermark that the connector claims itself, as `SOURCE_WATERMARK()` does in SQL.
     pub fn source_watermark(mut self) -> Self {
         self.claims_watermark = true;
-        self.watermark = Some(Arc::new(Claimed));
+        self.watermark = Ok(Some(Arc::new(Claimed)));
         self
     }
 
@@ -98,19 +116,20 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
             return Err(Error::invalid(format!("the connector '{name}' claims no watermark"))
                 .remedy("use watermark(…), and say when a row happened"));
         }
+        let watermark = self.watermark?;
         let columns: Vec<usize> = (0..self.spec.schema.fields().len()).collect();
         let source = connector.source(&self.spec, &columns)?;
         let changes = connector.changes(&self.spec);
         let mut builder = self.job.builder.borrow_mut();
         let name = self.spec.name.clone();
-        let domain = self.watermark.is_some().then(|| builder.domain(name.clone()));
+        let domain = watermark.is_some().then(|| builder.domain(name.clone()));
         let node = SourceNode {
             table: name,
             source,
             changes,
             key: Vec::new(),
             domain,
-            watermark: self.watermark,
+            watermark,
             idle_timeout: None,
             rows_per_second: self.rows_per_second,
             bad_records: self.bad_records,

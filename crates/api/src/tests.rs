@@ -168,3 +168,21 @@ fn what_does_not_fit_is_refused() {
     let error = job.source::<Sale>("sales", "nothin", &[]).stream().err().unwrap();
     assert!(refused(error).contains("unknown connector 'nothin'"));
 }
+
+/// Would fail if a watermark at no percentile became one.
+#[test]
+fn a_percentile_is_a_share_of_the_rows() {
+    for (share, is_one) in
+        [(0.95, true), (1.0, true), (1.5, false), (-0.5, false), (f64::NAN, false)]
+    {
+        let job = job();
+        let source = job.source::<Sale>("sales", "nothing", &[]);
+        let made = source.watermark_at_percentile(|sale| sale.at, share).stream();
+        match made {
+            Ok(_) => assert!(is_one, "{share}"),
+            Err(error) => {
+                assert!(!is_one && error.message().starts_with("table `sales`"), "{error:?}");
+            }
+        }
+    }
+}

@@ -54,3 +54,19 @@ fn watermarks_stay_behind() {
     assert_eq!(watermark, Some(EventTime(25_000_000)));
     assert_eq!(behind.watermark(&rows(&[]).unwrap()).unwrap(), None);
 }
+
+/// Would fail if times came in another unit, or a share that is none were taken for one.
+#[test]
+fn watermarks_trail_by_a_share_of_the_delays() {
+    let time = |n: &Number| Timestamp(n.n);
+    let newest = || Behind::<Number, _> { time, delay_ms: 0, record: PhantomData };
+    let trailing = Trailing { newest: newest(), share: "0.9".parse().unwrap() };
+    let rows = Number::write(&[Number { n: 10 }, Number { n: 7 }]).unwrap();
+    let (times, share) = trailing.trailing(&rows).unwrap().unwrap();
+    assert_eq!(times.values(), &[10_000_000, 7_000_000]);
+    assert_eq!(
+        (share, trailing.watermark(&rows).unwrap()),
+        (trailing.share, Some(EventTime(10_000_000)))
+    );
+    assert!(newest().trailing(&rows).unwrap().is_none());
+}
