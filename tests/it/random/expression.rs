@@ -36,6 +36,14 @@ pub(super) struct Operator {
     pub(super) result: Type,
 }
 
+/// Returns a row number or a rank as a BIGINT: DataFusion's have no sign, and are divided otherwise.
+pub(super) fn ranked(value: &str, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Stream => value.to_owned(),
+        Dialect::Batch => format!("CAST({value} AS BIGINT)"),
+    }
+}
+
 /// An expression.
 #[derive(Clone, Debug)]
 pub(super) enum Expr {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::expression::{Dialect, Expr};
+use super::expression::{Dialect, Expr, ranked};
 use super::schema::{Code, Kind};
 use super::timed::{END, Over, START, Windowed};
 
@@ -384,10 +384,11 @@ impl Top {
         };
         let shown = self.is_numbered.then_some(number.as_str());
         let shown = names.iter().map(String::as_str).chain(shown).collect::<Vec<_>>().join(", ");
+        let order = listed(&self.order, ", ", order);
+        let ranked = ranked(&format!("{function}() OVER ({partition}ORDER BY {order})"), dialect);
         format!(
-            "SELECT {shown} FROM (SELECT *, {function}() OVER ({partition}ORDER BY {}) AS {number} \
-             FROM ({}) AS {alias}) AS {alias}_top WHERE {number} <= {limit}",
-            listed(&self.order, ", ", order),
+            "SELECT {shown} FROM (SELECT *, {ranked} AS {number} FROM ({}) AS {alias}) AS {alias}_top \
+             WHERE {number} <= {limit}",
             self.query.sql(dialect),
         )
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::expression::{Dialect, Expr};
+use super::expression::{Dialect, Expr, ranked};
 use super::schema::{Kind, TIME};
 
 /// The rows of a table, each with the windows that it is in.
@@ -137,7 +137,12 @@ impl Over {
         let passed = self.passed.iter();
         let passed = passed.map(|(expr, name)| format!("{} AS {name}", expr.sql(dialect)));
         let functions = self.functions.iter().map(|(function, frame, name)| {
-            format!("{} OVER ({order}{frame}) AS {name}", function.sql(dialect))
+            let function = function.sql(dialect);
+            let value = format!("{function} OVER ({order}{frame})");
+            match function.as_str() {
+                "ROW_NUMBER()" => format!("{} AS {name}", ranked(&value, dialect)),
+                _ => format!("{value} AS {name}"),
+            }
         });
         let items = passed.chain(functions).collect::<Vec<_>>().join(", ");
         let filter = self.filter.iter().map(|expr| expr.sql(dialect)).collect::<Vec<_>>();

@@ -40,7 +40,7 @@ pub(super) struct Trial {
 }
 
 /// How often a query over VALUES must be wrong.
-const VALUES_TRIES: usize = 4;
+const VALUES_TRIES: usize = 20;
 
 /// Features whose results wait for watermarks.
 const WAITING: [&str; 4] = ["TUMBLE", "HOP", "CUMULATE", "OVER"];
