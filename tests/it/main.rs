@@ -32,3 +32,4 @@ mod testkit;
 mod timers;
 mod tutorial;
 mod windows;
+mod worked;
