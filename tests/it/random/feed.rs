@@ -60,7 +60,9 @@ impl Feed {
         let mut epochs = self.epochs.lock().unwrap();
         let collected = epochs.0.entry(epoch).or_default();
         collected.changes.entry(sink.to_owned()).or_default().extend(changes);
-        let mut seen = epochs.seen(&self.input, epoch);
+        // Of whatever epoch: a probe may be told of one after others were told of a later one, and it is not
+        // told of an epoch in which nothing comes to it.
+        let mut seen = epochs.seen(&self.input, Epoch(u64::MAX));
         let is_seen = |step: &&Step| {
             let is_seen = seen[step.table] > 0;
             seen[step.table] = seen[step.table].saturating_sub(1);
