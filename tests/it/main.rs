@@ -14,6 +14,7 @@ mod generators;
 mod guide;
 mod joins;
 mod lookup;
+mod loops;
 mod memory;
 mod nexmark;
 mod object_store;

@@ -79,6 +79,10 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
         }
         NodeKind::Process(process) => process_state(plan, node, process),
+        // What a step keeps depends on all steps before it, and in a loop all are before all.
+        NodeKind::Loop(node) => {
+            format!("{} leaving {}", node.described().join("; "), node.result.0)
+        }
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };

@@ -179,6 +179,9 @@ impl PlanBuilder {
             | NodeKind::WindowTop(_)
             | NodeKind::TemporalJoin(_) => false,
             NodeKind::Process(_) => false,
+            NodeKind::Loop(node) => {
+                !node.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
+            }
             NodeKind::Top(top) => top.final_by.is_none(),
             NodeKind::Over(over) => over.basis.is_none(),
             NodeKind::Join(join) => {

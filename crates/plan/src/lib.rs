@@ -24,6 +24,7 @@ pub mod aggregate;
 pub mod sketch;
 
 pub mod join;
+pub mod loops;
 pub mod process;
 
 pub mod node;

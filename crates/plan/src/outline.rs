@@ -114,6 +114,12 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Temporal{join} by {:?}", temporal.versions)
         }
         NodeKind::Process(process) => describe_process(plan, node, process),
+        NodeKind::Loop(node) => format!(
+            "Loop {} in at most {} rounds, leaving {}",
+            node.described().join("; "),
+            node.rounds_max,
+            node.result.0
+        ),
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),

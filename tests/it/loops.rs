@@ -1,0 +1,152 @@
+//! Loops of the typed API over graphs whose edges come and go, after every step against what plain Rust
+//! computes of the edges that are there.
+
+use std::collections::BTreeMap;
+
+use thalweg::Result;
+use thalweg::stream::{Enters, Record, Stream};
+use thalweg::testkit::{Collected, TestJob, TestRun};
+
+/// What is said of an edge: the last word on each number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Record)]
+struct Edge {
+    id: i64,
+    from: i64,
+    to: i64,
+    is_there: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Record)]
+struct Label {
+    node: i64,
+    component: i64,
+}
+
+/// Returns the edges that are there, in both directions.
+fn both<'j>(edges: Stream<'j, Edge>) -> Result<Stream<'j, Edge>> {
+    let there = edges.key_by(|edge| edge.id).latest("edges")?.filter(|edge| edge.is_there);
+    Ok(there.flat_map(|edge| [edge, Edge { from: edge.to, to: edge.from, ..edge }]))
+}
+
+/// Labels each node that has an edge with the least node of its component.
+fn components<'j>(edges: Stream<'j, Edge>) -> Result<Stream<'j, Label>> {
+    let both = both(edges)?;
+    let own = both.clone().map(|edge| Label { node: edge.from, component: edge.from });
+    own.clone().iterate("components", |labels| {
+        let (both, own) = (both.enter(&labels)?, own.enter(&labels)?);
+        Ok(labels
+            .key_by(|label| label.node)
+            .join(both.key_by(|edge| edge.from), |label: Label, edge: Edge| Label {
+                node: edge.to,
+                component: label.component,
+            })
+            .union(own)
+            .key_by(|label| label.node)
+            .least())
+    })
+}
+
+/// The result of a loop as it stands, put together from its changes.
+struct Standing<U: Record> {
+    result: Collected<U>,
+    rows: BTreeMap<U, i64>,
+}
+
+impl<U: Record + Ord> Standing<U> {
+    fn new(result: Collected<U>) -> Standing<U> {
+        Standing { result, rows: BTreeMap::new() }
+    }
+
+    /// Returns the rows that are there now, each with how many there are.
+    fn now(&mut self, run: &mut TestRun) -> Result<&BTreeMap<U, i64>> {
+        for (weight, row) in run.take_changes(&self.result)? {
+            *self.rows.entry(row).or_default() += weight;
+        }
+        self.rows.retain(|_, weight| *weight != 0);
+        Ok(&self.rows)
+    }
+}
+
+/// Random numbers that are the same for the same seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// A random graph as its edges come and go.
+struct Graph {
+    random: Random,
+    nodes: u64,
+    edges: BTreeMap<i64, Edge>,
+}
+
+impl Graph {
+    fn new(seed: u64, nodes: u64) -> Graph {
+        let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        Graph { random, nodes, edges: BTreeMap::new() }
+    }
+
+    /// Changes some edges: new ones, moved ones, and ones that go.
+    fn change(&mut self, count: usize) -> Vec<Edge> {
+        let changes = (0..count).map(|_| {
+            let [id, from, to] =
+                [self.nodes * 2, self.nodes, self.nodes].map(|end| self.random.below(end) as i64);
+            let edge = Edge { id, from, to, is_there: self.random.below(3) > 0 };
+            self.edges.insert(id, edge);
+            edge
+        });
+        changes.collect()
+    }
+
+    fn there(&self) -> impl Iterator<Item = &Edge> {
+        self.edges.values().filter(|edge| edge.is_there)
+    }
+
+    /// Returns what [`components`] must say, by union-find.
+    fn components(&self) -> BTreeMap<Label, i64> {
+        let mut parents: BTreeMap<i64, i64> = BTreeMap::new();
+        fn root(parents: &mut BTreeMap<i64, i64>, mut node: i64) -> i64 {
+            while *parents.entry(node).or_insert(node) != node {
+                node = parents[&node];
+            }
+            node
+        }
+        for edge in self.there() {
+            let roots = [edge.from, edge.to].map(|node| root(&mut parents, node));
+            // The lesser root stays, so that it is the least node.
+            parents.insert(roots[0].max(roots[1]), roots[0].min(roots[1]));
+        }
+        let nodes: Vec<i64> = parents.keys().copied().collect();
+        let label = |node| Label { node, component: root(&mut parents, node) };
+        nodes.into_iter().map(label).map(|label| (label, 1)).collect()
+    }
+}
+
+/// Follows random changes of a graph, and checks the components after each.
+fn follows_components(seed: u64, workers: usize) -> Result<()> {
+    let test = TestJob::new();
+    let result = test.collect(components(test.source::<Edge>("edges")?)?)?;
+    let (mut run, mut standing) = (test.run(workers)?, Standing::new(result));
+    let mut graph = Graph::new(seed, 12);
+    for step in 0..12 {
+        let changes = graph.change(1 + step % 5);
+        run.push_all("edges", &changes)?;
+        assert_eq!(standing.now(&mut run)?, &graph.components(), "seed {seed}, step {step}");
+    }
+    run.finish()
+}
+
+#[test]
+fn components_follow_edges_that_come_and_go() {
+    for seed in 1..=10 {
+        for workers in 1..=3 {
+            follows_components(seed, workers).unwrap();
+        }
+    }
+}
