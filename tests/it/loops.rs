@@ -1,14 +1,14 @@
 //! Loops of the typed API over graphs whose edges come and go, after every step against what plain Rust
 //! computes of the edges that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg::Result;
-use thalweg::stream::{Enters, Record, Stream};
+use thalweg::stream::{Enters, Looped, Record, Stream};
 use thalweg::testkit::{Collected, TestJob, TestRun};
 
 /// What is said of an edge: the last word on each number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Record)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Record)]
 struct Edge {
     id: i64,
     from: i64,
@@ -148,5 +148,114 @@ fn components_follow_edges_that_come_and_go() {
         for workers in 1..=3 {
             follows_components(seed, workers).unwrap();
         }
+    }
+}
+
+#[test]
+fn a_killed_loop_goes_on_with_its_rounds() {
+    // Without the rounds of the state a deletion after the crash would leave labels that only
+    // explain each other.
+    for seed in 1..=3 {
+        let directory = tempfile::tempdir().unwrap();
+        let test = TestJob::new().keep_state(directory.path());
+        let edges = test.source::<Edge>("edges").unwrap();
+        let result = test.collect(components(edges).unwrap()).unwrap();
+        let (mut run, mut standing) = (test.run(2).unwrap(), Standing::new(result));
+        let mut graph = Graph::new(seed, 12);
+        for step in 0..12 {
+            let changes = graph.change(1 + step % 5);
+            run.push_all("edges", &changes).unwrap();
+            let now = standing.now(&mut run).unwrap();
+            assert_eq!(now, &graph.components(), "seed {seed}, step {step}");
+            if step % 3 == 2 {
+                run.crash([3, 1, 2][step / 3 % 3]).unwrap();
+            }
+        }
+        run.finish().unwrap();
+    }
+}
+
+/// Returns the edges that are part of a circle, by taking away, again and again, all edges between nodes that cannot belong together. Each time labels
+/// are spread along the edges that are left, and then against them: loops in a loop.
+fn strong<'j>(edges: Stream<'j, Edge>) -> Result<Stream<'j, Edge>> {
+    let there = edges.key_by(|edge| edge.id).latest("edges")?.filter(|edge| edge.is_there);
+    let there = there.map(|edge| Edge { id: 0, ..edge });
+    there.clone().iterate("strong", |left| {
+        let there = there.enter(&left)?;
+        let trimmed = trim(left, there.clone(), |edge| edge)?;
+        trim(trimmed, there, |edge| Edge { from: edge.to, to: edge.from, ..edge })
+    })
+}
+
+/// Keeps the edges both of whose ends get the same label, which is the least node that reaches them.
+fn trim(edges: Looped<Edge>, all: Looped<Edge>, turned: fn(Edge) -> Edge) -> Result<Looped<Edge>> {
+    let edges = edges.map(turned);
+    let own = edges
+        .clone()
+        .flat_map(|edge| [edge.from, edge.to].map(|node| Label { node, component: node }));
+    let labels = own.clone().iterate(|labels| {
+        let (edges, own) = (edges.enter(&labels)?, own.enter(&labels)?);
+        Ok(spread(labels, edges).union(own).key_by(|label| label.node).least())
+    })?;
+    let at = |end: fn(&Edge) -> i64| {
+        let edges = all.clone().map(turned).key_by(end);
+        edges.join(labels.clone().key_by(|label| label.node), move |edge: Edge, label: Label| {
+            Ends { edge, component: label.component }
+        })
+    };
+    let both = at(|edge| edge.from)
+        .key_by(|ends| ends.clone())
+        .join(at(|edge| edge.to).key_by(|ends| ends.clone()), move |ends: Ends, _: Ends| {
+            turned(ends.edge)
+        });
+    Ok(both.distinct())
+}
+
+#[derive(Clone, Debug, Record)]
+struct Ends {
+    edge: Edge,
+    component: i64,
+}
+
+/// Gives each node the labels of those with an edge to it.
+fn spread(labels: Looped<Label>, edges: Looped<Edge>) -> Looped<Label> {
+    labels.key_by(|label| label.node).join(
+        edges.key_by(|edge| edge.from),
+        |label: Label, edge: Edge| Label { node: edge.to, component: label.component },
+    )
+}
+
+/// Returns what [`strong`] must say: the edges from whose end there is a way back.
+fn circles(graph: &Graph) -> BTreeMap<Edge, i64> {
+    let mut ways: BTreeSet<(i64, i64)> = graph.there().map(|edge| (edge.from, edge.to)).collect();
+    loop {
+        let further = ways.iter().flat_map(|(from, via)| {
+            ways.range((*via, i64::MIN)..=(*via, i64::MAX)).map(|(_, to)| (*from, *to))
+        });
+        let all: BTreeSet<(i64, i64)> = further.chain(ways.iter().copied()).collect();
+        if all.len() == ways.len() {
+            break;
+        }
+        ways = all;
+    }
+    let edges = graph.there().map(|edge| Edge { id: 0, ..*edge });
+    edges.filter(|edge| ways.contains(&(edge.to, edge.from))).map(|edge| (edge, 1)).collect()
+}
+
+#[test]
+fn loops_within_loops_follow_edges_that_come_and_go() {
+    for (seed, workers) in (1..=12).zip([1, 2, 3].into_iter().cycle()) {
+        let test = TestJob::new();
+        let edges = test.source::<Edge>("edges").unwrap();
+        let result = test.collect(strong(edges).unwrap()).unwrap();
+        let (mut run, mut standing) = (test.run(workers).unwrap(), Standing::new(result));
+        let mut graph = Graph::new(seed, 7);
+        for step in 0..10 {
+            let changes = graph.change(1 + step % 6);
+            run.push_all("edges", &changes).unwrap();
+            let now = standing.now(&mut run).unwrap();
+            assert_eq!(now, &circles(&graph), "seed {seed}, step {step}");
+        }
+        run.finish().unwrap();
     }
 }
