@@ -232,7 +232,7 @@ impl<T: Record> Looped<T> {
     /// Puts the rows of another stream of this loop beside those of this one.
     pub fn union(self, other: Looped<T>) -> Looped<T> {
         let Looped { within, step, .. } = self;
-        within.add(|steps| steps.union(vec![step, other.step]))
+        within.add(|steps| steps.union(vec![step, other.step], T::schema()))
     }
 
     /// Keeps one row of equal ones.

@@ -312,10 +312,9 @@ impl LoopBuilder {
         self.add(StepKind::Map(vec![transform]), vec![from], schema, scope)
     }
 
-    /// Puts steps of one scope and schema together.
-    pub fn union(&mut self, inputs: Vec<StepId>) -> StepId {
-        let LoopStep { schema, scope, .. } = self.step(inputs[0]);
-        let (schema, scope) = (schema.clone(), *scope);
+    /// Puts steps of one scope together, whose columns have the types of `schema`.
+    pub fn union(&mut self, inputs: Vec<StepId>, schema: SchemaRef) -> StepId {
+        let scope = self.step(inputs[0]).scope;
         self.add(StepKind::Union, inputs, schema, scope)
     }
 

@@ -19,6 +19,7 @@ use super::prune::{self, table};
 use super::{Lowering, Query, Role, Stream, Versioned, forward, nullable_tail, role_of};
 use crate::catalog::{
     CDC_DUPLICATES, Column, Table, Watermark, declared_name, hint_of, hinted_name,
+    recursive_relation,
 };
 use crate::expression::{
     AtTheEnd, Expression, GreatestWatermark, OfSource, PercentileWatermark, Projection,
@@ -35,7 +36,9 @@ pub(super) fn collect_needed(
 ) -> Result<()> {
     let mut outcome = Ok(());
     let walked = query.plan.apply(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
+        if let LogicalPlan::TableScan(scan) = node
+            && recursive_relation(scan).is_none()
+        {
             let columns = table(scan).and_then(|table| {
                 let shape = Shape::of(session, &table, query.zone)?;
                 let scanned = scanned_columns(scan, &table);
