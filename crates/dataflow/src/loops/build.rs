@@ -15,7 +15,7 @@ use timely::dataflow::operators::{ConnectLoop, Enter, Feedback, Leave};
 use super::exit::{Exit, Gate, Shared};
 use super::join::Join;
 use super::logic::Logic;
-use super::passing::{Apply, Pass};
+use super::passing::{Apply, Net, Pass};
 use super::reduce::Reduce;
 use super::shell::{Flowing, Site, moved, shell};
 use super::time::{Path, Time};
@@ -160,9 +160,23 @@ impl<'a, 'scope> Building<'a, 'scope> {
                 Flowing { stream, frame: self.frame_of(next)?, schema }
             }
         };
-        let inputs = begins.into_iter().chain([came]).map(|from| (from, None)).collect();
-        let logic = Pass { schema: step.schema.clone(), less: None };
-        Ok(self.step(step, Box::new(logic), inputs))
+        let logic: Box<dyn Logic> = match self.is_netted(next) {
+            true => Box::new(Pass { schema: step.schema.clone(), less: None }),
+            false => Box::new(Net::new(step.schema.clone())?),
+        };
+        let whole: Vec<usize> = (0..step.schema.fields().len()).collect();
+        let key = (!self.is_netted(next)).then_some(whole);
+        let inputs = begins.into_iter().chain([came]).map(|from| (from, key.clone())).collect();
+        Ok(self.step(step, logic, inputs))
+    }
+
+    /// Is what a step sends netted already?
+    fn is_netted(&self, step: StepId) -> bool {
+        self.looped.steps.get(step.0).is_some_and(|step| match step.kind {
+            StepKind::Reduce { .. } => true,
+            StepKind::Map(_) => self.is_netted(step.inputs[0]),
+            _ => false,
+        })
     }
 
     /// Says of each variable what it is in the next round: what a step makes, less what it began as, since

@@ -1,5 +1,6 @@
-//! Steps without state: what they send is linear in what they get.
+//! Steps that keep nothing beyond their epoch: what they send is linear in what they get.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::Int64Array;
@@ -8,9 +9,12 @@ use thalweg_plan::function::Transform;
 use thalweg_plan::node::{BadRecords, MapNode};
 use thalweg_types::{Change, Result};
 
+use super::codes::{Code, Codec};
+use super::history::sum;
 use super::logic::{Came, Logic, Sent};
+use super::time::Rounds;
 use crate::chain;
-use crate::operators::batches::batch;
+use crate::operators::batches::{BATCH_ROWS, batch};
 
 /// Applies stateless functions.
 pub(super) struct Apply(MapNode);
@@ -51,6 +55,50 @@ impl Logic for Pass {
             false => change.weights,
         };
         out.send(rounds, Change { rows, weights });
+        Ok(())
+    }
+}
+
+/// Passes on what is left of the rows of each round when those that came and went are taken out.
+///
+/// A loop without reductions needs it: there a row and its retraction would go round for ever.
+pub(super) struct Net {
+    schema: SchemaRef,
+    codec: Codec,
+    came: BTreeMap<Rounds, HashMap<Code, i64>>,
+}
+
+impl Net {
+    /// Returns the step.
+    ///
+    /// # Errors
+    /// `Invalid` if values of a type cannot be compared.
+    pub(super) fn new(schema: SchemaRef) -> Result<Net> {
+        let codec = Codec::new(&schema, (0..schema.fields().len()).collect())?;
+        Ok(Net { schema, codec, came: BTreeMap::new() })
+    }
+}
+
+impl Logic for Net {
+    fn batch(&mut self, _: usize, came: Came, out: &mut Sent) -> Result<()> {
+        let rows = self.came.entry(came.rounds).or_default();
+        for (row, code) in self.codec.encode(&came.change.rows)?.into_iter().enumerate() {
+            let weight = rows.entry(code).or_default();
+            *weight = sum(*weight, came.change.weight(row))?;
+        }
+        out.wait(came.rounds);
+        Ok(())
+    }
+
+    fn close(&mut self, rounds: Rounds, out: &mut Sent) -> Result<()> {
+        let rows = self.came.remove(&rounds).unwrap_or_default();
+        let mut rows: Vec<(Code, i64)> = rows.into_iter().filter(|(_, w)| *w != 0).collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for rows in rows.chunks(BATCH_ROWS) {
+            let columns = self.codec.decode(rows.iter().map(|(code, _)| code.as_ref()))?;
+            let weights = rows.iter().map(|(_, weight)| *weight);
+            out.send_rows(rounds, batch(&self.schema, columns, rows.len())?, weights)?;
+        }
         Ok(())
     }
 }

@@ -39,7 +39,9 @@ pub(super) fn collect(plan: &LogicalPlan, kept: &mut Kept) -> Result<()> {
             }
             LogicalPlan::TableScan(scan) => (scan, None),
             LogicalPlan::Filter(filter) => match filter.input.as_ref() {
-                LogicalPlan::TableScan(scan) => (scan, Some(&filter.predicate)),
+                LogicalPlan::TableScan(scan) if recursive_relation(scan).is_none() => {
+                    (scan, Some(&filter.predicate))
+                }
                 _ => return Ok(TreeNodeRecursion::Continue),
             },
             _ => return Ok(TreeNodeRecursion::Continue),

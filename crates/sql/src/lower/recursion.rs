@@ -27,7 +27,7 @@ use super::{Lowering, Role, Stream, column_of, forward, nullable_windows};
 use crate::catalog::recursive_relation;
 use crate::expression::{Expression, Filter, Projection};
 use crate::noted::Noted;
-use crate::text::plan_error;
+use crate::text::{place_in_plan, plan_error};
 
 /// How often does a plan read the recursive relation `name`?
 fn reads(plan: &LogicalPlan, name: &str) -> usize {
@@ -68,6 +68,12 @@ struct Body<'q> {
 struct Rows {
     step: StepId,
     schema: DFSchema,
+}
+
+/// Says that the planner did not see that a relation is read by its own second part.
+pub(super) fn unseen(name: &str) -> Error {
+    Error::invalid(format!("the recursive part of `{name}` reads it in a sub-query alone"))
+        .remedy("read it in FROM, and join it")
 }
 
 impl Lowering<'_> {
@@ -336,7 +342,7 @@ fn refused(plan: &LogicalPlan, name: &str) -> Error {
         LogicalPlan::Unnest(_) => ("UNNEST", "unnest before WITH RECURSIVE, into a view"),
         _ => ("such a relation", "use joins, WHERE, DISTINCT and UNION ALL there"),
     };
-    Error::invalid(format!("the recursive part of `{name}` reads it through {what}")).remedy(remedy)
+    through(what, name, plan).remedy(remedy)
 }
 
 /// Says that the relation cannot be joined so.
@@ -347,8 +353,19 @@ fn refused_join(join: &Join, name: &str) -> Error {
         JoinType::Inner => "a temporal join",
         _ => "a sub-query whose condition is no equality",
     };
-    let said = format!("the recursive part of `{name}` reads it through {what}");
-    Error::invalid(said).remedy(
+    through(what, name, &LogicalPlan::Join(join.clone())).remedy(
         "use inner joins, or IN and EXISTS by equality: a row must not go because another one comes",
     )
+}
+
+/// Points at the first column that is used in a place where the relation cannot be read.
+fn through(what: &str, name: &str, plan: &LogicalPlan) -> Error {
+    let said = format!("the recursive part of `{name}` reads it through {what}");
+    let columns = plan.expressions();
+    let columns = columns.iter().flat_map(|expr| expr.column_refs());
+    let spans = columns.filter_map(|column| column.spans.first());
+    match spans.min_by_key(|span| (span.start.line, span.start.column)) {
+        Some(span) => Error::invalid(said).at(place_in_plan(span)),
+        None => Error::invalid(said),
+    }
 }

@@ -16,6 +16,7 @@ use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
+use super::recursion;
 use super::{Lowering, Query, Role, Stream, Versioned, forward, nullable_tail, role_of};
 use crate::catalog::{
     CDC_DUPLICATES, Column, Table, Watermark, declared_name, hint_of, hinted_name,
@@ -164,6 +165,9 @@ pub(super) struct Reading {
 impl Lowering<'_> {
     /// Lowers a scan: the table's one source, and a projection to what this scan reads.
     pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Stream> {
+        if let Some(name) = recursive_relation(scan) {
+            return Err(recursion::unseen(&name));
+        }
         let table = table(scan)?;
         let shape = Shape::of(self.session, &table, self.zone)?;
         let mut stream = self.changes_of(&table, &shape)?;
