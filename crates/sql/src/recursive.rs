@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::catalog::cte_worktable::CteWorkTable;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, plan_datafusion_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
@@ -30,11 +30,16 @@ pub(crate) fn settle(
     plan: LogicalPlan,
     analyze: &dyn Fn(LogicalPlan) -> Result<LogicalPlan>,
 ) -> Result<LogicalPlan> {
-    let settled = plan.transform_up_with_subqueries(|plan| match plan {
-        LogicalPlan::RecursiveQuery(query) => {
-            Ok(Transformed::yes(LogicalPlan::RecursiveQuery(settled(query, analyze)?)))
-        }
-        plan => Ok(Transformed::no(plan)),
+    if !plan.exists(|plan| Ok(matches!(plan, LogicalPlan::RecursiveQuery(_))))? {
+        return Ok(plan);
+    }
+    let settled = plan.transform_up_with_subqueries(|plan| {
+        Ok(Transformed::yes(match plan {
+            LogicalPlan::RecursiveQuery(query) => {
+                LogicalPlan::RecursiveQuery(settled(query, analyze)?)
+            }
+            plan => plan.recompute_schema()?,
+        }))
     });
     Ok(settled?.data)
 }
@@ -55,7 +60,12 @@ fn settled(
             if made != both {
                 second = widened(second, &both)?;
             }
-            return RecursiveQuery::try_new(name, Arc::new(first), Arc::new(second), is_distinct);
+            let (first, second) = (Arc::new(first), Arc::new(second));
+            let query = RecursiveQuery::try_new(name, first, second, is_distinct)?;
+            return Ok(RecursiveQuery {
+                schema: Arc::new(of_types(&query.schema, &both)?),
+                ..query
+            });
         }
         first = widened(first, &both)?;
     }
@@ -82,6 +92,14 @@ fn reading(plan: LogicalPlan, name: &str, schema: &DFSchema) -> Result<LogicalPl
         scan.build().map(Transformed::yes)
     });
     Ok(reading?.data)
+}
+
+/// Returns a schema with other types. That of the parts as they are says BIGINT where a literal is INT.
+fn of_types(schema: &DFSchema, kinds: &[DataType]) -> Result<DFSchema> {
+    let fields = schema.iter().zip(kinds).map(|((table, field), kind)| {
+        (table.cloned(), Arc::new(field.as_ref().clone().with_data_type(kind.clone())))
+    });
+    DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())
 }
 
 fn kinds(plan: &LogicalPlan) -> Vec<DataType> {

@@ -361,7 +361,10 @@ fn refused_join(join: &Join, name: &str) -> Error {
 /// Points at the first column that is used in a place where the relation cannot be read.
 fn through(what: &str, name: &str, plan: &LogicalPlan) -> Error {
     let said = format!("the recursive part of `{name}` reads it through {what}");
-    let columns = plan.expressions();
+    let columns = match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.clone(),
+        plan => plan.expressions(),
+    };
     let columns = columns.iter().flat_map(|expr| expr.column_refs());
     let spans = columns.filter_map(|column| column.spans.first());
     match spans.min_by_key(|span| (span.start.line, span.start.column)) {
