@@ -47,3 +47,6 @@ mod exit;
 mod shell;
 
 pub mod build;
+
+#[cfg(test)]
+mod tests;

@@ -344,8 +344,11 @@ impl LoopBuilder {
     }
 
     /// Returns the loop, whose rows are those of `result`.
+    ///
+    /// Steps that nothing of it depends on are left out: nobody would know when they are through an epoch.
     pub fn finish(self, name: &str, result: StepId, rounds_max: u32) -> LoopNode {
-        let (steps, scopes) = (self.steps, self.scopes);
+        let (steps, result) = needed(self.steps, result);
+        let scopes = self.scopes;
         LoopNode { name: name.to_owned(), steps, scopes, result, rounds_max }
     }
 
@@ -359,4 +362,29 @@ impl LoopBuilder {
         self.steps.push(LoopStep { kind, inputs, schema, scope });
         StepId(self.steps.len() - 1)
     }
+}
+
+/// Leaves out the steps that `result` does not depend on; returns its new place, too.
+fn needed(steps: Vec<LoopStep>, result: StepId) -> (Vec<LoopStep>, StepId) {
+    let mut is_needed = vec![false; steps.len()];
+    let mut open = vec![result];
+    while let Some(step) = open.pop() {
+        if !std::mem::replace(&mut is_needed[step.0], true) {
+            let LoopStep { kind, inputs, .. } = &steps[step.0];
+            open.extend(inputs);
+            if let StepKind::Variable { next } = kind {
+                open.extend(next);
+            }
+        }
+    }
+    let place = |step: StepId| StepId(is_needed[..step.0].iter().filter(|needed| **needed).count());
+    let kept = steps.into_iter().zip(&is_needed).filter(|(_, needed)| **needed);
+    let kept = kept.map(|(mut step, _)| {
+        step.inputs.iter_mut().for_each(|input| *input = place(*input));
+        if let StepKind::Variable { next: Some(next) } = &mut step.kind {
+            *next = place(*next);
+        }
+        step
+    });
+    (kept.collect(), place(result))
 }
