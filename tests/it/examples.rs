@@ -96,6 +96,11 @@ fn sessions() {
     run_to_files("sessions");
 }
 
+#[test]
+fn reachability() {
+    run_to_files("reachability");
+}
+
 /// Would fail if what a newcomer writes first were long: a program and a script, without comments.
 #[test]
 fn the_most_effective_ad_is_short_to_ask_for() {

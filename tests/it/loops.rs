@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg::Result;
-use thalweg::stream::{Enters, Looped, Record, Stream};
+use thalweg::stream::{Context, Enters, Looped, Process, Record, Stream, ValueState};
 use thalweg::testkit::{Collected, TestJob, TestRun};
 
 /// What is said of an edge: the last word on each number counts.
@@ -255,6 +255,59 @@ fn loops_within_loops_follow_edges_that_come_and_go() {
             run.push_all("edges", &changes).unwrap();
             let now = standing.now(&mut run).unwrap();
             assert_eq!(now, &circles(&graph), "seed {seed}, step {step}");
+        }
+        run.finish().unwrap();
+    }
+}
+
+/// How many nodes a component has at the end of an epoch in which that changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Record)]
+struct Size {
+    component: i64,
+    nodes: i64,
+}
+
+/// Counts nodes as they come and go, and says how many there are when nothing of the epoch is to come.
+struct Counting(ValueState<i64>);
+
+impl Process<i64, Label, Size> for Counting {
+    fn row(&self, _: Label, context: &mut Context<'_, i64, Size>) -> Result<()> {
+        *self.0.or_default(context) += context.weight();
+        context.notify_at_epoch_end();
+        Ok(())
+    }
+
+    fn epoch_end(&self, context: &mut Context<'_, i64, Size>) -> Result<()> {
+        let nodes = self.0.get(context).copied().unwrap_or(0);
+        context.send(Size { component: *context.key(), nodes });
+        Ok(())
+    }
+}
+
+#[test]
+fn the_end_of_an_epoch_is_told_once_and_when_all_of_it_has_come() {
+    // A size that is sent too early counts a part of the rows that workers send each other.
+    for (seed, workers) in (1..=6).zip([1, 2, 3].into_iter().cycle()) {
+        let test = TestJob::new();
+        let labels = components(test.source::<Edge>("edges").unwrap()).unwrap();
+        let sizes = labels.key_by(|label| label.component).process("sizes", |setup| {
+            setup.take_updates();
+            Counting(setup.value::<i64>("nodes"))
+        });
+        let result = test.collect(sizes.unwrap()).unwrap();
+        let (mut run, mut graph) = (test.run(workers).unwrap(), Graph::new(seed, 12));
+        let mut known = BTreeMap::new();
+        for step in 0..12 {
+            run.push_all("edges", &graph.change(1 + step % 5)).unwrap();
+            let told = run.take(&result).unwrap();
+            let components: BTreeSet<i64> = told.iter().map(|size| size.component).collect();
+            assert_eq!(components.len(), told.len(), "seed {seed}, step {step}: {told:?}");
+            known.extend(told.into_iter().map(|size| (size.component, size.nodes)));
+            known.retain(|_, nodes| *nodes != 0);
+            let mut sizes = BTreeMap::new();
+            let labels = graph.components();
+            labels.keys().for_each(|label| *sizes.entry(label.component).or_default() += 1);
+            assert_eq!(known, sizes, "seed {seed}, step {step}");
         }
         run.finish().unwrap();
     }
