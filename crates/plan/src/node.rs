@@ -13,6 +13,7 @@ use crate::pane::Panes;
 use crate::process::ProcessNode;
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
+use crate::trail::Share;
 use crate::window::{TimeBasis, WindowSpec};
 
 /// How rows come from one node's workers to the next node's.
@@ -69,6 +70,8 @@ pub struct SourceNode {
     pub watermark: Option<Arc<dyn Watermarker>>,
     /// A split that hands over nothing for so long no longer holds the watermark back.
     pub idle_timeout: Option<Duration>,
+    /// The watermark is the greatest that this share of the open splits has reached.
+    pub split_share: Share,
     /// Rows per second over all workers; `None` for as fast as it goes.
     pub rows_per_second: Option<u64>,
     /// What becomes of malformed records.

@@ -15,6 +15,7 @@ use crate::node::{
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
+use crate::trail::Share;
 use crate::window::{Assigner, TimeBasis, WindowSpec, span};
 
 /// Says what an operator does.
@@ -296,8 +297,12 @@ pub(super) fn watermark(plan: &Plan, node: &Node) -> Vec<Fact> {
         let idle = source
             .idle_timeout
             .map(|after| format!("; not held back by what is idle for {after:?}"));
+        let share = match source.split_share {
+            Share::ALL => String::new(),
+            share => format!("; the greatest that {share} of the splits have reached"),
+        };
         return watermark
-            .map(|text| ("watermark", format!("{text}{}", idle.unwrap_or_default())))
+            .map(|text| ("watermark", format!("{text}{share}{}", idle.unwrap_or_default())))
             .into_iter()
             .collect();
     }
