@@ -13,7 +13,7 @@ use thalweg_plan::trigger::{Machine, Trigger};
 use thalweg_plan::window::{TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
-use crate::aggregate::{Aggregate, Collect, Reads, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, Collect, Reads, fold, reduce};
 use crate::closure::Closure;
 use crate::keyed::Keyed;
 use crate::pane::Pane;
@@ -73,7 +73,7 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
     pub fn fold<A: Record>(
         self,
         name: &str,
-        empty: A,
+        empty: impl Into<Accumulated<A>>,
         step: impl Fn(A, T) -> A + Send + Sync + 'static,
     ) -> Result<Stream<'j, A>> {
         unpacked(self, all_time(), name, fold(empty, step))

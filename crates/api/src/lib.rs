@@ -21,6 +21,7 @@ pub mod pane;
 pub mod trigger;
 
 mod closure;
+mod versions;
 mod windowing;
 
 mod fold;
@@ -49,7 +50,7 @@ pub mod join;
 
 pub mod sql;
 
-pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
+pub use aggregate::{Accumulated, Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use counted::Counted;
 pub use job::Job;
 pub use join::{Join, Span};

@@ -8,7 +8,7 @@ use thalweg_plan::trigger::Trigger as Planned;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use crate::aggregate::{Aggregate, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, fold, reduce};
 use crate::aggregation::{Late, Windowing, aggregate, on_time, unpacked};
 use crate::keyed::Keyed;
 use crate::record::Record;
@@ -200,7 +200,7 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     pub fn fold<A: Record>(
         self,
         name: &str,
-        empty: A,
+        empty: impl Into<Accumulated<A>>,
         step: impl Fn(A, T) -> A + Send + Sync + 'static,
     ) -> Result<Stream<'j, A>> {
         let (keyed, windowing) = self.split(name)?;
