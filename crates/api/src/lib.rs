@@ -11,6 +11,8 @@ extern crate self as thalweg;
 pub mod value;
 
 pub mod nested;
+
+pub mod map;
 pub mod scalar;
 
 pub mod record;
@@ -61,7 +63,7 @@ pub use process::{
     MapState, Process, ReducingState, Setup, Side, State, Stored, Timer, ValueState, WithBroadcast,
 };
 pub use record::Record;
-pub use scalar::{Date, Decimal, Timestamp};
+pub use scalar::{Date, Decimal, Instant, Time, Timestamp};
 pub use source::SourceBuilder;
 pub use sql::Table;
 pub use stream::Stream;
