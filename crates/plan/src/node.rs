@@ -467,6 +467,7 @@ impl NodeKind {
             NodeKind::Process(process) => 1 + process.sides.len(),
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Aggregate(_) => 2,
             NodeKind::Over(_) | NodeKind::SessionRows(_) => 2,
+            NodeKind::Join(join) if join.divert_late => 3,
             _ => 1,
         }
     }

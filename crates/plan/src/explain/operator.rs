@@ -283,6 +283,10 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
         (_, NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_)) => {
             Some(format!("late rows of {}", from.operator))
         }
+        (side, NodeKind::Join(_)) => {
+            let side = if side == 1 { "left" } else { "right" };
+            Some(format!("late rows of the {side} input of {}", from.operator))
+        }
         (side, NodeKind::Process(process)) => {
             Some(format!("`{}` of {}", process.sides[side - 1].name, from.operator))
         }
