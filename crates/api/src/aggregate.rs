@@ -178,7 +178,8 @@ fn migrated<Old: Value, A: Value>(
 /// Returns what a closure makes of all rows, one by one, beginning with `empty`; that may have a version,
 /// see [`Accumulated`].
 ///
-/// Sessions may become one, and so may what several workers made: where that is wanted, see [`combine`].
+/// Sessions may become one: their rows wait until they are complete, unless they are accumulated by
+/// [`combine`], which says what becomes of two.
 pub fn fold<T: Record, A: Value>(
     empty: impl Into<Accumulated<A>>,
     step: impl Fn(A, T) -> A + Send + Sync + 'static,
