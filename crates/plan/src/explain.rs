@@ -8,6 +8,7 @@
 mod text;
 
 mod pane;
+mod pattern;
 
 mod operator;
 

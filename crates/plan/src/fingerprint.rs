@@ -70,6 +70,10 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             };
             format!("over {functions} by {by:?} order {order} of {schema}")
         }
+        NodeKind::Match(search) => {
+            let by = kinds(&search.partition);
+            format!("{} by {by:?} order {} of {schema}", search.described(), order(&search.order))
+        }
         NodeKind::SessionRows(rows) => {
             let per = per(plan, node, &rows.window);
             format!("rows{per} by {:?} of {schema}", kinds(&rows.keys))

@@ -252,3 +252,29 @@ pub trait AggregateFunction: Send + Sync + Debug {
     /// `Invalid` if the argument types are not supported.
     fn accumulator(&self) -> Result<Box<dyn Accumulator>>;
 }
+
+/// One aggregate of an aggregation.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: Arc<dyn AggregateFunction>,
+    /// Columns of its arguments.
+    pub arguments: Vec<usize>,
+    /// A boolean column: only rows where it is true count.
+    pub filter: Option<usize>,
+    /// Do rows of equal arguments count once, and rows with a NULL among them never?
+    pub distinct: bool,
+}
+
+impl AggregateCall {
+    /// Returns what decides the state of the call, as text.
+    pub fn name(&self) -> String {
+        let name = self.function.name();
+        if self.distinct { format!("distinct {name}") } else { name.to_owned() }
+    }
+
+    /// Are its values saved one by one, apart from the groups?
+    pub fn has_entries(&self) -> bool {
+        self.distinct || !self.function.entries().is_empty()
+    }
+}

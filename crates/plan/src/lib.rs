@@ -15,6 +15,7 @@ pub mod pane;
 pub mod trail;
 
 pub mod function;
+pub mod order;
 pub mod sink;
 pub mod source;
 
@@ -24,6 +25,7 @@ pub mod aggregate;
 pub mod sketch;
 
 pub mod join;
+pub mod pattern;
 pub mod process;
 
 pub mod node;

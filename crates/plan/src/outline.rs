@@ -104,6 +104,16 @@ fn describe(plan: &Plan, node: &Node) -> String {
         ),
         NodeKind::Top(top) => describe_top(plan, node, top),
         NodeKind::Over(over) => describe_over(plan, node, over),
+        NodeKind::Match(search) => {
+            let names = |columns| names(plan, node.inputs[0].from, node.inputs[0].port, columns);
+            let order: Vec<usize> = search.order.iter().map(|key| key.column).collect();
+            let (by, order, put_out) = (names(&search.partition), names(&order), &search.operands);
+            format!(
+                "Match {} by [{by}] order {order}: {:?} {put_out:?}",
+                search.described(),
+                search.rows
+            )
+        }
         NodeKind::SessionRows(rows) => format!(
             "SessionRows {} by [{}]; rows come out when the watermark passes their session",
             rows.window.assigner,

@@ -48,9 +48,11 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
             Versions::Current { .. } => of_join(plan, node, &temporal.join),
         },
         NodeKind::Sort(_) | NodeKind::SessionRows(_) => input_keys(plan, node),
-        NodeKind::CountWindow(_) | NodeKind::Process(_) | NodeKind::Union | NodeKind::Sink(_) => {
-            Vec::new()
-        }
+        NodeKind::CountWindow(_)
+        | NodeKind::Match(_)
+        | NodeKind::Process(_)
+        | NodeKind::Union
+        | NodeKind::Sink(_) => Vec::new(),
     };
     keys.iter_mut().for_each(|key| key.sort_unstable());
     keys

@@ -114,6 +114,7 @@ fn make_single(
         | NodeKind::Join(_)
         | NodeKind::TemporalJoin(_)
         | NodeKind::Process(_)
+        | NodeKind::Match(_)
         | NodeKind::Union
         | NodeKind::Sink(_) => None,
     })
