@@ -42,7 +42,7 @@ fn state_of_another_meaning_is_refused() {
     for (before, after, named) in cases {
         let (code, error) = change(&before, &after);
         assert_eq!(code, Some(4), "{after}: {error}");
-        assert!(error.contains("the script changed") && error.contains(named), "{after}: {error}");
+        assert!(error.contains("the job changed") && error.contains(named), "{after}: {error}");
     }
 }
 
