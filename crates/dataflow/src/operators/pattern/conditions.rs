@@ -33,7 +33,7 @@ impl OfRow {
             Value::Column { column, at } => Ok(OfRow::Column { column: *column, shift: at.shift }),
             Value::Classifier(_) => Ok(OfRow::Name),
             Value::IsMatched => Ok(OfRow::True),
-            Value::MatchNumber | Value::Aggregate { .. } | Value::Rows(_) => {
+            Value::MatchNumber | Value::Aggregate { .. } | Value::Rows { .. } => {
                 Err(Error::internal("an operand of a match as one of a row"))
             }
         }
