@@ -18,13 +18,13 @@ impl Scope {
 
     /// Returns some variables.
     pub fn of(variables: &[VariableId]) -> Scope {
-        Scope(variables.iter().fold(0, |all, variable| all | 1 << variable.0))
+        Scope(variables.iter().fold(0, |all, variable| all | variable.bit()))
     }
 
     /// Is a variable among them?
     #[inline]
     pub fn contains(self, variable: VariableId) -> bool {
-        self.0 & (1 << variable.0) != 0
+        self.0 & variable.bit() != 0
     }
 }
 
