@@ -19,6 +19,7 @@ mod time_bound;
 mod join;
 
 mod scan;
+mod search;
 mod sessions;
 mod top;
 mod values;
@@ -240,6 +241,9 @@ impl<'a> Lowering<'a> {
                         Note::Emit(emit) => Stream { emit: Some(emit.as_ref().clone()), ..stream },
                         Note::Snapshot => stream,
                     });
+                }
+                if let Some(search) = node.as_any().downcast_ref() {
+                    return self.search(search);
                 }
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),
