@@ -52,7 +52,10 @@ impl Lowering<'_> {
         let read = self.read(search, &mut columns, &row)?;
         let schema = columns.schema();
         let mut node = search_node(search, read, (basis, self.zone), &schema)?;
-        self.map(&mut stream, Arc::new(Projection::new(columns.into_expressions(), schema.clone())));
+        self.map(
+            &mut stream,
+            Arc::new(Projection::new(columns.into_expressions(), schema.clone())),
+        );
         let late_table = stream.late_table.clone().filter(|_| basis == TimeBasis::Event);
         node.divert_late = late_table.is_some();
         let over = found_columns(search, &node, &schema)?;
@@ -63,9 +66,8 @@ impl Lowering<'_> {
             self.reject(&table, forward(stream.node, 1));
         }
         let roles = roles(search, &row, is_in_time);
-        let exprs = results(search, &row).map(|expr| {
-            Expression::new(&localized(expr, &over, self.zone)?, &over)
-        });
+        let exprs = results(search, &row)
+            .map(|expr| Expression::new(&localized(expr, &over, self.zone)?, &over));
         let exprs = exprs.collect::<Result<Vec<_>>>().map_err(|e| placed(e, &search.at))?;
         let result = Arc::new(plan.result().as_arrow().clone());
         self.map(&mut stream, Arc::new(Projection::new(exprs, result)));
@@ -167,12 +169,14 @@ fn search_node(
             let operands = made(&condition.operands, called, schema)?;
             let over = schema_of(&condition.operands, &operands, schema)?;
             let expr = localized(condition.expr.clone(), &over, zone)?;
-            let test = Test::new(Expression::new(&expr, &over)?, "the condition of a variable")?;
+            let test = Expression::new(&expr, &over)
+                .and_then(|test| Test::new(test, &format!("the condition of {name}")))
+                .map_err(|error| placed(error, &condition.at))?;
             Ok(MatchCondition { condition: Arc::new(test), operands })
         });
         Ok(Variable { name: name.clone(), conditions: conditions.collect::<Result<_>>()? })
     });
-    let variables = variables.collect::<Result<_>>().map_err(|e| placed(e, &search.at))?;
+    let variables = variables.collect::<Result<_>>()?;
     let order = search.order.iter().zip(&read.order).map(|((_, descending), column)| SortKey {
         column: *column,
         descending: *descending,
@@ -262,13 +266,14 @@ fn roles(search: &Search, row: &DFSchema, is_in_time: bool) -> Vec<Role> {
     let (before, rest) = search.passed(row);
     let time = search.order.first().map(|(name, _)| name);
     let is_each_row = search.rows != RowsPerMatch::One;
-    let column = |name: &String| match is_in_time && is_each_row && Some(name) == time {
-        true => Role::Rowtime,
+    let role = if is_in_time { Role::Rowtime } else { Role::Belated };
+    let column = |name: &String| match is_each_row && Some(name) == time {
+        true => role,
         false => Role::Plain,
     };
     let measures = search.measures.iter().map(|measure| match measure.time_at {
-        Some(_) if is_in_time => Role::Rowtime,
-        _ => role_of(&measure.expr, row, &[]),
+        Some(_) => role,
+        None => role_of(&measure.expr, row, &[]),
     });
     before.iter().map(column).chain(measures).chain(rest.iter().map(column)).collect()
 }

@@ -88,6 +88,10 @@ fn enclose(out: &mut Vec<TokenWithSpan>, clause: &TokenWithSpan, number: usize) 
         return Err(text::at(clause, "MATCH_RECOGNIZE without a table before it")
             .remedy("write FROM t MATCH_RECOGNIZE (…) AS name"));
     }
+    if let Some(alias) = out.get(start..).and_then(alias_at_end) {
+        return Err(text::at(alias, "a name between a table and MATCH_RECOGNIZE")
+            .remedy("name the result instead: t MATCH_RECOGNIZE (…) AS name"));
+    }
     let like = |token: Token| TokenWithSpan { token, span: clause.span };
     let word = |word: &str| like(Token::make_word(word, None));
     let mark = Word {
@@ -115,6 +119,14 @@ fn relation_at_end(tokens: &[TokenWithSpan]) -> usize {
         }
     }
     0
+}
+
+/// Returns the name that a relation is given, if it is given one.
+fn alias_at_end(relation: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
+    let [.., before, last] = relation else { return None };
+    let is_name = matches!(last.token, Token::Word(_));
+    let is_behind = matches!(before.token, Token::Word(_) | Token::RParen);
+    (is_name && is_behind).then_some(last)
 }
 
 /// Words that begin a part of the clause.
@@ -215,7 +227,8 @@ impl Reader<'_, '_> {
     }
 
     fn measure(&mut self) -> Result<(Expr, Ident)> {
-        let value = self.expression(&["AS"])?;
+        let words: Vec<&str> = PARTS.into_iter().chain(["AS"]).collect();
+        let value = self.expression(&words)?;
         self.tokens.words(&["AS"])?;
         Ok((value, name(self.tokens)?))
     }

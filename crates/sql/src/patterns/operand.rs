@@ -171,7 +171,9 @@ impl Finder<'_> {
                 let time = match arguments(&function)?.as_slice() {
                     [] => ast::Expr::Identifier(self.time.clone()),
                     [time] => time.clone(),
-                    _ => return Err(Error::invalid("MATCH_ROWTIME takes one column at most").at(at)),
+                    _ => {
+                        return Err(Error::invalid("MATCH_ROWTIME takes one column at most").at(at));
+                    }
                 };
                 self.value(&time)?
             }
@@ -206,9 +208,7 @@ impl Finder<'_> {
         };
         let mut found = match inner(&value) {
             Some((call, "FIRST" | "LAST")) if is_physical => self.navigation(call)?,
-            Some((call, "CLASSIFIER")) if !is_physical => {
-                Value::Classifier(self.classified(call)?)
-            }
+            Some((call, "CLASSIFIER")) if !is_physical => Value::Classifier(self.classified(call)?),
             _ => self.value(&value)?,
         };
         let position = match &mut found {
@@ -282,9 +282,7 @@ fn arguments(function: &Function) -> Result<Vec<ast::Expr>> {
     };
     let plain = given.iter().map(|argument| match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr.clone()),
-        other => {
-            Err(Error::invalid(format!("`{other}` is no value")).at(place(function.span())))
-        }
+        other => Err(Error::invalid(format!("`{other}` is no value")).at(place(function.span()))),
     });
     plain.collect()
 }

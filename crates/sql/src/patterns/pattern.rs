@@ -166,7 +166,8 @@ impl Reader<'_, '_> {
     /// Reads how often the part before is there, at least and at most.
     fn quantifier(&mut self) -> Result<Option<(u32, Option<u32>)>> {
         let plain = [("*", (0, None)), ("+", (1, None)), ("?", (0, Some(1)))];
-        if let Some((_, bounds)) = plain.iter().find(|(symbol, _)| self.tokens.take_symbol(symbol)) {
+        if let Some((_, bounds)) = plain.iter().find(|(symbol, _)| self.tokens.take_symbol(symbol))
+        {
             return Ok(Some(*bounds));
         }
         let mut behind = self.tokens.clone();

@@ -159,9 +159,9 @@ impl<'a> RowValue<'a> {
                     return Ok(());
                 }
                 let message = format!("{name} in a value of one row");
-                Err(Error::invalid(message)
-                    .at(place(expr.span()))
-                    .remedy("of such calls only FIRST and LAST stand within others: PREV(LAST(A.a), 2)"))
+                Err(Error::invalid(message).at(place(expr.span())).remedy(
+                    "of such calls only FIRST and LAST stand within others: PREV(LAST(A.a), 2)",
+                ))
             }
             _ => Ok(()),
         }

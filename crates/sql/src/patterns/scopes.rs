@@ -59,8 +59,9 @@ impl Scopes {
         match known.contains(&name.value.as_str()) {
             // A subset has no subsets.
             true => error.remedy("a SUBSET is one of variables"),
-            false => suggest(error, &name.value, &known)
-                .remedy(format!("it has {}", known.join(", "))),
+            false => {
+                suggest(error, &name.value, &known).remedy(format!("it has {}", known.join(", ")))
+            }
         }
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Search {
 /// A condition over operands.
 #[derive(Debug)]
 pub(crate) struct Condition {
+    /// Where it stands, or the whole of which it is a part.
+    pub(crate) at: Place,
     pub(crate) expr: Expr,
     pub(crate) operands: Operands,
 }
@@ -272,7 +274,8 @@ impl Planning<'_> {
         let fields = self.row.fields().iter();
         let known: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
         let error = Error::invalid(format!("there is no column `{}`", name.value)).at(at);
-        Err(suggest(error, &name.value, &known).remedy(format!("columns are: {}", known.join(", "))))
+        Err(suggest(error, &name.value, &known)
+            .remedy(format!("columns are: {}", known.join(", "))))
     }
 
     fn finder<'b>(&'b mut self, scopes: &'b Scopes, time: &'b Ident, part: Part) -> Finder<'b> {
@@ -318,7 +321,8 @@ impl Planning<'_> {
         scopes: &Scopes,
         time: &Ident,
     ) -> Result<(Vec<Measure>, Operands)> {
-        let shows_unmatched = matches!(clause.rows, RowsPerMatch::All { shows_unmatched: true, .. });
+        let shows_unmatched =
+            matches!(clause.rows, RowsPerMatch::All { shows_unmatched: true, .. });
         let mut finder = self.finder(scopes, time, Part::Measures);
         let mut measures = Vec::with_capacity(clause.measures.len());
         for (value, name) in &clause.measures {
@@ -351,6 +355,11 @@ impl Planning<'_> {
             RowsPerMatch::One => partition.iter().map(|name| name.value.as_str()).collect(),
             RowsPerMatch::All { .. } => fields.collect(),
         };
+        if taken.is_empty() && clause.measures.is_empty() {
+            return Err(Error::invalid("the result of MATCH_RECOGNIZE has no columns")
+                .at(place(clause.at))
+                .remedy("add MEASURES A.price AS price, or ALL ROWS PER MATCH"));
+        }
         let columns = [partition, order].concat();
         let listed = if clause.rows == RowsPerMatch::One { partition } else { columns.as_slice() };
         let names = clause.measures.iter().map(|(_, name)| name);
@@ -391,7 +400,7 @@ fn conditions(mut finder: Finder<'_>, condition: ast::Expr) -> Result<Vec<Condit
         let columns = expr.column_refs();
         let is_read = |name: &String| columns.iter().any(|column| column.name == *name);
         let operands = all.0.iter().filter(|(name, _)| is_read(name)).cloned().collect();
-        Condition { expr, operands: Operands(operands) }
+        Condition { at: at.clone(), expr, operands: Operands(operands) }
     });
     Ok(parts.collect())
 }
