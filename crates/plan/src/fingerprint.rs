@@ -11,7 +11,7 @@ use thalweg_types::{Zone, hash};
 use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateCall, Node, NodeKind, SortKey};
+use crate::node::{AggregateCall, Node, NodeKind, SortKey, TopNode};
 use crate::process::ProcessNode;
 use crate::trigger;
 use crate::window::{Assigner, TimeBasis, WindowSpec};
@@ -51,16 +51,12 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("top {last} by {:?} order {order} of {schema}", kinds(&top.partition))
         }
         NodeKind::Top(top) => {
-            // The rank of a row is not kept, so that showing it changes no state.
-            let (first, last) = (top.ranks.start(), top.ranks.end());
-            let to_come = match top.final_by {
-                None => "",
-                Some(TimeBasis::Processing) => " to come",
-                Some(TimeBasis::Event) => " by event time",
-            };
-            let which = format!("{:?} {first} to {last}{to_come}", top.ranking);
-            let (by, order) = (kinds(&top.partition), order(&top.order));
-            format!("{which} by {by:?} order {order} of {schema}")
+            format!(
+                "{} by {:?} order {} of {schema}",
+                first(top),
+                kinds(&top.partition),
+                order(&top.order)
+            )
         }
         NodeKind::Over(over) => {
             let (functions, by) = (functions(plan, node, over), kinds(&over.partition));
@@ -89,6 +85,17 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
     let mut zones = BTreeSet::new();
     collect_zones(plan, node, &mut zones);
     Some(zones.iter().fold(decided, |decided, zone| format!("{decided} in {zone}")))
+}
+
+/// Names the first rows that are kept. The rank of a row is not kept, so that showing it changes no state.
+fn first(top: &TopNode) -> String {
+    let (first, last) = (top.ranks.start(), top.ranks.end());
+    let to_come = match top.final_by {
+        None => "",
+        Some(TimeBasis::Processing) => " to come",
+        Some(TimeBasis::Event) => " by event time",
+    };
+    format!("{:?} {first} to {last}{to_come}", top.ranking)
 }
 
 /// Says what decides what a function keeps: the types of its keys alone. States are matched by name, so

@@ -58,8 +58,9 @@
 //! their own. A condition over a batch that fails is asked again for single rows, and only where a match
 //! has come to its variable does it fail the job.
 
-mod operand;
 mod syntax;
+
+mod operand;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +78,7 @@ use crate::window::TimeBasis;
 /// Variables of a pattern, at most.
 pub const VARIABLES_MAX: usize = 64;
 /// Places of variables in a pattern when its quantifiers are written out, at most.
-pub const PLACES_MAX: u64 = 4096;
+pub const PLACES_MAX: u64 = 2048;
 
 /// A condition of a variable.
 #[derive(Clone, Debug)]
@@ -233,14 +234,15 @@ impl MatchNode {
     /// asked for?
     pub fn counts_for_ever(&self) -> bool {
         let is_number = |operand: &Operand| matches!(operand.value, Value::MatchNumber);
-        self.all_operands().any(is_number) || self.pattern.has_anchor()
+        self.all_operands().any(is_number) || self.pattern.asks_for_start()
     }
 
     /// Can the search for a match go on for ever, so that its rows are kept for ever? Returns what of the
-    /// pattern makes it so: the first quantifier without an end. A pattern of a fixed greatest length may
+    /// pattern makes it so: `$`, or the first quantifier without an end. A pattern of a fixed greatest length may
     /// wait for its next row for ever, but for so many rows only.
     pub fn endless(&self) -> Option<String> {
         match self.within {
+            _ if self.pattern.asks_for_end() => Some("$".to_owned()),
             Some(_) => None,
             None => self.pattern.endless().map(|pattern| self.text(pattern)),
         }
@@ -253,7 +255,7 @@ impl MatchNode {
         let is_one = self.rows == RowsPerMatch::One;
         match (self.basis, self.within) {
             (TimeBasis::Processing, _) => Some(Duration::ZERO),
-            (TimeBasis::Event, _) if self.rows_ahead() > 0 => None,
+            (TimeBasis::Event, _) if self.rows_ahead() > 0 || self.pattern.asks_for_end() => None,
             (TimeBasis::Event, Some(within)) => {
                 let kind = input.field(self.order.first()?.column).data_type();
                 let DataType::Timestamp(unit, _) = kind else { return None };

@@ -75,37 +75,31 @@ pub(super) fn kept(schema: &SchemaRef, search: &MatchNode, is_bounded: bool) -> 
     };
     let text = format!("{waiting}{per} from which a match may still come");
     let time = search.order.first().map(|key| schema.field(key.column).data_type());
-    if let (Some(within), Some(time)) = (search.within, time) {
+    if let (Some(within), Some(time), None) = (search.within, time, search.endless()) {
         let bound = if numbers.is_empty() { ": bounded" } else { "" };
         return vec![("state", format!("{text} within {}{numbers}{bound}", span(within, time)))];
     }
-    let help = "WITHIN INTERVAL '…' behind the pattern bounds how long a match may take";
+    let help = match search.endless().as_deref() {
+        Some("$") => "leave out $, which is known only when the input ends",
+        _ => "WITHIN INTERVAL '…' behind the pattern bounds how long a match may take",
+    };
+    let help = ("help", help.to_owned());
     match (search.endless(), is_bounded) {
         (_, true) => {
             vec![("state", format!("{text}, until the input ends: grows with it{numbers}"))]
         }
-        (Some(part), false) => vec![
-            (
-                "state",
-                format!(
-                    "{text}: unbounded, since a search that has come to {part} can run for \
-                     ever{numbers}"
-                ),
-            ),
-            ("help", help.to_owned()),
-        ],
+        (Some(part), false) => {
+            let ever =
+                format!("unbounded, since a search that has come to {part} can run for ever");
+            vec![("state", format!("{text}: {ever}{numbers}")), help]
+        }
         (None, false) if by.is_empty() => {
             vec![("state", format!("{text}, as many as the pattern has{numbers}: bounded"))]
         }
-        (None, false) => vec![
-            (
-                "state",
-                format!(
-                    "{text}, as many as the pattern has{numbers}, for ever: grows with the keys"
-                ),
-            ),
-            ("help", help.to_owned()),
-        ],
+        (None, false) => {
+            let many = "as many as the pattern has, for ever: grows with the keys";
+            vec![("state", format!("{text}, {many}{numbers}")), help]
+        }
     }
 }
 

@@ -64,9 +64,13 @@ impl Pattern {
         let sum = parts.fold(0, u64::saturating_add);
         match self {
             Pattern::Variable(_) => 1,
-            Pattern::Repeat { least, most, .. } => {
-                sum.saturating_mul(u64::from(most.unwrap_or(*least).max(1)))
+            // What is repeated without end is a loop around its last time; where it may have no row, the
+            // times that must be come before the loop, since they may be empty and further ones not.
+            Pattern::Repeat { of, least, most: None, .. } => {
+                let loops = u64::from(*least == 0 || of.can_be_empty());
+                sum.saturating_mul(u64::from(*least) + loops)
             }
+            Pattern::Repeat { most: Some(most), .. } => sum.saturating_mul(u64::from(*most)),
             Pattern::Permutation(parts) => {
                 // Orders that begin alike share their beginning: each part stands behind each choice of
                 // parts before it.
@@ -79,6 +83,20 @@ impl Pattern {
                 shared.fold(0_u64, u64::saturating_add).saturating_mul(sum)
             }
             _ => sum,
+        }
+    }
+
+    /// Can a match have no row?
+    pub fn can_be_empty(&self) -> bool {
+        match self {
+            Pattern::Empty | Pattern::Start | Pattern::End => true,
+            Pattern::Variable(_) => false,
+            Pattern::Sequence(parts) | Pattern::Permutation(parts) => {
+                parts.iter().all(Pattern::can_be_empty)
+            }
+            Pattern::Choice(parts) => parts.iter().any(Pattern::can_be_empty),
+            Pattern::Repeat { of, least, .. } => *least == 0 || of.can_be_empty(),
+            Pattern::Excluded(of) => of.can_be_empty(),
         }
     }
 
@@ -116,8 +134,13 @@ impl Pattern {
     }
 
     /// Is the first row of a partition asked for?
-    pub fn has_anchor(&self) -> bool {
+    pub fn asks_for_start(&self) -> bool {
         self.any(|pattern| matches!(pattern, Pattern::Start))
+    }
+
+    /// Is the last row of a partition asked for?
+    pub fn asks_for_end(&self) -> bool {
+        self.any(|pattern| matches!(pattern, Pattern::End))
     }
 
     /// Returns the first part that is repeated without end.
@@ -130,7 +153,7 @@ impl Pattern {
 
     /// Has every match as many rows, one at least?
     pub fn is_of_fixed_length(&self) -> bool {
-        self.length().is_some_and(|length| length > 0) && !self.any(|part| *part == Pattern::End)
+        self.length().is_some_and(|length| length > 0) && !self.asks_for_end()
     }
 
     /// Returns how many rows a match has, if that is always the same.

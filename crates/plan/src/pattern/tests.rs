@@ -44,8 +44,10 @@ fn places_are_those_of_a_pattern_written_out() {
     check(repeat(variable(0), 3, None, true), 3);
     check(repeat(repeat(variable(0), 2, Some(5), true), 1, Some(3), true), 15);
     check(repeat(repeat(variable(0), 0, Some(u32::MAX), true), u32::MAX, None, true), {
-        u64::from(u32::MAX) * u64::from(u32::MAX)
+        u64::from(u32::MAX) * (u64::from(u32::MAX) + 1)
     });
+    check(repeat(repeat(variable(0), 1, None, true), 1, None, true), 1);
+    check(repeat(repeat(variable(0), 0, None, true), 2, None, true), 3);
     // A (B C | C B) | B (A C | C A) | C (A B | B A)
     check(Pattern::Permutation((0..3).map(variable).collect()), 15);
     check(Pattern::Permutation((0..40).map(variable).collect()), u64::MAX);
