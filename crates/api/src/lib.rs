@@ -11,6 +11,8 @@ extern crate self as thalweg;
 pub mod value;
 
 pub mod nested;
+
+pub mod map;
 pub mod scalar;
 
 pub mod record;
@@ -21,6 +23,7 @@ pub mod pane;
 pub mod trigger;
 
 mod closure;
+mod versions;
 mod windowing;
 
 mod fold;
@@ -49,7 +52,7 @@ pub mod join;
 
 pub mod sql;
 
-pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
+pub use aggregate::{Accumulated, Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use counted::Counted;
 pub use job::Job;
 pub use join::{Join, Span};
@@ -60,7 +63,7 @@ pub use process::{
     MapState, Process, ReducingState, Setup, Side, State, Stored, Timer, ValueState, WithBroadcast,
 };
 pub use record::Record;
-pub use scalar::{Date, Decimal, Timestamp};
+pub use scalar::{Date, Decimal, Instant, Time, Timestamp};
 pub use source::SourceBuilder;
 pub use sql::Table;
 pub use stream::Stream;

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use thalweg_types::{Change, EventTime, Groups, Moment, Result, Zone};
 
 use crate::trail::Share;
@@ -229,6 +229,15 @@ pub trait AggregateFunction: Send + Sync + Debug {
     /// never updated.
     fn is_mergeable(&self) -> bool {
         true
+    }
+
+    /// Returns a column of the partial state as this version of the function has it, where `saved` says
+    /// that an earlier one wrote it.
+    ///
+    /// # Errors
+    /// `State` if it cannot be read.
+    fn migrated(&self, _saved: &Field, _column: &ArrayRef) -> Result<Option<ArrayRef>> {
+        Ok(None)
     }
 
     /// Returns the same aggregate with rows that can be taken back, where this one cannot and there

@@ -98,6 +98,10 @@ impl Plan {
                 let input = &node.inputs[0];
                 self.output_schema(input.from, input.port)
             }
+            (NodeKind::Join(_), side) => {
+                let input = &node.inputs[side - 1];
+                self.output_schema(input.from, input.port)
+            }
             (NodeKind::Process(process), side) => process.sides[side - 1].schema.clone(),
             _ => bad_record_schema(),
         }

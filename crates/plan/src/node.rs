@@ -14,6 +14,7 @@ use crate::pattern::MatchNode;
 use crate::process::ProcessNode;
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
+use crate::trail::Share;
 use crate::window::{TimeBasis, WindowSpec};
 
 pub use crate::function::AggregateCall;
@@ -73,6 +74,8 @@ pub struct SourceNode {
     pub watermark: Option<Arc<dyn Watermarker>>,
     /// A split that hands over nothing for so long no longer holds the watermark back.
     pub idle_timeout: Option<Duration>,
+    /// The watermark is the greatest that this share of the open splits has reached.
+    pub split_share: Share,
     /// Rows per second over all workers; `None` for as fast as it goes.
     pub rows_per_second: Option<u64>,
     /// What becomes of malformed records.
@@ -434,6 +437,7 @@ impl NodeKind {
             NodeKind::Process(process) => 1 + process.sides.len(),
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Aggregate(_) => 2,
             NodeKind::Over(_) | NodeKind::Match(_) | NodeKind::SessionRows(_) => 2,
+            NodeKind::Join(join) if join.divert_late => 3,
             _ => 1,
         }
     }

@@ -15,6 +15,7 @@ use crate::node::{
 use crate::process::ProcessNode;
 use crate::sink::Delivery;
 use crate::source::Replay;
+use crate::trail::Share;
 use crate::window::{TimeBasis, WindowSpec};
 
 /// Returns the plan as trees, one for each sink, inputs indented below what reads them.
@@ -147,7 +148,12 @@ fn describe_source(node: &Node, source: &SourceNode) -> String {
     };
     let bounded = if source.source.is_bounded() { "bounded" } else { "unbounded" };
     let columns: Vec<String> = node.schema.fields().iter().map(|f| f.name().clone()).collect();
-    let watermark = source.watermark.as_ref().map(|w| format!(", watermark {}", w.explain()));
+    let share = match source.split_share {
+        Share::ALL => String::new(),
+        share => format!(" of {share} of the splits"),
+    };
+    let watermark = source.watermark.as_ref();
+    let watermark = watermark.map(|w| format!(", watermark {}{share}", w.explain()));
     let bad = match source.bad_records {
         BadRecords::Fail => "",
         BadRecords::Skip => ", bad records skipped",

@@ -16,6 +16,7 @@ use crate::node::{
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
+use crate::trail::Share;
 use crate::window::{Assigner, TimeBasis, WindowSpec, span};
 
 /// Says what an operator does.
@@ -288,6 +289,10 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
             | NodeKind::Match(_)
             | NodeKind::SessionRows(_),
         ) => Some(format!("late rows of {}", from.operator)),
+        (side, NodeKind::Join(_)) => {
+            let side = if side == 1 { "left" } else { "right" };
+            Some(format!("late rows of the {side} input of {}", from.operator))
+        }
         (side, NodeKind::Process(process)) => {
             Some(format!("`{}` of {}", process.sides[side - 1].name, from.operator))
         }
@@ -302,8 +307,12 @@ pub(super) fn watermark(plan: &Plan, node: &Node) -> Vec<Fact> {
         let idle = source
             .idle_timeout
             .map(|after| format!("; not held back by what is idle for {after:?}"));
+        let share = match source.split_share {
+            Share::ALL => String::new(),
+            share => format!("; the greatest that {share} of the splits have reached"),
+        };
         return watermark
-            .map(|text| ("watermark", format!("{text}{}", idle.unwrap_or_default())))
+            .map(|text| ("watermark", format!("{text}{share}{}", idle.unwrap_or_default())))
             .into_iter()
             .collect();
     }

@@ -96,6 +96,7 @@ impl Lowering<'_> {
             condition,
             output,
             bound,
+            divert_late: false,
             ttl: [None, None],
         };
         let schema = nullable_windows(join.schema.as_arrow());

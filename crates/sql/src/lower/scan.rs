@@ -300,6 +300,7 @@ impl Lowering<'_> {
             domain,
             watermark,
             idle_timeout: table.engine.idle_timeout,
+            split_share: table.engine.split_share,
             rows_per_second: table.engine.rows_per_second,
             bad_records: table.engine.bad_records,
         };
