@@ -5,17 +5,19 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::array::{BooleanArray, RecordBatch};
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::AggregateFunction;
+use thalweg_plan::function::Condition;
 use thalweg_plan::order::SortKey;
 use thalweg_plan::pattern::{
     MatchCondition, MatchNode, Operand, RowsPerMatch, Scope, Value, Variable,
 };
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::time::nanos_per;
-use thalweg_types::{Error, Result, Zone};
+use thalweg_types::{Error, Moment, Result, Zone};
 
 use super::aggregate::Columns;
 use super::{Lowering, Role, Stream, forward, role_of, unit_of};
@@ -24,6 +26,7 @@ use crate::expression::{Expression, Projection, Test};
 use crate::patterns::{self, Operands, Search, SearchPlan, row_of};
 use crate::session::localized;
 use crate::text::{placed, plan_error};
+use crate::windowing::{Pick, Reorder, settled_rows};
 
 /// An operand whose columns are known, but not yet their types.
 enum Called {
@@ -51,19 +54,24 @@ impl Lowering<'_> {
         let mut columns = Columns::default();
         let read = self.read(search, &mut columns, &row)?;
         let schema = columns.schema();
-        let mut node = search_node(search, read, (basis, self.zone), &schema)?;
+        let mut node = search_node((search, &row), read, (basis, self.zone), &schema)?;
         self.map(
             &mut stream,
             Arc::new(Projection::new(columns.into_expressions(), schema.clone())),
         );
         let late_table = stream.late_table.clone().filter(|_| basis == TimeBasis::Event);
         node.divert_late = late_table.is_some();
-        let over = found_columns(search, &node, &schema)?;
+        let over = found_columns(search, &row)?;
         let is_in_time = basis == TimeBasis::Event && node.delay(&schema).is_some();
         let added = self.builder.match_rows(stream.node, node);
         stream.node = added.map_err(|error| placed(error, &search.at))?;
         if let Some(table) = late_table {
             self.reject(&table, forward(stream.node, 1));
+        }
+        let found = Arc::new(over.as_arrow().clone());
+        if found.fields().iter().zip(self.schema(&stream).fields()).any(is_other) {
+            let picks = (0..found.fields().len()).map(Pick::Column).collect();
+            self.map(&mut stream, Arc::new(Reorder { picks, schema: found }));
         }
         let roles = roles(search, &row, is_in_time);
         let exprs = results(search, &row)
@@ -128,6 +136,28 @@ impl Lowering<'_> {
     }
 }
 
+/// Has a column another type than the query gives it?
+fn is_other((wanted, made): (&FieldRef, &FieldRef)) -> bool {
+    wanted.data_type() != made.data_type()
+}
+
+/// A condition over operands, which get the types of the query first.
+#[derive(Debug)]
+struct Asked {
+    over: SchemaRef,
+    test: Test,
+}
+
+impl Condition for Asked {
+    fn holds(&self, rows: &RecordBatch, moment: &Moment) -> Result<BooleanArray> {
+        self.test.holds(&settled_rows(rows, &self.over)?, moment)
+    }
+
+    fn describe(&self) -> String {
+        self.test.describe()
+    }
+}
+
 /// Returns the time by which rows are ordered.
 fn basis_of(search: &Search, row: &DFSchema, stream: &Stream) -> Result<TimeBasis> {
     let time = search.order.first().map_or("", |(name, _)| name.as_str());
@@ -157,7 +187,7 @@ fn basis_of(search: &Search, row: &DFSchema, stream: &Stream) -> Result<TimeBasi
 
 /// Returns the search, given what it reads of rows of `schema`.
 fn search_node(
-    search: &Search,
+    (search, row): (&Search, &DFSchema),
     read: Read,
     (basis, zone): (TimeBasis, Zone),
     schema: &SchemaRef,
@@ -167,12 +197,13 @@ fn search_node(
     let variables = variables.map(|((name, conditions), called)| {
         let conditions = conditions.iter().zip(called).map(|(condition, called)| {
             let operands = made(&condition.operands, called, schema)?;
-            let over = schema_of(&condition.operands, &operands, schema)?;
+            let over = condition.operands.schema(row)?;
             let expr = localized(condition.expr.clone(), &over, zone)?;
             let test = Expression::new(&expr, &over)
                 .and_then(|test| Test::new(test, &format!("the condition of {name}")))
                 .map_err(|error| placed(error, &condition.at))?;
-            Ok(MatchCondition { condition: Arc::new(test), operands })
+            let over = Arc::new(over.as_arrow().clone());
+            Ok(MatchCondition { condition: Arc::new(Asked { over, test }), operands })
         });
         Ok(Variable { name: name.clone(), conditions: conditions.collect::<Result<_>>()? })
     });
@@ -222,29 +253,15 @@ fn made(operands: &Operands, called: Vec<Called>, schema: &SchemaRef) -> Result<
     made.collect()
 }
 
-/// Returns the columns of operands, by their names.
-fn fields_of(names: &Operands, operands: &[Operand], schema: &Schema) -> Result<Vec<FieldRef>> {
-    let named = names.0.iter().zip(operands);
-    let fields = named.map(|((name, _), operand)| {
-        let (kind, is_nullable) = operand.kind(schema)?;
-        Ok(Arc::new(Field::new(name, kind, is_nullable)))
+/// Returns the columns that come out of a search, with the types of the query: those of rows, and operands.
+fn found_columns(search: &Search, row: &DFSchema) -> Result<DFSchema> {
+    let (before, rest) = search.passed(row);
+    let rows = before.iter().chain(&rest).map(|name| {
+        let field = row.field_with_unqualified_name(name).map_err(plan_error)?;
+        Ok(Arc::new(field.as_ref().clone().with_name(of_row(name)).with_nullable(true)))
     });
-    fields.collect()
-}
-
-fn schema_of(names: &Operands, operands: &[Operand], schema: &Schema) -> Result<DFSchema> {
-    let fields = fields_of(names, operands, schema)?;
-    DFSchema::from_unqualified_fields(fields.into(), Default::default()).map_err(plan_error)
-}
-
-/// Returns the columns that come out of a search: those of rows, and operands.
-fn found_columns(search: &Search, node: &MatchNode, schema: &Schema) -> Result<DFSchema> {
-    let rows = node.columns.iter().map(|column| {
-        let field = schema.field(*column);
-        Arc::new(field.clone().with_name(of_row(field.name())))
-    });
-    let operands = fields_of(&search.operands, &node.operands, schema)?;
-    let fields: Vec<FieldRef> = rows.chain(operands).collect();
+    let mut fields = rows.collect::<Result<Vec<FieldRef>>>()?;
+    fields.extend(search.operands.schema(row)?.fields().iter().cloned());
     DFSchema::from_unqualified_fields(fields.into(), Default::default()).map_err(plan_error)
 }
 

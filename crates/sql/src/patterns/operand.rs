@@ -64,7 +64,7 @@ pub(crate) struct Operands(pub(crate) Vec<(String, Operand)>);
 
 impl Operands {
     /// Returns the schema of their columns, given that of a row.
-    pub(super) fn schema(&self, row: &DFSchema) -> Result<DFSchema> {
+    pub(crate) fn schema(&self, row: &DFSchema) -> Result<DFSchema> {
         let fields = self.0.iter();
         let fields = fields
             .map(|(name, operand)| Ok(Field::new(name, operand.value.kind(row)?, true)))
