@@ -139,8 +139,8 @@ impl Operand {
             Value::MatchNumber => (DataType::Int64, true),
             Value::IsMatched => (DataType::Boolean, false),
             Value::Aggregate { call, .. } => {
-                let columns = call.arguments.iter().chain(&call.filter);
-                columns.map(|column| field(*column).map(|_| ())).collect::<Result<()>>()?;
+                let mut columns = call.arguments.iter().chain(&call.filter);
+                columns.try_for_each(|column| field(*column).map(drop))?;
                 (call.function.result().data_type().clone(), true)
             }
             Value::Rows(_) => {

@@ -76,7 +76,7 @@ fn step(skip: Skip, mapped: &Mapped) -> Result<usize, NoAnswer> {
         Skip::ToFirst(of) => mapped.iter().position(|row| of.contains(VariableId(row.0))),
         Skip::ToLast(of) => mapped.iter().rposition(|row| of.contains(VariableId(row.0))),
     };
-    row.filter(|row| *row > 0).ok_or_else(|| NoAnswer::Fails)
+    row.filter(|row| *row > 0).ok_or(NoAnswer::Fails)
 }
 
 impl Naive<'_> {
