@@ -229,13 +229,11 @@ fn search_node(
     })
 }
 
-/// Returns the time that a match takes less than, in the unit of its rows' times. As Flink documents it,
-/// what takes just the time of WITHIN is within it.
+/// Returns how long a match may take, in the unit of its rows' times.
 fn within(search: &Search, read: &Read, schema: &SchemaRef) -> Result<Option<i64>> {
     let (Some(within), Some(time)) = (search.within, read.order.first()) else { return Ok(None) };
     let nanos = i64::try_from(within.as_nanos()).unwrap_or(i64::MAX);
-    let units = nanos / nanos_per(unit_of(schema, *time)?);
-    Ok(Some(units.saturating_add(1)))
+    Ok(Some(nanos / nanos_per(unit_of(schema, *time)?)))
 }
 
 /// Makes operands over columns of `schema`.
