@@ -390,10 +390,36 @@ def price_dips():
     write_answer("price-dips/expected.json", answer)
 
 
+def fraud():
+    rng = random.Random(16)
+    charges, time = [], START
+    for _ in range(1500):
+        time += timedelta(milliseconds=int(4_000 * rng.random()))
+        kind = rng.random()
+        cents = int(100 * rng.random() if kind < 0.1 else 50_001 + 90_000 * rng.random()
+                    if kind > 0.9 else 100 + 20_000 * rng.random())
+        charges.append((time, {"card": 1 + int(40 * rng.random()), "cents": cents,
+                               "at": stamp(time)}))
+    write_rows("fraud/charges.json", (row for _, row in disordered(rng, charges, 4.9)))
+    alerts, minute = [], timedelta(minutes=1)
+    for card in range(1, 41):
+        of, first = [charge for charge in charges if charge[1]["card"] == card], 0
+        while first < len(of):
+            tried, small = of[first]
+            large = next((at for at in range(first + 1, len(of)) if of[at][1]["cents"] > 50_000
+                          and of[at][0] - tried <= minute), None)
+            if small["cents"] < 100 and large is not None:
+                alerts.append({"card": card, "cents": of[large][1]["cents"],
+                               "tried_at": small["at"], "charged_at": of[large][1]["at"]})
+                first = large
+            first += 1
+    write_answer("fraud/expected.json", alerts)
+
+
 if __name__ == "__main__":
     for make in (word_count, socket_word_count, running_mean, page_views, trending_topics,
                  distinct_records, zip_codes, profiles, exclamation, sums_each_minute,
-                 action_counts, ad_clicks, hourly_buckets, sessions, abandoned_carts,
+                 action_counts, ad_clicks, hourly_buckets, fraud, sessions, abandoned_carts,
                  price_dips):
         make()
         print(f"examples: wrote {make.__name__.replace('_', '-')}")

@@ -167,3 +167,8 @@ fn sums_each_minute_in_rust_gives_the_answer_of_sql() {
 fn ad_clicks_in_rust_gives_the_answer_of_sql() {
     run_example("ad-clicks");
 }
+
+#[test]
+fn a_small_charge_and_then_a_large_one_within_a_minute_is_found() {
+    run_example("fraud");
+}

@@ -21,6 +21,7 @@ mod oracle;
 mod own_windows;
 mod panes;
 mod partitions;
+mod patterns;
 mod process;
 mod processes;
 mod random;

@@ -143,6 +143,18 @@ impl Closure {
         Closure { schema, text, apply }
     }
 
+    /// Makes as many rows of those of a batch.
+    pub(crate) fn made(
+        schema: SchemaRef,
+        text: String,
+        make: impl Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync + 'static,
+    ) -> Closure {
+        let apply = Box::new(move |input: &Change, _: &Moment| {
+            Ok(Change { rows: make(&input.rows)?, weights: input.weights.clone() })
+        });
+        Closure { schema, text, apply }
+    }
+
     /// Puts the columns of a key before those of a row.
     pub(crate) fn keyed<T: Record, K: Key>(step: &str, key: KeyOf<T, K>) -> Closure {
         let schema: SchemaRef =

@@ -49,6 +49,7 @@ pub mod user_windows;
 pub mod windowed;
 
 pub mod join;
+pub mod pattern;
 
 pub mod sql;
 
@@ -58,6 +59,7 @@ pub use job::Job;
 pub use join::{Join, Span};
 pub use keyed::Keyed;
 pub use pane::{Pane, Timing};
+pub use pattern::{AfterMatch, Matched, Pattern, Search};
 pub use process::{
     BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context, ListState,
     MapState, Process, ReducingState, Setup, Side, State, Stored, Timer, ValueState, WithBroadcast,

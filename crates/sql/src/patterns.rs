@@ -18,13 +18,14 @@
 //!
 //! Invariant: an error points at what is wrong in the clause.
 
+mod mode;
 mod pattern;
-
-mod row;
 
 mod clause;
 
 mod scopes;
+
+mod row;
 
 mod operand;
 

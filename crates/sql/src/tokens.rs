@@ -1,5 +1,6 @@
 //! A cursor over the tokens of one statement.
 
+use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{
@@ -121,6 +122,12 @@ impl<'a> Tokens<'a> {
     /// Takes a name, quoted or not.
     pub(crate) fn identifier(&mut self) -> Result<String> {
         self.word().map_err(|_| self.expected("a name"))
+    }
+
+    /// Takes a name, quoted or not, with its place.
+    pub(crate) fn name(&mut self) -> Result<Ident> {
+        let span = self.peek().span;
+        Ok(Ident::with_span(span, self.identifier()?))
     }
 
     /// Takes a name that may have parts; only the last one counts, there is one catalog.

@@ -347,7 +347,7 @@ impl Match {
             places.push(place);
             let (first, number) = (partition.first, Some(partition.number()));
             let view = View { partition, first, places, number };
-            Ask { variable, view, is_in_doubt: doubts & (1 << variable.0) != 0 }
+            Ask { variable, view, is_in_doubt: doubts & variable.bit() != 0 }
         });
         let book = Book { rows, program, names };
         let mut answers =

@@ -18,13 +18,13 @@ impl Scope {
 
     /// Returns some variables.
     pub fn of(variables: &[VariableId]) -> Scope {
-        Scope(variables.iter().fold(0, |all, variable| all | 1 << variable.0))
+        Scope(variables.iter().fold(0, |all, variable| all | variable.bit()))
     }
 
     /// Is a variable among them?
     #[inline]
     pub fn contains(self, variable: VariableId) -> bool {
-        self.0 & (1 << variable.0) != 0
+        self.0 & variable.bit() != 0
     }
 }
 
@@ -87,8 +87,13 @@ pub enum Value {
         /// The aggregate; of one that is not mergeable, too.
         call: AggregateCall,
     },
-    /// The rows of some variables, in order: a list of structs of all columns of the input.
-    Rows(Scope),
+    /// The rows of some variables, in order: a list of structs of some columns of the input.
+    Rows {
+        /// Of which variables.
+        of: Scope,
+        /// The columns.
+        columns: Vec<usize>,
+    },
 }
 
 /// A column that a condition is shown, or that comes out.
@@ -120,7 +125,7 @@ impl Operand {
                 at.from == End::Last && at.offset == 0 && at.of.contains(variable)
             }
             Value::IsMatched => true,
-            Value::MatchNumber | Value::Aggregate { .. } | Value::Rows(_) => false,
+            Value::MatchNumber | Value::Aggregate { .. } | Value::Rows { .. } => false,
         }
     }
 
@@ -130,7 +135,7 @@ impl Operand {
     /// `Internal` if the input has no such column.
     pub fn kind(&self, input: &Schema) -> Result<(DataType, bool)> {
         let field = |column: usize| match input.fields().get(column) {
-            Some(field) => Ok(field),
+            Some(field) => Ok(field.as_ref()),
             None => Err(Error::internal(format!("a match over column {column}, which is missing"))),
         };
         Ok(match &self.value {
@@ -143,9 +148,10 @@ impl Operand {
                 columns.try_for_each(|column| field(*column).map(drop))?;
                 (call.function.result().data_type().clone(), true)
             }
-            Value::Rows(_) => {
-                let row = Field::new("item", DataType::Struct(input.fields().clone()), true);
-                (DataType::List(Arc::new(row)), false)
+            Value::Rows { columns, .. } => {
+                let fields = columns.iter().map(|column| Ok(field(*column)?.clone()));
+                let row = DataType::Struct(fields.collect::<Result<Vec<_>>>()?.into());
+                (DataType::List(Arc::new(Field::new("item", row, true))), false)
             }
         })
     }

@@ -11,6 +11,12 @@ impl VariableId {
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
+
+    /// Returns it as one bit of those of all variables; none for a number that no pattern has.
+    #[inline]
+    pub fn bit(self) -> u64 {
+        1_u64.checked_shl(u32::from(self.0)).unwrap_or(0)
+    }
 }
 
 /// A regular expression over variables.

@@ -8,8 +8,8 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 use thalweg_plan::pattern::RowsPerMatch;
 use thalweg_types::{Error, Result};
 
+use super::mode::MODES;
 use super::pattern::{self, Written, loosened};
-use super::row::MODES;
 use super::{MARK, Patterns};
 use crate::emit::{self, Surroundings};
 use crate::rewrite::Unnests;
@@ -230,7 +230,7 @@ impl Reader<'_, '_> {
         let words: Vec<&str> = PARTS.into_iter().chain(["AS"]).collect();
         let value = self.expression(&words)?;
         self.tokens.words(&["AS"])?;
-        Ok((value, name(self.tokens)?))
+        Ok((value, self.tokens.name()?))
     }
 
     fn rows(&mut self) -> Result<RowsPerMatch> {
@@ -260,7 +260,7 @@ impl Reader<'_, '_> {
         }
         let is_first = self.tokens.take_word("FIRST");
         let _ = !is_first && self.tokens.take_word("LAST");
-        let variable = name(self.tokens)?;
+        let variable = self.tokens.name()?;
         Ok(if is_first { Skip::ToFirst(variable) } else { Skip::ToLast(variable) })
     }
 
@@ -275,26 +275,19 @@ impl Reader<'_, '_> {
     }
 
     fn subset(&mut self) -> Result<(Ident, Vec<Ident>)> {
-        let subset = name(self.tokens)?;
+        let subset = self.tokens.name()?;
         self.tokens.symbol("=")?;
         self.tokens.symbol("(")?;
-        let members = self.list(|reader| name(reader.tokens))?;
+        let members = self.list(|reader| reader.tokens.name())?;
         self.tokens.symbol(")")?;
         Ok((subset, members))
     }
 
     fn definition(&mut self) -> Result<(Ident, Expr)> {
-        let variable = name(self.tokens)?;
+        let variable = self.tokens.name()?;
         self.tokens.words(&["AS"])?;
         Ok((variable, self.expression(&[])?))
     }
-}
-
-/// Takes a name, with its place.
-pub(super) fn name(tokens: &mut Tokens<'_>) -> Result<Ident> {
-    let at = tokens.peek().clone();
-    let name = tokens.identifier()?;
-    Ok(Ident::with_span(at.span, name))
 }
 
 /// Makes one name of `FINAL LAST`, and of `RUNNING LAST`, where a call follows.

@@ -17,7 +17,8 @@ use datafusion::sql::sqlparser::ast::{
 use thalweg_plan::pattern::{End, Position, Scope};
 use thalweg_types::{Error, Result};
 
-use super::row::{Mode, RowValue, call_name, is_aggregate, sub_query};
+use super::mode::{Mode, call_name};
+use super::row::{RowValue, is_aggregate, sub_query};
 use super::scopes::Scopes;
 use crate::meaning;
 use crate::text::{place, plan_error};

@@ -5,7 +5,6 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan
 use thalweg_plan::pattern::{Pattern, Scope, VARIABLES_MAX, VariableId};
 use thalweg_types::Result;
 
-use super::clause::name;
 use crate::text;
 use crate::tokens::Tokens;
 
@@ -151,7 +150,7 @@ impl Reader<'_, '_> {
     fn variable(&mut self) -> Result<Pattern> {
         let at = self.tokens.peek().clone();
         let wrong = self.tokens.expected("a variable of the pattern");
-        let variable = name(self.tokens).map_err(|_| wrong)?;
+        let variable = self.tokens.name().map_err(|_| wrong)?;
         let known = self.variables.iter().position(|known| known.value == variable.value);
         let number = known.unwrap_or(self.variables.len());
         if known.is_none() {

@@ -20,9 +20,9 @@ use thalweg_plan::pattern::{Pattern, RowsPerMatch, Skip};
 use thalweg_types::{Error, Place, Result};
 
 use super::clause::{Clause, Skip as Said};
+use super::mode::call_name;
 use super::operand::{Finder, Operand, Operands, Part, Value};
 use super::pattern::begins_with;
-use super::row::call_name;
 use super::scopes::Scopes;
 use crate::text::{place, placed, plan_error, suggest};
 

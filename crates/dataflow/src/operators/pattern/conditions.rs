@@ -33,7 +33,7 @@ impl OfRow {
             Value::Column { column, at } => Ok(OfRow::Column { column: *column, shift: at.shift }),
             Value::Classifier(_) => Ok(OfRow::Name),
             Value::IsMatched => Ok(OfRow::True),
-            Value::MatchNumber | Value::Aggregate { .. } | Value::Rows(_) => {
+            Value::MatchNumber | Value::Aggregate { .. } | Value::Rows { .. } => {
                 Err(Error::internal("an operand of a match as one of a row"))
             }
         }
@@ -80,7 +80,7 @@ impl Conditions {
                 let of_row = is_of_row.then(|| known.operands.iter().map(OfRow::new));
                 let of_row = of_row.map(|all| all.collect::<Result<Vec<_>>>()).transpose()?;
                 if of_row.is_none() {
-                    dependent |= 1 << id.0;
+                    dependent |= id.bit();
                 }
                 for operand in of_row.iter().flatten() {
                     if let OfRow::Column { column, shift } = operand {
@@ -122,16 +122,16 @@ impl Conditions {
             }
         }
         let mut masks = vec![(u64::MAX, 0_u64); rows.len()];
-        for (id, tests) in self.variables.iter().enumerate() {
+        for (id, tests) in (0..).map(VariableId).zip(&self.variables) {
             for test in tests {
                 let Some(of_row) = &test.of_row else { continue };
                 let columns = of_row.iter().map(|operand| match operand {
                     OfRow::Column { column, shift } => columns[&(*shift, *column)].clone(),
-                    OfRow::Name => name(&book.names[id], rows.len()),
+                    OfRow::Name => name(&book.names[id.index()], rows.len()),
                     OfRow::True => Arc::new(BooleanArray::from(vec![true; rows.len()])),
                 });
                 let shown = batch(&test.operands.schema, columns.collect(), rows.len())?;
-                mask(test.condition.as_ref(), &shown, moment, (1 << id, &mut masks));
+                mask(test.condition.as_ref(), &shown, moment, (id.bit(), &mut masks));
             }
         }
         for ((group, row), (mask, doubts)) in rows.iter().zip(masks) {

@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{concat, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use thalweg_plan::distinct::state_fields;
 use thalweg_plan::node::AggregateCall;
 use thalweg_plan::pattern::{End, Operand, Position, Scope, Value, operand_fields};
@@ -198,8 +198,9 @@ impl Operands {
                 (Value::Aggregate { of, .. }, Some(fold)) => {
                     folded(fold, book, (views, shown), (*of, is_final))?
                 }
-                (Value::Rows(scope), _) => {
-                    lists(&self.input, book, (views, shown), (*scope, is_final))?
+                (Value::Rows { of, columns }, _) => {
+                    let fields = self.input.project(columns)?.fields;
+                    lists((columns, fields), book, (views, shown), (*of, is_final))?
                 }
                 (value, _) => single(value, book, (views, shown), is_final)?,
             };
@@ -254,7 +255,7 @@ fn single(
         Value::IsMatched => {
             Arc::new(numbers.map(|number| Some(number.is_some())).collect::<BooleanArray>())
         }
-        Value::Aggregate { .. } | Value::Rows(_) => {
+        Value::Aggregate { .. } | Value::Rows { .. } => {
             return Err(Error::internal("an operand of many rows as one of a single row"));
         }
     })
@@ -262,7 +263,7 @@ fn single(
 
 /// Returns lists of rows.
 fn lists(
-    input: &SchemaRef,
+    (columns, fields): (&[usize], Fields),
     book: Book<'_>,
     shown: (&[View<'_>], &[Shown]),
     which: (Scope, bool),
@@ -272,10 +273,9 @@ fn lists(
         slots.extend(rows.iter().filter_map(|row| view.slot(*row as isize)));
         lengths.push(rows.len());
     });
-    let all: Vec<usize> = (0..input.fields().len()).collect();
-    let columns = book.rows.project(&all, &slots)?;
-    let rows = StructArray::try_new_with_length(input.fields().clone(), columns, None, slots.len());
-    let item = Field::new("item", DataType::Struct(input.fields().clone()), true);
+    let columns = book.rows.project(columns, &slots)?;
+    let rows = StructArray::try_new_with_length(fields.clone(), columns, None, slots.len());
+    let item = Field::new("item", DataType::Struct(fields), true);
     let offsets = OffsetBuffer::from_lengths(lengths);
     Ok(Arc::new(ListArray::try_new(Arc::new(item), offsets, Arc::new(rows?), None)?))
 }

@@ -59,7 +59,7 @@ impl Program {
             variable: place.variable,
             is_hidden: place.is_hidden,
             next,
-            is_free: dependent & (1 << place.variable.0) == 0,
+            is_free: dependent & place.variable.bit() == 0,
         });
         let mut program = Program { places: places.collect(), begin, first: 0 };
         program.first = program.first_variables();
@@ -74,7 +74,7 @@ impl Program {
 
     fn first_variables(&self) -> u64 {
         let bits = self.begin.iter().flatten().map(|target| match target {
-            Target::Place(place) => 1 << self.places[*place as usize].variable.0,
+            Target::Place(place) => self.places[*place as usize].variable.bit(),
             Target::Match | Target::MatchAtEnd => u64::MAX,
         });
         bits.fold(0, |all, bit| all | bit)

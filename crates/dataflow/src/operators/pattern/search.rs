@@ -108,7 +108,7 @@ impl Search {
         self.threads.iter().enumerate().filter_map(move |(number, thread)| match thread.target {
             Target::Place(place) => {
                 let variable = program.places[place as usize].variable;
-                (asked & (1 << variable.0) != 0).then_some((number, place))
+                (asked & variable.bit() != 0).then_some((number, place))
             }
             Target::Match | Target::MatchAtEnd => None,
         })
@@ -134,7 +134,7 @@ impl Search {
             let is_refused = refused.next_if_eq(&&number).is_some();
             let Target::Place(place) = thread.target else { continue };
             let at = &program.places[place as usize];
-            if is_refused || mask & (1 << at.variable.0) == 0 {
+            if is_refused || mask & at.variable.bit() == 0 {
                 continue;
             }
             let link = self.links.len() as u32;

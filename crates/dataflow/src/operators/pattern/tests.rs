@@ -239,7 +239,7 @@ fn a_condition_fails_only_where_a_match_has_come_to_it() {
 #[test]
 fn rows_of_variables_come_out_as_lists() {
     let mut node = Case { rows: RowsPerMatch::One, ..of_letters("A B* C") }.node();
-    let of = |variable| Value::Rows(Scope::of(&[VariableId(variable)]));
+    let of = |variable| Value::Rows { of: Scope::of(&[VariableId(variable)]), columns: vec![1, 2] };
     node.operands = [0, 1].map(|variable| Operand::running(of(variable))).to_vec();
     let output = node.schema(&row_schema()).unwrap();
     let mut operator = Match::new(&node, &row_schema(), output).unwrap();
@@ -254,10 +254,9 @@ fn rows_of_variables_come_out_as_lists() {
     let sent = run_one(&mut operator, &[Turn::last(vec![change(&rows)])]);
     let lines: Vec<String> = sent[0].results.iter().flat_map(texts).collect();
     let expected = [
-        "k|4|[{key: k, value: 1, start: 1970-01-01T00:00:00.001, end: 1970-01-01T00:00:00}]|\
-         [{key: k, value: 2, start: 1970-01-01T00:00:00.002, end: 1970-01-01T00:00:00}, \
-         {key: k, value: 2, start: 1970-01-01T00:00:00.003, end: 1970-01-01T00:00:00}]",
-        "l|2|[{key: l, value: 1, start: 1970-01-01T00:00:00.001, end: 1970-01-01T00:00:00}]|[]",
+        "k|4|[{value: 1, start: 1970-01-01T00:00:00.001}]|\
+         [{value: 2, start: 1970-01-01T00:00:00.002}, {value: 2, start: 1970-01-01T00:00:00.003}]",
+        "l|2|[{value: 1, start: 1970-01-01T00:00:00.001}]|[]",
     ];
     assert_eq!(lines, expected);
 }
