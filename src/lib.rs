@@ -37,11 +37,12 @@ pub use thalweg_api as stream;
 #[doc(hidden)]
 pub use thalweg_api::derived;
 pub use thalweg_api::{
-    Aggregate, BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context,
-    Date, Decimal, Job, Join, Key, Keyed, ListState, MapState, Pane, Process, Record,
-    ReducingState, Setup, Side, SourceBuilder, Span, State, Stored, Stream, Timer, Timestamp,
-    Timing, Trigger, UserWindows, Value, ValueState, Window, Windowed, WithBroadcast, average,
-    combine, count, fold, max, min, reduce, sum,
+    Accumulated, AfterMatch, Aggregate, BroadcastContext, BroadcastProcess, BroadcastState,
+    CoProcess, Connected, Context, Date, Decimal, Instant, Job, Join, Key, Keyed, ListState,
+    MapState, Matched, Pane, Pattern, Process, Record, ReducingState, Search, Setup, Side,
+    SourceBuilder, Span, State, Stored, Stream, Time, Timer, Timestamp, Timing, Trigger,
+    UserWindows, Value, ValueState, Window, Windowed, WithBroadcast, average, combine, count, fold,
+    max, min, reduce, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};

@@ -101,6 +101,16 @@ fn reachability() {
     run_to_files("reachability");
 }
 
+#[test]
+fn abandoned_carts() {
+    run_to_files("abandoned-carts");
+}
+
+#[test]
+fn price_dips() {
+    run_to_files("price-dips");
+}
+
 /// Would fail if what a newcomer writes first were long: a program and a script, without comments.
 #[test]
 fn the_most_effective_ad_is_short_to_ask_for() {

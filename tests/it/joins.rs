@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use thalweg::testkit::TestJob;
 use thalweg::{Job, Record, Result, RunOptions, Span, Stream, Timestamp, Window};
 
 use crate::support::{Dice, Place};
@@ -242,6 +243,121 @@ fn groups_have_all_rows_of_a_window_in_order() {
     });
 }
 
+fn session() -> Window {
+    Window::session(Duration::from_secs(9))
+}
+
+/// Returns the sessions of both streams together: key, start, and the rows of each side.
+fn sessions(stand: &Stand) -> Vec<(Option<i64>, i64, [Vec<Event>; 2])> {
+    let mut rows: Vec<(usize, &Event)> = stand.left.iter().map(|event| (0, event)).collect();
+    rows.extend(stand.right.iter().map(|event| (1, event)));
+    rows.sort_by_key(|(side, event)| (event.key, event.at, *side));
+    let mut sessions: Vec<(Option<i64>, i64, [Vec<Event>; 2])> = Vec::new();
+    let mut last = None;
+    for (side, event) in rows {
+        let is_next = last.is_some_and(|(key, at): (Option<i64>, i64)| {
+            key == event.key && event.at.0 <= at + 9 * SECOND
+        });
+        if !is_next {
+            sessions.push((event.key, event.at.0, Default::default()));
+        }
+        last = Some((event.key, event.at.0));
+        sessions.last_mut().unwrap().2[side].push(event.clone());
+    }
+    sessions
+}
+
+/// Would fail if a session were of one stream alone, or rows of several met.
+#[test]
+fn session_joins_put_rows_of_a_session_of_both_streams_together() {
+    let stand = Stand::new();
+    let mut pairs = Vec::new();
+    for (_, _, [left, right]) in sessions(&stand) {
+        let met = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
+        pairs.extend(met.map(|(left, right)| pair(Some(left), Some(right))));
+        if right.is_empty() {
+            pairs.extend(left.iter().map(|left| pair(Some(left), None)));
+        }
+    }
+    stand.check(&pairs, |left, right| {
+        let (left, right) = (left.key_by(|row| row.key), right.key_by(|row| row.key));
+        let join = left.join(right).window(session(), |row| row.at, |row| row.at);
+        join.left("sessions", |left: Event, right| of(Some(left), right))
+    });
+}
+
+/// Would fail if a row of one stream did not bring sessions of the other together, or rows lost their order.
+#[test]
+fn groups_have_all_rows_of_a_session_of_both_streams() {
+    let stand = Stand::new();
+    let ids =
+        |rows: &[Event]| rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>().join(" ");
+    let expected = sessions(&stand).into_iter().map(|(key, start, [left, right])| {
+        serde_json::json!({
+            "key": key, "left": ids(&left), "right": ids(&right),
+            "start": Timestamp(start).to_string(),
+        })
+        .to_string()
+    });
+    stand.check(&expected.collect::<Vec<_>>(), |left, right| {
+        let (left, right) = (left.key_by(|row| row.key), right.key_by(|row| row.key));
+        let join = left.join(right).window(session(), |row| row.at, |row| row.at);
+        join.co_group("groups", move |key: &Option<i64>, window: Span, left, right| {
+            let (left, right): (Vec<Event>, Vec<Event>) = (left, right);
+            [Group { key: *key, start: window.start, left: ids(&left), right: ids(&right) }]
+        })
+    });
+}
+
+/// Would fail if a late row were lost, met others, or came out on the other side.
+#[test]
+fn late_rows_of_joins_are_streams() {
+    type Joined<'j> = thalweg::Join<'j, Event, Event, Option<i64>>;
+    let minute = Duration::from_secs(60);
+    let run = |said: &dyn for<'j> Fn(Joined<'j>) -> Joined<'j>, grouped: bool| {
+        let test = TestJob::new();
+        let stream = |name: &str| test.source::<Event>(name).unwrap().key_by(|row| row.key);
+        let late = std::cell::RefCell::new(None);
+        let take = |left: Stream<'_, Event>, right: Stream<'_, Event>| {
+            *late.borrow_mut() = Some((test.collect(left)?, test.collect(right)?));
+            Ok(())
+        };
+        let join = said(stream("left").join(stream("right"))).late_to(take);
+        let pairs = match grouped {
+            false => join.inner("pairs", |left, right| of(Some(left), Some(right))),
+            true => join.co_group("groups", |_: &Option<i64>, _, left, right| {
+                let (left, right): (Vec<Event>, Vec<Event>) = (left, right);
+                [of(left.into_iter().next(), right.into_iter().next())]
+            }),
+        };
+        let pairs = test.collect(pairs.unwrap()).unwrap();
+        let (left, right) = late.into_inner().unwrap();
+        let mut run = test.run(2).unwrap();
+        let event = |id: i64, at: i64| Event { key: Some(1), id, at: Timestamp(at * SECOND) };
+        run.push("left", event(1, 10)).unwrap();
+        run.push("right", event(2, 20)).unwrap();
+        run.watermark("00:10:00").unwrap();
+        run.push("left", event(3, 30)).unwrap();
+        run.push("right", event(4, 15)).unwrap();
+        run.push("right", event(5, 700)).unwrap();
+        run.push("left", event(6, 700)).unwrap();
+        run.finish().unwrap();
+        let ids = |rows: Vec<Event>| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+        let met = run.take(&pairs).unwrap();
+        let met: Vec<_> = met.iter().map(|pair| (pair.left, pair.right)).collect();
+        (met, ids(run.take(&left).unwrap()), ids(run.take(&right).unwrap()))
+    };
+    let expected = (vec![(Some(1), Some(2)), (Some(6), Some(5))], vec![3], vec![4]);
+    let near = run(&|join| join.within(minute, minute, |row| row.at, |row| row.at), false);
+    assert_eq!(near, expected);
+    for window in [Window::tumble(minute), Window::session(minute)] {
+        for grouped in [false, true] {
+            let found = run(&|join| join.window(window, |row| row.at, |row| row.at), grouped);
+            assert_eq!(found, expected, "{window:?} {grouped}");
+        }
+    }
+}
+
 #[test]
 fn tables_have_the_last_row_of_each_key_and_are_joined_as_tables() {
     let stand = Stand::new();
@@ -287,9 +403,11 @@ fn joins_that_cannot_obey_time_name_their_step() {
     let zero = Duration::ZERO;
     let join = left().join(timeless).within(zero, zero, |row| row.at, |row| row.at);
     check(join.full("near", of), "step `near`: a stream that is joined by time has no watermark");
-    let session = Window::session(Duration::from_secs(1));
-    let join = left().join(left()).window(session, |row| row.at, |row| row.at);
-    check(join.full("sessions", of), "step `sessions`: rows are not put together by windows");
+    let updating = left().latest("table").unwrap().key_by(|row| row.key);
+    let join = updating.join(left()).window(session(), |row| row.at, |row| row.at);
+    check(join.full("sessions", of), "step `sessions`: sessions of rows that may be taken back");
+    let join = left().join(left()).late_to(|_, _| Ok(()));
+    check(join.full("late", of), "step `late`: no row is late where rows meet whatever their time");
     let none = left().join(left()).co_group("none", |_: &Option<i64>, _, _, _| [of(None, None)]);
     check(none, "step `none`: rows are grouped without windows");
     let twice = left().latest("once").unwrap().key_by(|row| row.key).latest("twice");

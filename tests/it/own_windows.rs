@@ -187,18 +187,20 @@ fn windows_of_so_many_rows() {
     }
 }
 
+const NONE: Lot = Lot { machine: 0, jobs: 0, parts: None };
+
+/// Notes the machines of works, one digit each, in their order.
+fn in_order(lot: Lot, work: Work) -> Lot {
+    let machine = lot.machine * 10 + work.machine;
+    Lot { machine, jobs: lot.jobs + 1, parts: Some(work.parts) }
+}
+
 /// Would fail if rows came to a fold, or a reduction, out of their order or into another window.
 #[test]
 fn rows_are_folded_in_their_order() {
     let test = TestJob::new();
     let windows = test.source::<Work>("works").unwrap().key_by(|_| 1).count_window(2);
-    let empty = Lot { machine: 0, jobs: 0, parts: None };
-    let step = |lot: Lot, work: Work| Lot {
-        machine: lot.machine * 10 + work.machine,
-        jobs: lot.jobs + 1,
-        parts: Some(work.parts),
-    };
-    let folded = test.collect(windows.fold("folded", empty, step).unwrap()).unwrap();
+    let folded = test.collect(windows.fold("folded", NONE, in_order).unwrap()).unwrap();
     let mut run = test.run(1).unwrap();
     for machine in [3, 1, 4, 1, 5] {
         run.push("works", work(machine, "12:00:00", "12:00:01", machine * 7)).unwrap();
@@ -207,6 +209,69 @@ fn rows_are_folded_in_their_order() {
     let found = run.take(&folded).unwrap();
     let found: Vec<_> = found.iter().map(|lot| (lot.machine, lot.jobs, lot.parts)).collect();
     assert_eq!(found, [(31, 2, Some(7)), (41, 2, Some(7))]);
+}
+
+/// Would fail if rows of two sessions were folded into one, or a session before it was complete.
+#[test]
+fn rows_of_a_session_are_folded_in_their_order() {
+    let test = TestJob::new();
+    let works = test.source::<Work>("works").unwrap().key_by(|_| 1);
+    let windows = works.window(Window::session(Duration::from_secs(10)), |work| work.from);
+    let late = std::cell::RefCell::new(None);
+    let windows = windows.late_to(|rows| {
+        *late.borrow_mut() = Some(test.collect(rows)?);
+        Ok(())
+    });
+    let folded = test.collect(windows.fold("folded", NONE, in_order).unwrap()).unwrap();
+    let late = late.into_inner().unwrap();
+    let mut run = test.run(2).unwrap();
+    for (machine, from) in [(3, "12:00:00"), (1, "12:00:30"), (4, "12:00:12"), (1, "12:00:08")] {
+        run.push("works", work(machine, from, from, machine * 7)).unwrap();
+    }
+    assert_eq!(run.take(&folded).unwrap(), []);
+    run.watermark("12:00:25").unwrap();
+    let found = |run: &mut TestRun| {
+        let found = run.take(&folded).unwrap();
+        found.iter().map(|lot| (lot.machine, lot.jobs)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&mut run), [(341, 3)]);
+    run.push("works", work(9, "12:00:11", "12:00:12", 1)).unwrap();
+    run.finish().unwrap();
+    assert_eq!(found(&mut run), [(1, 1)]);
+    assert_eq!(run.take(&late).unwrap().len(), 1);
+}
+
+/// Would fail if rows went into windows by another time than that of the clock, or a window did not end when
+/// the clock reached its end.
+#[test]
+fn windows_of_the_clock_have_the_rows_that_are_processed_in_them() {
+    for window in [Window::tumble(Duration::from_secs(10)), Window::session(Duration::from_secs(5))]
+    {
+        let test = TestJob::new();
+        let works = test.source::<Work>("works").unwrap().key_by(|work| work.machine);
+        let folded = works.clock_window(window).fold("folded", NONE, in_order).unwrap();
+        let folded = test.collect(folded).unwrap();
+        let mut run = test.run(2).unwrap();
+        for (clock, machine) in [("12:00:00", 1), ("12:00:03", 2), ("12:00:04", 1)] {
+            run.clock(clock).unwrap();
+            run.push("works", work(machine, "00:00:00", "00:00:01", 1)).unwrap();
+        }
+        run.clock("12:00:08").unwrap();
+        let found = |run: &mut TestRun| {
+            let found = run.take(&folded).unwrap();
+            found.iter().map(|lot| (lot.machine, lot.jobs)).collect::<Vec<_>>()
+        };
+        let is_session = window == Window::session(Duration::from_secs(5));
+        let (first, rest) = if is_session {
+            (vec![(2, 1)], vec![(11, 2)])
+        } else {
+            (vec![], vec![(2, 1), (11, 2)])
+        };
+        assert_eq!(found(&mut run), first, "{window:?}");
+        run.clock("12:00:10").unwrap();
+        assert_eq!(found(&mut run), rest, "{window:?}");
+        run.finish().unwrap();
+    }
 }
 
 /// Would fail if a key's windows went by another key's rows.

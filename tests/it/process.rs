@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thalweg::{
-    BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Context, ListState, MapState,
-    Process, Record, ReducingState, Result, RunOptions, Setup, Side, Stored, Stream, Timer,
-    Timestamp, ValueState,
+    Accumulated, BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Context, ListState,
+    MapState, Process, Record, ReducingState, Result, RunOptions, Setup, Side, Stored, Stream,
+    Timer, Timestamp, ValueState,
 };
 
 use crate::support::{Dice, Lines, Place, difference};
@@ -433,4 +433,104 @@ fn a_plan_says_what_a_function_keeps_and_what_comes_to_it() {
     let outline = thalweg_plan::outline::outline(&plan);
     assert!(outline.contains("Exchange to every worker"), "{outline}");
     assert!(outline.contains("side output 1"), "{outline}");
+}
+
+/// What a fold accumulates, a number in version 1.
+#[derive(Clone, Debug, Record)]
+struct Both {
+    player: i64,
+    points: i64,
+    rows: i64,
+}
+
+/// Runs sums of all rows of a player, and of two each, that are accumulated by version.
+fn folded<A: Record>(
+    place: &Place,
+    accumulated: impl Fn() -> Accumulated<A>,
+    step: impl Fn(A, Line) -> A + Clone + Send + Sync + 'static,
+) -> Result<thalweg::Outcome> {
+    let path = |name: &str| place.path(name).display().to_string();
+    let (input, all, pairs) = (path("rows"), path("all"), path("pairs"));
+    let job = thalweg::job();
+    let rows = job.source::<Line>("rows", "filesystem", &json(&input)).stream()?;
+    let sums = rows.clone().key_by(|line| line.player).fold("all", accumulated(), step.clone())?;
+    let format = [("path", all.as_str()), ("format", "debezium-json")];
+    sums.sink("all", "filesystem", &format)?;
+    let twos = rows.key_by(|line| line.player).count_window(2);
+    twos.fold("pairs", accumulated(), step)?.sink("pairs", "filesystem", &json(&pairs))?;
+    let state = Some(path("state"));
+    let options = RunOptions { state, workers: 2, continues: true, ..RunOptions::new("sums") };
+    thalweg::run(job, &options)
+}
+
+/// Would fail if what a fold accumulated before a change of its type were lost, or read as something else.
+#[test]
+fn what_a_fold_accumulated_in_an_older_version_is_migrated() {
+    let first = |place: &Place| {
+        let step = |sum: Line, row: Line| Line { points: sum.points + row.points, ..row };
+        folded(place, || Accumulated::new(Line { player: 0, points: 0 }), step)
+    };
+    let second = |place: &Place| {
+        let accumulated = || {
+            Accumulated::new(Both { player: 0, points: 0, rows: 0 })
+                .version(2)
+                .migrate(1, |old: Line| Both { player: old.player, points: old.points, rows: 100 })
+        };
+        let step = |sum: Both, row: Line| Both {
+            player: row.player,
+            points: sum.points + row.points,
+            rows: sum.rows + 1,
+        };
+        folded(place, accumulated, step)
+    };
+    let place = Place::new();
+    place.write("rows/1.json", "{\"player\":1,\"points\":5}\n{\"player\":2,\"points\":6}\n");
+    first(&place).unwrap();
+    place.write("rows/2.json", "{\"player\":1,\"points\":7}\n{\"player\":3,\"points\":8}\n");
+    second(&place).unwrap();
+    let pairs: Vec<String> = place.published("pairs").into_keys().collect();
+    assert_eq!(pairs, [r#"{"player":1,"points":12,"rows":101}"#]);
+    let all: Vec<String> = place.published("all").into_keys().collect();
+    assert!(all.iter().any(|line| line.contains(r#""points":12,"rows":101"#)), "{all:?}");
+    place.write("rows/3.json", "{\"player\":1,\"points\":7}\n");
+    let error = first(&place).unwrap_err().to_string();
+    let said = "what the fold accumulated was saved in version 2, and the program has version 1";
+    assert!(error.contains(said), "{error}");
+}
+
+/// Would fail if what a function keeps of a key were not shown, or with that of another one.
+#[test]
+fn what_a_function_keeps_of_a_key_is_shown_as_json() {
+    let place = Place::new();
+    place.write("rows/1.json", "{\"player\":1,\"points\":5}\n{\"player\":2,\"points\":6}\n");
+    let make = |setup: &mut Setup| {
+        let sum: ValueState<Sum> = setup.value("sum");
+        let (list, map): (ListState<String>, MapState<(i64, bool), f64>) =
+            (setup.list("list"), setup.map("map"));
+        move |row: Line, context: &mut Context<'_, i64, Line>| {
+            sum.set(context, Sum { points: row.points, rows: 1 });
+            list.push(context, "a".to_owned());
+            list.push(context, format!("\"{}\"", row.points));
+            map.insert(context, (row.player, true), 0.5);
+            Ok(())
+        }
+    };
+    sum(&place, make).unwrap();
+    let show = |key: &str| {
+        let arguments = ["state", "show", "state", "--key", key, "--output", "json"];
+        place.succeed(&arguments).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = |state: &str, entry: &str, value: &str| {
+        format!(
+            r#"{{"operator":"sums/Process-1","key":1,"state":"{state}","entry":{entry},"value":"{value}"}}"#
+        )
+    };
+    let expected = [
+        line("sum", "null", r#"{\"points\":5,\"rows\":1}"#),
+        line("list", "\"0\"", r#"\"a\""#),
+        line("list", "\"1\"", r#"\"\\\"5\\\"\""#),
+        line("map", "\"[1,true]\"", "0.5"),
+    ];
+    assert_eq!(show("key=1"), expected);
+    assert_eq!(show("key=3"), [""; 0]);
 }

@@ -319,7 +319,7 @@ fn what_cannot_be_is_refused_by_its_step() {
     let scores: Stream<'_, Score> = test.source("scores").unwrap();
     let keyed = || scores.clone().key_by(|_| 1_i64);
     let session = || keyed().window(Window::session(MINUTE), |score| score.at);
-    let error = session().fold("mean", NOTHING, Mean::add).err().unwrap();
+    let error = session().accumulating().fold("mean", NOTHING, Mean::add).err().unwrap();
     let message = "step `mean`: sessions may become one, and a fold has no rule for that";
     assert_eq!(refused(error), message);
     let error = session().trigger(Trigger::any([])).aggregate::<Total>("none", vec![]);

@@ -122,3 +122,52 @@ fn windows_hold_the_rows_of_their_time() {
         }
     }
 }
+
+/// Would fail if the slowest of many splits held a watermark back that is to go on without it, if rows
+/// behind that were counted in a window, or if a row were lost.
+#[test]
+fn the_watermark_may_leave_slow_splits_behind() {
+    let place = Place::new();
+    for (name, minute) in [("a", 1), ("b", 1), ("c", 0)] {
+        let line = |n: usize| {
+            let minute = n / 4 * minute;
+            format!("{{\"k\": \"{name}\", \"ts\": \"2024-05-01 00:{minute:02}:00\"}}\n")
+        };
+        place.write(&format!("in/{name}.json"), &(0..40).map(line).collect::<String>());
+    }
+    let script = |option: &str| {
+        format!(
+            "CREATE TABLE t (k STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH (
+               'connector' = 'filesystem', 'path' = 'in', 'format' = 'json',
+               'scan.rows-per-second' = '400', 'late-records' = 'table:late' {option});
+             CREATE TABLE late (k STRING) WITH (
+               'connector' = 'filesystem', 'path' = 'late', 'format' = 'json');
+             CREATE TABLE counts (k STRING, n BIGINT) WITH (
+               'connector' = 'filesystem', 'path' = 'out', 'format' = 'json');
+             INSERT INTO counts SELECT k, COUNT(*)
+               FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
+               GROUP BY window_start, window_end, k"
+        )
+    };
+    let run = |option: &str| {
+        for folder in ["out", "late"] {
+            let _ = std::fs::remove_dir_all(place.path(folder));
+        }
+        place.succeed(&["run", "--workers", "3", "-q", "-e", &script(option)]);
+        let counted = |line: &String| -> usize {
+            line.rsplit(':').next().unwrap().trim_end_matches('}').parse().unwrap()
+        };
+        let results = place.published("out");
+        let of = |key: &str| -> usize {
+            let own = results.iter().filter(|(line, _)| line.contains(key));
+            own.map(|(line, times)| counted(line) * times).sum()
+        };
+        let late = place.published("late");
+        assert!(late.keys().all(|line| line.contains("\"c\"")), "{late:?}");
+        (of("\"a\"") + of("\"b\""), of("\"c\""), late.values().sum::<usize>())
+    };
+    assert_eq!(run(""), (80, 40, 0));
+    let (ahead, behind, late) = run(", 'scan.watermark.split-percentile' = '0.6'");
+    assert_eq!((ahead, behind + late), (80, 40));
+    assert!(late > 0, "{behind} of the slow rows are in time");
+}

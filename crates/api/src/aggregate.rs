@@ -6,11 +6,12 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use thalweg_plan::aggregate as functions;
 use thalweg_plan::function::AggregateFunction;
-use thalweg_types::Result;
+use thalweg_types::{Error, Result};
 
-use crate::fold::Fold;
+use crate::fold::{Fold, Migrate};
 use crate::record::Record;
-use crate::value::{Value, Writer};
+use crate::value::{Reader, Value, Writer};
+use crate::versions::Versions;
 
 /// Collects an argument of structs in a column.
 pub(crate) trait Argument<T> {
@@ -98,37 +99,115 @@ pub fn max<T: 'static, V: Value>(value: impl Fn(&T) -> V + Send + Sync + 'static
     Aggregate::of(functions::max, value)
 }
 
-/// Returns what a closure makes of all rows, one by one, beginning with `empty`.
+/// What a fold accumulates: its value of no rows, and its version.
 ///
-/// Sessions may become one, and so may what several workers made: where that is wanted, see [`combine`].
-pub fn fold<T: Record, A: Value>(
+/// Where a value alone is given, the version is 1. Whoever changes the type or the meaning of what is
+/// accumulated gives it the next version, and says how each version that may still be in a checkpoint
+/// becomes the new one:
+///
+/// ```
+/// # extern crate thalweg_api as thalweg;
+/// use thalweg::{Accumulated, Record};
+///
+/// #[derive(Clone, Debug, Record)]
+/// struct Sum { points: i64, rows: i64 }
+///
+/// // Version 1 was a number.
+/// let sum = Accumulated::new(Sum { points: 0, rows: 0 })
+///     .version(2)
+///     .migrate(1, |points: i64| Sum { points, rows: 1 });
+/// # let _ = sum;
+/// ```
+///
+/// A checkpoint with a version that is newer, or that nothing migrates, is refused.
+pub struct Accumulated<A> {
     empty: A,
+    versions: Versions<Migrate>,
+}
+
+impl<A: Value> From<A> for Accumulated<A> {
+    fn from(empty: A) -> Accumulated<A> {
+        Accumulated::new(empty)
+    }
+}
+
+impl<A: Value> Accumulated<A> {
+    /// Returns what is accumulated in version 1.
+    pub fn new(empty: A) -> Accumulated<A> {
+        Accumulated { empty, versions: Versions::default() }
+    }
+
+    /// Says which version is accumulated from now on.
+    pub fn version(mut self, version: u32) -> Accumulated<A> {
+        self.versions.own = version;
+        self
+    }
+
+    /// Says how what was accumulated in version `from`, which was an `Old`, becomes what is today.
+    pub fn migrate<Old: Value>(
+        mut self,
+        from: u32,
+        migration: impl Fn(Old) -> A + Send + Sync + 'static,
+    ) -> Accumulated<A> {
+        self.versions.add(from, Arc::new(move |saved: &ArrayRef| migrated(saved, &migration)));
+        self
+    }
+}
+
+/// Returns a column of what was accumulated as a column of what is today.
+fn migrated<Old: Value, A: Value>(
+    saved: &ArrayRef,
+    migration: &dyn Fn(Old) -> A,
+) -> Result<ArrayRef> {
+    if *saved.data_type() != Old::data_type() {
+        let (found, expected) = (saved.data_type(), Old::data_type());
+        return Err(Error::state(format!("what a fold accumulated is {found}, not {expected}"))
+            .remedy("migrate it from the type that it had in that version"));
+    }
+    let reader: <Option<Old> as Value>::Reader = Reader::<Option<Old>>::open(saved, None)?;
+    let mut writer = A::Writer::with_capacity(saved.len());
+    for row in 0..saved.len() {
+        match reader.get(row) {
+            Some(old) => writer.push(&migration(old)),
+            None => writer.push_missing(),
+        }
+    }
+    Ok(writer.finish())
+}
+
+/// Returns what a closure makes of all rows, one by one, beginning with `empty`; that may have a version,
+/// see [`Accumulated`].
+///
+/// Sessions may become one: their rows wait until they are complete, unless they are accumulated by
+/// [`combine`], which says what becomes of two.
+pub fn fold<T: Record, A: Value>(
+    empty: impl Into<Accumulated<A>>,
     step: impl Fn(A, T) -> A + Send + Sync + 'static,
 ) -> Aggregate<T> {
-    folding("fold", empty, step, None)
+    folding("fold", empty.into(), step, None)
 }
 
 /// Returns what closures make of all rows: `step` of one by one, beginning with `empty`, and `merge` of
 /// two that were made of different rows. In which order and how often rows are merged may change from
 /// run to run, so `merge` must not care.
 pub fn combine<T: Record, A: Value>(
-    empty: A,
+    empty: impl Into<Accumulated<A>>,
     step: impl Fn(A, T) -> A + Send + Sync + 'static,
     merge: impl Fn(A, A) -> A + Send + Sync + 'static,
 ) -> Aggregate<T> {
-    folding("combine", empty, step, Some(Arc::new(merge)))
+    folding("combine", empty.into(), step, Some(Arc::new(merge)))
 }
 
 fn folding<T: Record, A: Value>(
     name: &'static str,
-    empty: A,
+    Accumulated { empty, versions }: Accumulated<A>,
     step: impl Fn(A, T) -> A + Send + Sync + 'static,
     merge: Option<Arc<dyn Fn(A, A) -> A + Send + Sync>>,
 ) -> Aggregate<T> {
     let first = empty.clone();
     let step =
         Arc::new(move |before: Option<A>, row| step(before.unwrap_or_else(|| first.clone()), row));
-    let fold: Fold<T, A> = Fold { name, empty: Some(empty), step, merge };
+    let fold: Fold<T, A> = Fold { name, versions, empty: Some(empty), step, merge };
     Aggregate { function: Ok(Arc::new(fold)), reads: Reads::Row }
 }
 
@@ -141,6 +220,7 @@ pub fn reduce<T: Record>(reduce: impl Fn(T, T) -> T + Send + Sync + 'static) -> 
         Some(before) => reduce(before, row),
         None => row,
     });
-    let fold: Fold<T, T> = Fold { name: "reduce", empty: None, step, merge: Some(merge) };
+    let versions = Versions::default();
+    let fold: Fold<T, T> = Fold { name: "reduce", versions, empty: None, step, merge: Some(merge) };
     Aggregate { function: Ok(Arc::new(fold)), reads: Reads::Row }
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_plan::graph::Aggregation;
-use thalweg_plan::node::AggregateCall;
+use thalweg_plan::node::{AggregateCall, SessionRowsNode};
 use thalweg_plan::pane::{Accumulation, Panes};
 use thalweg_plan::trigger::{Machine, Trigger};
-use thalweg_plan::window::{TimeBasis, WindowSpec};
-use thalweg_types::{Error, Result};
+use thalweg_plan::window::{Assigner, WindowSpec};
+use thalweg_plan::{Exchange, Input, NodeKind, PlanBuilder};
+use thalweg_types::{Error, Moment, NodeId, Result};
 
-use crate::aggregate::{Aggregate, Collect, Reads, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, Collect, Reads, fold, reduce};
 use crate::closure::Closure;
 use crate::keyed::Keyed;
 use crate::pane::Pane;
@@ -73,7 +74,7 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
     pub fn fold<A: Record>(
         self,
         name: &str,
-        empty: A,
+        empty: impl Into<Accumulated<A>>,
         step: impl Fn(A, T) -> A + Send + Sync + 'static,
     ) -> Result<Stream<'j, A>> {
         unpacked(self, all_time(), name, fold(empty, step))
@@ -213,7 +214,7 @@ impl<T: Record, K: Key> Head<T, K> {
         Arc::new(Schema::new(fields))
     }
 
-    fn columns(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    fn columns(&self, rows: &RecordBatch, now: Timestamp) -> Result<Vec<ArrayRef>> {
         let count = rows.num_rows();
         let mut keys = K::Columns::with_capacity(count);
         let mut arguments: Vec<_> =
@@ -222,7 +223,7 @@ impl<T: Record, K: Key> Head<T, K> {
         each(rows, |record: &T| {
             keys.push(&(self.key)(record));
             arguments.iter_mut().for_each(|argument| argument.push(record));
-            times.extend(self.window.iter().filter_map(|windows| windows.time(record)));
+            times.extend(self.window.iter().filter_map(|windows| windows.time(record, now)));
         })?;
         let mut columns = keys.finish();
         columns.extend(arguments.iter_mut().map(|argument| argument.finish()));
@@ -276,7 +277,7 @@ fn add<'j, T: Record, K: Key>(
     let calls = head.calls(calls)?;
     let window = head.window.as_ref().map(|windows| WindowSpec {
         assigner: windows.assigner(),
-        basis: TimeBasis::Event,
+        basis: windows.basis(),
         start: head.bounds(),
         end: head.bounds() + 1,
         zone: None,
@@ -292,10 +293,13 @@ fn add<'j, T: Record, K: Key>(
     let (late, divert_late) = (head.late(), head.has_late);
     let prepared = prepared(stream, head, name);
     let keys = (0..K::fields().len()).collect();
-    let aggregation = Aggregation { window, keys, calls, divert_late, ttl: None, panes };
-    let made = job.builder.borrow_mut().aggregate(prepared.node, aggregation)?;
+    let mut aggregation = Aggregation { window, keys, calls, divert_late, ttl: None, panes };
+    let mut builder = job.builder.borrow_mut();
+    let sessions = rows_first(&mut builder, prepared.node, &mut aggregation)?;
+    let made = builder.aggregate(sessions.unwrap_or(prepared.node), aggregation)?;
+    drop(builder);
     if let Some(take) = windowing.late {
-        let rows = Rows { job, node: made.late, port: 1 };
+        let rows = Rows { job, node: sessions.unwrap_or(made.late), port: 1 };
         take(
             rows.then(Closure::shaped::<T>(move |rows| Ok(rows.columns()[late.clone()].to_vec()))),
         )?;
@@ -309,8 +313,10 @@ fn prepared<'j, T: Record, K: Key>(
     head: Head<T, K>,
     name: &str,
 ) -> Stream<'j, T> {
-    let text = format!("key and arguments of {name}");
-    stream.then(Closure::columns(head.schema(), text, move |rows| head.columns(rows)))
+    let (schema, text) = (head.schema(), format!("key and arguments of {name}"));
+    let columns =
+        move |rows: &RecordBatch, at: &Moment| head.columns(rows, Timestamp::of(at.clock));
+    stream.then(Closure::columns_at(schema, text, columns))
 }
 
 /// Puts the columns that an aggregation without windows of time reads before it; returns its calls, too.
@@ -324,6 +330,33 @@ pub(crate) fn without_time<'j, T: Record, K: Key>(
     Ok((prepared(keyed.stream, head, name), calls))
 }
 
+/// Lets the rows of sessions wait until these are complete, where what is accumulated of two cannot become
+/// one; returns the node that does it.
+fn rows_first(
+    builder: &mut PlanBuilder,
+    from: NodeId,
+    aggregation: &mut Aggregation,
+) -> Result<Option<NodeId>> {
+    let Some(window) = aggregation.window.as_mut().filter(|w| w.assigner.is_merging()) else {
+        return Ok(None);
+    };
+    if aggregation.calls.iter().all(|call| call.function.is_mergeable()) {
+        return Ok(None);
+    }
+    let before = builder.plan().node(from);
+    if before.is_updating {
+        return Err(Error::invalid("sessions of rows that may be taken back")
+            .remedy("make the sessions before what updates"));
+    }
+    let (schema, keys) = (before.schema.clone(), aggregation.keys.clone());
+    let exchange = Exchange::ByKey(keys.clone());
+    let node = SessionRowsNode { window: *window, keys, divert_late: aggregation.divert_late };
+    window.assigner = Assigner::Attached;
+    aggregation.divert_late = false;
+    let input = Input { from, port: 0, exchange };
+    Ok(Some(builder.add(NodeKind::SessionRows(node), vec![input], schema)))
+}
+
 /// Returns the panes that windows send, if they need some.
 fn panes(
     said: Option<Panes>,
@@ -333,9 +366,9 @@ fn panes(
 ) -> Result<Option<Panes>> {
     let is_mergeable = calls.iter().all(|call| call.function.is_mergeable());
     let is_merging = window.is_some_and(|window| window.assigner.is_merging());
-    if is_merging && !is_mergeable {
+    if is_merging && !is_mergeable && said.is_some() {
         return Err(Error::invalid("sessions may become one, and a fold has no rule for that")
-            .remedy("use combine, and say how two accumulated values become one"));
+            .remedy("use combine, and say how two accumulated values become one, or let each session send one result, when it is complete"));
     }
     // A slice is part of many windows: what cannot be merged is accumulated by each of them.
     let needs_panes = window.is_some() && (has_pane || !is_mergeable);

@@ -15,7 +15,7 @@ use crate::record::{ReadRows, Record, WriteRows, batch, each, name_of};
 use crate::scalar::Timestamp;
 use crate::value::{Key, KeyColumns, KeyOf};
 
-type Apply = dyn Fn(&Change) -> Result<Change> + Send + Sync;
+type Apply = dyn Fn(&Change, &Moment) -> Result<Change> + Send + Sync;
 
 /// A closure from batches to batches, with the line that tells of it.
 pub(crate) struct Closure {
@@ -35,8 +35,8 @@ impl Transform for Closure {
         self.schema.clone()
     }
 
-    fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
-        out.push((self.apply)(input)?);
+    fn apply(&self, input: &Change, at: &Moment, out: &mut Vec<Change>) -> Result<()> {
+        out.push((self.apply)(input, at)?);
         Ok(())
     }
 
@@ -51,7 +51,7 @@ impl Closure {
         function: impl Fn(T) -> U + Send + Sync + 'static,
     ) -> Closure {
         let text = format!("map {} to {}", name_of::<T>(), name_of::<U>());
-        let apply = Box::new(move |input: &Change| {
+        let apply = Box::new(move |input: &Change, _: &Moment| {
             let (rows, count) = (T::rows(&input.rows)?, input.rows.num_rows());
             let mut made = U::Columns::with_capacity(count);
             (0..count).for_each(|row| made.push(&function(rows.get(row))));
@@ -64,7 +64,7 @@ impl Closure {
     pub(crate) fn filter<T: Record>(
         function: impl Fn(&T) -> bool + Send + Sync + 'static,
     ) -> Closure {
-        let apply = Box::new(move |input: &Change| {
+        let apply = Box::new(move |input: &Change, _: &Moment| {
             let mut kept = Vec::with_capacity(input.rows.num_rows());
             each(&input.rows, |record| kept.push(function(record)))?;
             let kept = BooleanArray::from(kept);
@@ -80,7 +80,7 @@ impl Closure {
         function: impl Fn(T) -> I + Send + Sync + 'static,
     ) -> Closure {
         let text = format!("flat map {} to {}", name_of::<T>(), name_of::<U>());
-        let apply = Box::new(move |input: &Change| {
+        let apply = Box::new(move |input: &Change, _: &Moment| {
             let (rows, count) = (T::rows(&input.rows)?, input.rows.num_rows());
             let (mut columns, mut made) = (U::Columns::with_capacity(count), 0);
             let mut origins = Vec::new();
@@ -104,9 +104,18 @@ impl Closure {
         text: String,
         make: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
     ) -> Closure {
+        Closure::columns_at(schema, text, move |rows, _| make(rows))
+    }
+
+    /// Makes columns of a batch and of the moment in which it is processed.
+    pub(crate) fn columns_at(
+        schema: SchemaRef,
+        text: String,
+        make: impl Fn(&RecordBatch, &Moment) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
+    ) -> Closure {
         let made = schema.clone();
-        let apply = Box::new(move |input: &Change| {
-            let rows = RecordBatch::try_new(made.clone(), make(&input.rows)?)?;
+        let apply = Box::new(move |input: &Change, at: &Moment| {
+            let rows = RecordBatch::try_new(made.clone(), make(&input.rows, at)?)?;
             Ok(Change { rows, weights: input.weights.clone() })
         });
         Closure { schema, text, apply }
@@ -123,13 +132,25 @@ impl Closure {
         + 'static,
     ) -> Closure {
         let made = schema.clone();
-        let apply = Box::new(move |input: &Change| {
+        let apply = Box::new(move |input: &Change, _: &Moment| {
             let (columns, origins) = make(&input.rows)?;
             let weights = match origins {
                 Some(origins) => weights_of(input, origins)?,
                 None => input.weights.clone(),
             };
             Ok(Change { rows: RecordBatch::try_new(made.clone(), columns)?, weights })
+        });
+        Closure { schema, text, apply }
+    }
+
+    /// Makes as many rows of those of a batch.
+    pub(crate) fn made(
+        schema: SchemaRef,
+        text: String,
+        make: impl Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync + 'static,
+    ) -> Closure {
+        let apply = Box::new(move |input: &Change, _: &Moment| {
+            Ok(Change { rows: make(&input.rows)?, weights: input.weights.clone() })
         });
         Closure { schema, text, apply }
     }
@@ -152,7 +173,7 @@ impl Closure {
     pub(crate) fn shaped<U: Record>(
         columns: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>> + Send + Sync + 'static,
     ) -> Closure {
-        let apply = Box::new(move |input: &Change| {
+        let apply = Box::new(move |input: &Change, _: &Moment| {
             let rows = RecordBatch::try_new(U::schema(), columns(&input.rows)?)
                 .map_err(|error| Error::data(format!("a row is no {}: {error}", name_of::<U>())))?;
             Ok(Change { rows, weights: input.weights.clone() })

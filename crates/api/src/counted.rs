@@ -3,7 +3,7 @@
 use thalweg_plan::node::CountWindowNode;
 use thalweg_types::Result;
 
-use crate::aggregate::{Aggregate, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, fold, reduce};
 use crate::aggregation::{shaped, unpacked_of, without_time};
 use crate::keyed::Keyed;
 use crate::record::Record;
@@ -64,7 +64,7 @@ impl<'j, T: Record, K: Key> Counted<'j, T, K> {
     pub fn fold<A: Record>(
         self,
         name: &str,
-        empty: A,
+        empty: impl Into<Accumulated<A>>,
         step: impl Fn(A, T) -> A + Send + Sync + 'static,
     ) -> Result<Stream<'j, A>> {
         Ok(unpacked_of(self.rows(name, vec![fold(empty, step)])?))

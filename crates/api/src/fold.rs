@@ -3,6 +3,8 @@
 //! Invariants: what is accumulated is kept as Rust, and saved as a column of its own type, so a state
 //! of another type is refused like that of any aggregate; rows of a group come in the order in which
 //! they came to its worker. Rows cannot be taken back.
+//!
+//! Stored format: the column is called `accumulated`, and `accumulated, version 2` and so on from version 2.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,13 +16,22 @@ use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
 use thalweg_types::{Error, Groups, Result};
 
 use crate::value::{Reader, Value, Writer};
+use crate::versions::Versions;
+
+/// What the column of state is called: of version 1 this alone.
+const ACCUMULATED: &str = "accumulated";
+const VERSION: &str = ", version ";
 
 type Step<T, A> = dyn Fn(Option<A>, T) -> A + Send + Sync;
 type Merge<A> = dyn Fn(A, A) -> A + Send + Sync;
 
+/// Makes a column of what today's version accumulates.
+pub(crate) type Migrate = dyn Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync;
+
 /// What is accumulated of rows, and how.
 pub(crate) struct Fold<T, A> {
     pub(crate) name: &'static str,
+    pub(crate) versions: Versions<Migrate>,
     /// The value of no rows.
     pub(crate) empty: Option<A>,
     pub(crate) step: Arc<Step<T, A>>,
@@ -31,7 +42,8 @@ pub(crate) struct Fold<T, A> {
 impl<T, A: Clone> Clone for Fold<T, A> {
     fn clone(&self) -> Self {
         let (step, merge) = (self.step.clone(), self.merge.clone());
-        Fold { name: self.name, empty: self.empty.clone(), step, merge }
+        let versions = self.versions.clone();
+        Fold { name: self.name, versions, empty: self.empty.clone(), step, merge }
     }
 }
 
@@ -52,7 +64,23 @@ impl<T: Value, A: Value> AggregateFunction for Fold<T, A> {
     }
 
     fn state(&self) -> Vec<FieldRef> {
-        vec![Arc::new(Field::new("accumulated", A::data_type(), true))]
+        let name = match self.versions.own {
+            1 => ACCUMULATED.to_owned(),
+            version => format!("{ACCUMULATED}{VERSION}{version}"),
+        };
+        vec![Arc::new(Field::new(name, A::data_type(), true))]
+    }
+
+    fn migrated(&self, saved: &Field, column: &ArrayRef) -> Result<Option<ArrayRef>> {
+        let (name, what) = (saved.name(), format!("what the {} accumulated", self.name));
+        let version = match name.rsplit_once(VERSION) {
+            None => 1,
+            Some((_, version)) => version.parse().map_err(|_| {
+                Error::state(format!("{what} has no version, but is called `{name}`"))
+            })?,
+        };
+        let migrate = self.versions.reader(version, &what)?;
+        migrate.map(|migrate| migrate(column)).transpose()
     }
 
     fn is_retractable(&self) -> bool {

@@ -5,6 +5,8 @@
 
 mod sides;
 
+mod sessions;
+
 mod grouped;
 
 use std::marker::PhantomData;
@@ -12,16 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema};
 use thalweg_plan::join::{JoinKind, JoinNode};
 use thalweg_plan::node::UpsertNode;
 use thalweg_plan::source::Changes;
 use thalweg_plan::{Exchange, Input, NodeKind};
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, NodeId, Result};
 
 pub use grouped::Span;
 
 use crate::closure::Closure;
+use crate::job::Job;
 use crate::keyed::Keyed;
 use crate::record::Record;
 use crate::scalar::Timestamp;
@@ -29,14 +32,18 @@ use crate::stream::{Rows, Stream, forward};
 use crate::value::Key;
 use crate::windowed::{Window, millis};
 use crate::windowing::TimeOf;
-use sides::Rule;
+use sides::{Rule, Side};
 
 /// Two keyed streams whose rows are to meet; see [`Keyed::join`].
 pub struct Join<'j, A, B, K> {
     left: Keyed<'j, A, K>,
     right: Keyed<'j, B, K>,
     time: Option<Times<A, B>>,
+    late: Option<Late<'j, A, B>>,
 }
+
+/// Takes the rows of both streams that came too late.
+type Late<'j, A, B> = Box<dyn FnOnce(Stream<'j, A>, Stream<'j, B>) -> Result<()> + 'j>;
 
 /// How time says which rows meet.
 struct Times<A, B> {
@@ -83,7 +90,7 @@ impl<'j, A: Record, K: Key> Keyed<'j, A, K> {
     /// }
     /// ```
     pub fn join<B: Record>(self, other: Keyed<'j, B, K>) -> Join<'j, A, B, K> {
-        Join { left: self, right: other, time: None }
+        Join { left: self, right: other, time: None, late: None }
     }
 
     /// Returns the table of the last row of each key: an updating stream, in which a row takes the
@@ -171,7 +178,8 @@ impl<'j, A: Record, B: Record, K: Key> Join<'j, A, B, K> {
     }
 
     /// Says that rows meet that are of the same window; a row of several windows meets others in each.
-    /// Rows are kept until the watermarks of both streams have passed the window.
+    /// Rows are kept until the watermarks of both streams have passed the window. Sessions are made of the
+    /// rows of both streams together.
     pub fn window(
         self,
         window: Window,
@@ -179,6 +187,17 @@ impl<'j, A: Record, B: Record, K: Key> Join<'j, A, B, K> {
         right: impl Fn(&B) -> Timestamp + Send + Sync + 'static,
     ) -> Self {
         self.timed(Rule::Window(window), Arc::new(left), Arc::new(right))
+    }
+
+    /// Hands the rows of the first and of the second stream that come too late for those that they should
+    /// meet to `take`, which says what is done with them; otherwise they are counted and left out. A row of
+    /// several windows is late once for each that is over.
+    pub fn late_to(
+        mut self,
+        take: impl FnOnce(Stream<'j, A>, Stream<'j, B>) -> Result<()> + 'j,
+    ) -> Self {
+        self.late = Some(Box::new(take));
+        self
     }
 
     fn timed(self, rule: Rule, left: TimeOf<A>, right: TimeOf<B>) -> Self {
@@ -231,50 +250,84 @@ impl<'j, A: Record, B: Record, K: Key> Join<'j, A, B, K> {
         name: &str,
         function: impl Fn(Option<A>, Option<B>) -> Option<U> + Send + Sync + 'static,
     ) -> Result<Stream<'j, U>> {
-        let Join { left, right, time } = self;
+        let Join { left, right, time, late } = self;
         let job = left.stream.job;
         job.builder.borrow_mut().statement(name);
+        let in_step = |error: Error| error.context(format!("step `{name}`"));
         let (rule, left_time, right_time) = match time {
             Some(Times { rule, left, right }) => (Some(rule), Some(left), Some(right)),
             None => (None, None, None),
         };
-        check(rule).map_err(|error| error.context(format!("step `{name}`")))?;
+        check(rule, late.is_some()).map_err(in_step)?;
+        let from = Rows { job, node: left.stream.node, port: 0 };
+        let is_updating =
+            from.is_updating() || Rows { node: right.stream.node, ..from }.is_updating();
         let left = sides::add(left, name, rule.zip(left_time))?;
-        let right = sides::add(right, name, rule.zip(right_time))?;
-        let mut builder = job.builder.borrow_mut();
-        let schemas = [&left, &right].map(|side| builder.plan().node(side.node).schema.clone());
-        let width = schemas[0].fields().len();
-        let output: Vec<usize> =
-            left.output().chain(right.output().map(|column| width + column)).collect();
-        let fields = output.iter().map(|column| match column.checked_sub(width) {
-            None => schemas[0].field(*column),
-            Some(column) => schemas[1].field(column),
-        });
-        let fields: Vec<Field> = fields.map(|field| field.clone().with_nullable(true)).collect();
-        let inputs = vec![left.input(), right.input()];
-        let node = JoinNode {
-            kind,
-            keys: left.keys.iter().copied().zip(right.keys.iter().copied()).collect(),
-            is_null_equal: true,
-            condition: rule.and_then(|rule| sides::condition(rule, &left, (&right, width))),
-            output,
-            bound: rule.and_then(|rule| sides::bound(rule, &left, &right)),
-            ttl: [None, None],
+        let mut sides = [left, sides::add(right, name, rule.zip(right_time))?];
+        let sessions = match rule {
+            Some(Rule::Window(window)) if window.0.is_merging() => {
+                if is_updating {
+                    return Err(in_step(of_updating()));
+                }
+                Some(sessions::add(from, &mut sides, window.0, late.is_some()))
+            }
+            _ => None,
         };
-        let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let node = builder.add(NodeKind::Join(node), inputs, schema);
-        drop(builder);
-        Ok(Rows { job, node, port: 0 }.then(sides::pairs(function)))
+        let divert_late = late.is_some() && sessions.is_none();
+        let joined = Rows { node: meet(job, &sides, (kind, rule), divert_late), ..from };
+        if let Some(take) = late {
+            let late = sessions.unwrap_or([1, 2].map(|port| Rows { port, ..joined }));
+            take(sides[0].rows_of(late[0]), sides[1].rows_of(late[1]))?;
+        }
+        Ok(joined.then(sides::pairs(function)))
     }
 }
 
-/// Checks that there are such windows.
-fn check(rule: Option<Rule>) -> Result<()> {
-    let Some(Rule::Window(window)) = rule else { return Ok(()) };
-    window.check()?;
-    match window.0.slice() {
-        0 => Err(Error::invalid(format!("rows are not put together by windows {}", window.0))
-            .remedy("use windows that do not depend on the rows, or `within`")),
-        _ => Ok(()),
+/// Adds the join of two sides.
+fn meet(
+    job: &Job,
+    [left, right]: &[Side; 2],
+    (kind, rule): (JoinKind, Option<Rule>),
+    divert_late: bool,
+) -> NodeId {
+    let mut builder = job.builder.borrow_mut();
+    let schemas = [left, right].map(|side| builder.plan().node(side.node).schema.clone());
+    let width = schemas[0].fields().len();
+    let output: Vec<usize> =
+        left.output().chain(right.output().map(|column| width + column)).collect();
+    let fields = output.iter().map(|column| match column.checked_sub(width) {
+        None => schemas[0].field(*column),
+        Some(column) => schemas[1].field(column),
+    });
+    let fields: Vec<Field> = fields.map(|field| field.clone().with_nullable(true)).collect();
+    let inputs = vec![left.input(), right.input()];
+    let node = JoinNode {
+        kind,
+        keys: left.keys.iter().copied().zip(right.keys.iter().copied()).collect(),
+        is_null_equal: true,
+        condition: rule.and_then(|rule| sides::condition(rule, left, (right, width))),
+        output,
+        bound: rule.and_then(|rule| sides::bound(rule, left, right)),
+        divert_late,
+        ttl: [None, None],
+    };
+    builder.add(NodeKind::Join(node), inputs, Arc::new(Schema::new(fields)))
+}
+
+/// Checks that there are such windows, and that rows can be late.
+fn check(rule: Option<Rule>, has_late: bool) -> Result<()> {
+    match rule {
+        Some(Rule::Window(window)) => window.check(),
+        None if has_late => {
+            Err(Error::invalid("no row is late where rows meet whatever their time")
+                .remedy("leave `late_to` out, or say `.within(…)` or `.window(…)` before"))
+        }
+        Some(Rule::Within { .. }) | None => Ok(()),
     }
+}
+
+fn of_updating() -> Error {
+    Error::invalid("sessions of rows that may be taken back").remedy(
+        "use windows that do not depend on the rows, or make the sessions before what updates",
+    )
 }

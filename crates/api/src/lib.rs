@@ -11,6 +11,8 @@ extern crate self as thalweg;
 pub mod value;
 
 pub mod nested;
+
+pub mod map;
 pub mod scalar;
 
 pub mod record;
@@ -21,6 +23,7 @@ pub mod pane;
 pub mod trigger;
 
 mod closure;
+mod versions;
 mod windowing;
 
 mod fold;
@@ -46,24 +49,26 @@ pub mod user_windows;
 pub mod windowed;
 
 pub mod join;
+pub mod pattern;
 
 pub mod iterate;
 
 pub mod sql;
 
-pub use aggregate::{Aggregate, average, combine, count, fold, max, min, reduce, sum};
+pub use aggregate::{Accumulated, Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use counted::Counted;
 pub use iterate::{Enters, Looped, LoopedKeyed};
 pub use job::Job;
 pub use join::{Join, Span};
 pub use keyed::Keyed;
 pub use pane::{Pane, Timing};
+pub use pattern::{AfterMatch, Matched, Pattern, Search};
 pub use process::{
     BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Connected, Context, ListState,
     MapState, Process, ReducingState, Setup, Side, State, Stored, Timer, ValueState, WithBroadcast,
 };
 pub use record::Record;
-pub use scalar::{Date, Decimal, Timestamp};
+pub use scalar::{Date, Decimal, Instant, Time, Timestamp};
 pub use source::SourceBuilder;
 pub use sql::Table;
 pub use stream::Stream;

@@ -95,7 +95,7 @@ impl<V: Value> Reader<Vec<V>> for Lists<V::Reader> {
     fn open(column: &ArrayRef, needed: Option<&NullBuffer>) -> Result<Self> {
         let lists: ListArray = typed(column, needed)?;
         let needed = NullBuffer::union(needed, lists.nulls());
-        let needed = needed.map(|lists_needed| spread(&lists_needed, &lists));
+        let needed = needed.map(|needed| spread(&needed, lists.offsets(), lists.values().len()));
         let values = V::Reader::open(lists.values(), needed.as_ref())?;
         Ok(Lists { offsets: lists.offsets().clone(), values })
     }
@@ -106,12 +106,11 @@ impl<V: Value> Reader<Vec<V>> for Lists<V::Reader> {
     }
 }
 
-/// Returns which values of lists are needed, if these lists are.
-fn spread(needed: &NullBuffer, lists: &ListArray) -> NullBuffer {
-    let mut values = vec![false; lists.values().len()];
-    for row in (0..lists.len()).filter(|row| needed.is_valid(*row)) {
-        let (start, end) = (lists.offsets()[row] as usize, lists.offsets()[row + 1] as usize);
-        values[start..end].fill(true);
+/// Returns which of so many values of lists are needed, if these lists are.
+pub(crate) fn spread(needed: &NullBuffer, lists: &OffsetBuffer<i32>, values: usize) -> NullBuffer {
+    let mut values = vec![false; values];
+    for row in (0..needed.len()).filter(|row| needed.is_valid(*row)) {
+        values[lists[row] as usize..lists[row + 1] as usize].fill(true);
     }
     NullBuffer::new(BooleanBuffer::from(values))
 }
@@ -119,38 +118,62 @@ fn spread(needed: &NullBuffer, lists: &ListArray) -> NullBuffer {
 /// Writes lists.
 #[derive(Debug)]
 pub struct ListWriter<W> {
-    /// The end of each list.
-    ends: Vec<i32>,
-    valid: NullBufferBuilder,
+    extents: Extents,
     values: W,
 }
 
 impl<V: Value> Writer<Vec<V>> for ListWriter<V::Writer> {
     fn with_capacity(rows: usize) -> Self {
-        let (ends, valid) = (vec![0], NullBufferBuilder::new(rows));
-        ListWriter { ends, valid, values: V::Writer::with_capacity(rows) }
+        let extents = Extents::with_capacity(rows);
+        ListWriter { extents, values: V::Writer::with_capacity(rows) }
     }
 
     fn push(&mut self, value: &Vec<V>) {
         value.iter().for_each(|value| self.values.push(value));
-        self.end(value.len());
-        self.valid.append_non_null();
+        self.extents.push(value.len());
     }
 
     fn push_missing(&mut self) {
+        self.extents.push_missing();
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        let (offsets, valid) = self.extents.finish();
+        Arc::new(ListArray::new(item::<V>(), offsets, self.values.finish(), valid))
+    }
+}
+
+/// Where lists, or maps, end that are being written, and which are there.
+#[derive(Debug)]
+pub(crate) struct Extents {
+    /// The end of each.
+    ends: Vec<i32>,
+    valid: NullBufferBuilder,
+}
+
+impl Extents {
+    pub(crate) fn with_capacity(rows: usize) -> Extents {
+        Extents { ends: vec![0], valid: NullBufferBuilder::new(rows) }
+    }
+
+    /// Adds one of so many values.
+    pub(crate) fn push(&mut self, values: usize) {
+        self.end(values);
+        self.valid.append_non_null();
+    }
+
+    /// Adds one that is missing.
+    pub(crate) fn push_missing(&mut self) {
         self.end(0);
         self.valid.append_null();
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    /// Returns where they end and which are there, and begins anew.
+    pub(crate) fn finish(&mut self) -> (OffsetBuffer<i32>, Option<NullBuffer>) {
         let ends = std::mem::replace(&mut self.ends, vec![0]);
-        let offsets = OffsetBuffer::new(ends.into());
-        let (values, valid) = (self.values.finish(), self.valid.finish());
-        Arc::new(ListArray::new(item::<V>(), offsets, values, valid))
+        (OffsetBuffer::new(ends.into()), self.valid.finish())
     }
-}
 
-impl<W> ListWriter<W> {
     /// Ends a list of so many values.
     ///
     /// # Panics

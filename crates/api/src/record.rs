@@ -149,9 +149,18 @@ fn rust_type(kind: &DataType) -> String {
         DataType::Utf8View => "String".to_owned(),
         DataType::Binary => "Vec<u8>".to_owned(),
         DataType::Timestamp(TimeUnit::Millisecond, None) => "Timestamp".to_owned(),
+        DataType::Timestamp(TimeUnit::Millisecond, Some(_)) => "Instant".to_owned(),
         DataType::Date32 => "Date".to_owned(),
+        DataType::Time32(TimeUnit::Millisecond) => "Time".to_owned(),
         DataType::Decimal128(precision, scale) => format!("Decimal<{precision}, {scale}>"),
         DataType::List(item) => format!("Vec<{}>", rust_type(item.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(entry) => {
+                let sides: Vec<String> = entry.iter().map(|f| rust_type(f.data_type())).collect();
+                format!("BTreeMap<{}>", sides.join(", "))
+            }
+            other => other.to_string(),
+        },
         DataType::Struct(fields) => {
             let fields: Vec<String> = fields
                 .iter()

@@ -11,7 +11,7 @@ use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimeUnit, TimestampMillisecondType,
+    Int64Type, Time32MillisecondType, TimeUnit, TimestampMillisecondType,
 };
 use serde::{Deserialize, Serialize};
 use thalweg_types::{Error, EventTime, Result};
@@ -69,6 +69,52 @@ impl fmt::Display for Timestamp {
 
 /// Nanoseconds of a millisecond.
 const NANOS: i64 = 1_000_000;
+
+/// An instant, the same in all time zones: SQL's `TIMESTAMP_LTZ(3)`, in milliseconds since 1970 in UTC.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Instant(pub i64);
+
+impl From<Instant> for Timestamp {
+    /// Returns what clocks in UTC show then.
+    fn from(instant: Instant) -> Timestamp {
+        Timestamp(instant.0)
+    }
+}
+
+impl From<Timestamp> for Instant {
+    /// Returns when clocks in UTC show that.
+    fn from(time: Timestamp) -> Instant {
+        Instant(time.0)
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}Z", Timestamp::from(*self))
+    }
+}
+
+/// A time of day: SQL's `TIME(3)`, in milliseconds since midnight.
+///
+/// ```
+/// assert_eq!(thalweg_api::Time(30_600_250).to_string(), "08:30:00.250");
+/// ```
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Time(pub i32);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (minutes, millis) = (self.0 / 60_000, self.0 % 60_000);
+        let (hour, minute) = (minutes / 60, minutes % 60);
+        write!(f, "{hour:02}:{minute:02}:{:02}.{:03}", millis / 1000, millis % 1000)
+    }
+}
 
 /// A day: SQL's `DATE`, counted from 1970-01-01.
 #[derive(
@@ -190,12 +236,40 @@ macro_rules! native_number {
 native_number!(i8 => Int8Type, i16 => Int16Type, i32 => Int32Type, i64 => Int64Type);
 native_number!(f32 => Float32Type, f64 => Float64Type);
 
-impl Number for Timestamp {
+macro_rules! wrapped_number {
+    ($($value:ident($native:ty) => $column:ty),*) => {$(
+        impl Number for $value {
+            type Column = $column;
+
+            #[inline]
+            fn of(native: $native) -> Self {
+                $value(native)
+            }
+
+            #[inline]
+            fn native(self) -> $native {
+                self.0
+            }
+        }
+
+        number_value!($value);
+    )*};
+}
+
+wrapped_number!(
+    Timestamp(i64) => TimestampMillisecondType, Date(i32) => Date32Type, Time(i32) => Time32MillisecondType
+);
+
+impl Number for Instant {
     type Column = TimestampMillisecondType;
+
+    fn data_type() -> DataType {
+        DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+    }
 
     #[inline]
     fn of(native: i64) -> Self {
-        Timestamp(native)
+        Instant(native)
     }
 
     #[inline]
@@ -204,21 +278,7 @@ impl Number for Timestamp {
     }
 }
 
-impl Number for Date {
-    type Column = Date32Type;
-
-    #[inline]
-    fn of(native: i32) -> Self {
-        Date(native)
-    }
-
-    #[inline]
-    fn native(self) -> i32 {
-        self.0
-    }
-}
-
-number_value!(Timestamp, Date);
+number_value!(Instant);
 
 impl<const P: u8, const S: i8> Number for Decimal<P, S> {
     type Column = Decimal128Type;

@@ -30,6 +30,7 @@ impl Job {
             spec: spec::<T>(name, connector, options),
             rows_per_second: None,
             watermark: Ok(None),
+            split_share: Ok(Share::ALL),
             claims_watermark: false,
             bad_records: BadRecords::Fail,
             rows: PhantomData,
@@ -44,6 +45,8 @@ pub struct SourceBuilder<'j, T> {
     rows_per_second: Option<u64>,
     /// Or why there is no such watermark.
     watermark: Result<Option<Arc<dyn Watermarker>>>,
+    /// Of which share of its splits the watermark is; or why there is no such share.
+    split_share: Result<Share>,
     /// Does the connector say how far event time has come?
     claims_watermark: bool,
     bad_records: BadRecords,
@@ -77,6 +80,13 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
             let watermark: Arc<dyn Watermarker> = Arc::new(Trailing { newest, share });
             Some(watermark)
         });
+        self
+    }
+
+    /// Lets the watermark go on with a share of the splits, such as 0.9: it is the greatest that so many of them
+    /// have reached, as `scan.watermark.split-percentile` says in SQL. The rows of the others may be late.
+    pub fn split_percentile(mut self, share: f64) -> Self {
+        self.split_share = share.to_string().parse();
         self
     }
 
@@ -131,6 +141,7 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
             domain,
             watermark,
             idle_timeout: None,
+            split_share: self.split_share?,
             rows_per_second: self.rows_per_second,
             bad_records: self.bad_records,
         };

@@ -17,8 +17,8 @@ use thalweg_types::{Error, Result};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a value of a row",
     label = "no value of a row",
-    note = "values are bool, i8 to i64, f32, f64, String, Timestamp, Date, Decimal, Vec<u8>, Vec and \
-            Option of values, and structs with #[derive(Clone, Record)]"
+    note = "values are bool, i8 to i64, f32, f64, String, Timestamp, Instant, Date, Time, Decimal, Vec<u8>, \
+            Vec, Option and BTreeMap of values, and structs with #[derive(Clone, Record)]"
 )]
 pub trait Value: Clone + Send + Sync + Sized + 'static {
     /// Reads columns of such values.

@@ -8,7 +8,7 @@ use thalweg_plan::trigger::Trigger as Planned;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use crate::aggregate::{Aggregate, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, fold, reduce};
 use crate::aggregation::{Late, Windowing, aggregate, on_time, unpacked};
 use crate::keyed::Keyed;
 use crate::record::Record;
@@ -96,6 +96,13 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
         time: impl Fn(&T) -> Timestamp + Send + Sync + 'static,
     ) -> Windowed<'j, T, K> {
         let window = Some(Windows::Of(window.0, Arc::new(time)));
+        Windowed { keyed: self, window, panes: None, late: None }
+    }
+
+    /// Groups rows by windows of the clock, too: a row is of the window in which it is processed, and none is
+    /// late.
+    pub fn clock_window(self, window: Window) -> Windowed<'j, T, K> {
+        let window = Some(Windows::Clock(window.0));
         Windowed { keyed: self, window, panes: None, late: None }
     }
 
@@ -196,11 +203,12 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     /// Accumulates the rows of each group and window; see [`Keyed::fold`].
     ///
     /// # Errors
-    /// As [`Windowed::aggregate`]; `Invalid` for sessions, which [`combine`](crate::combine) can do.
+    /// As [`Windowed::aggregate`]; `Invalid` for sessions of which there is more to be sent than one result, which
+    /// [`combine`](crate::combine) can do.
     pub fn fold<A: Record>(
         self,
         name: &str,
-        empty: A,
+        empty: impl Into<Accumulated<A>>,
         step: impl Fn(A, T) -> A + Send + Sync + 'static,
     ) -> Result<Stream<'j, A>> {
         let (keyed, windowing) = self.split(name)?;
@@ -209,7 +217,7 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
 
     fn split(self, name: &str) -> Result<(Keyed<'j, T, K>, Windowing<'j, T>)> {
         let Windowed { keyed, window, mut panes, late } = self;
-        if let Some(Windows::Of(assigner, _)) = &window {
+        if let Some(Windows::Of(assigner, _) | Windows::Clock(assigner)) = &window {
             Window(*assigner).check().map_err(|error| error.context(format!("step `{name}`")))?;
         }
         if let Some(panes) = panes.as_mut().filter(|panes| !panes.lateness.is_zero())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use thalweg_plan::window::{Assigner, WindowAssigner};
+use thalweg_plan::window::{Assigner, TimeBasis, WindowAssigner};
 use thalweg_types::Result;
 
 use crate::scalar::Timestamp;
@@ -19,6 +19,8 @@ pub(crate) type TimeOf<T> = Arc<dyn Fn(&T) -> Timestamp + Send + Sync>;
 pub(crate) enum Windows<T> {
     /// Where an assigner that is data says, by the time of a row.
     Of(Assigner, TimeOf<T>),
+    /// Where an assigner that is data says, by the clock when a row is processed.
+    Clock(Assigner),
     /// Where the user says.
     User(Arc<dyn WindowAssigner>),
 }
@@ -27,6 +29,7 @@ impl<T> Clone for Windows<T> {
     fn clone(&self) -> Windows<T> {
         match self {
             Windows::Of(assigner, time) => Windows::Of(*assigner, time.clone()),
+            Windows::Clock(assigner) => Windows::Clock(*assigner),
             Windows::User(assigner) => Windows::User(assigner.clone()),
         }
     }
@@ -36,15 +39,24 @@ impl<T> Windows<T> {
     /// Returns what the plan says of them.
     pub(crate) fn assigner(&self) -> Assigner {
         match self {
-            Windows::Of(assigner, _) => *assigner,
+            Windows::Of(assigner, _) | Windows::Clock(assigner) => *assigner,
             Windows::User(assigner) => assigner.planned(),
         }
     }
 
-    /// Returns the time of a row, if windows lie by it.
-    pub(crate) fn time(&self, row: &T) -> Option<Timestamp> {
+    /// Returns what drives them.
+    pub(crate) fn basis(&self) -> TimeBasis {
+        match self {
+            Windows::Of(..) | Windows::User(_) => TimeBasis::Event,
+            Windows::Clock(_) => TimeBasis::Processing,
+        }
+    }
+
+    /// Returns the time by which the windows of a row lie, if there is one; `now` is what the clock says.
+    pub(crate) fn time(&self, row: &T, now: Timestamp) -> Option<Timestamp> {
         match self {
             Windows::Of(_, time) => Some(time(row)),
+            Windows::Clock(_) => Some(now),
             Windows::User(_) => None,
         }
     }
@@ -58,7 +70,7 @@ impl<T> Windows<T> {
         times: &[Timestamp],
     ) -> Result<Vec<ArrayRef>> {
         match self {
-            Windows::Of(assigner, _) => {
+            Windows::Of(assigner, _) | Windows::Clock(assigner) => {
                 columns.extend(bounds(times, *assigner));
                 Ok(columns)
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use thalweg_dataflow::job::{Command, hold_of_sequence, hold_of_split};
+use thalweg_dataflow::job::{Command, hold_of_sequence};
 use thalweg_plan::fingerprint::signature;
 use thalweg_plan::layout::layout;
 use thalweg_plan::node::{BadRecords, NodeKind};
@@ -67,10 +67,11 @@ impl SourceDesk {
     /// Answers a reader; until a split is opened, the watermark may not follow those behind it.
     fn give(&mut self, attempt: &Attempt, (node, worker): (NodeId, WorkerId), answer: Answer) {
         if let Answer::Read(assignment) = &answer {
-            let split = &assignment.split;
-            let before = self.given.insert(worker, split.sequence.clone());
-            let behind = before.filter(|before| *before == split.sequence).map(|_| worker);
-            attempt.command(Command::Given { node, hold: hold_of_split(&split.id), behind });
+            let (split, sequence) = (&assignment.split, &assignment.split.sequence);
+            let before = self.given.insert(worker, sequence.clone());
+            let behind = before.filter(|before| before == sequence).map(|_| worker);
+            let (sequence, split) = (sequence.clone(), split.id.clone());
+            attempt.command(Command::Given { node, sequence, split, behind });
         }
         attempt.answer(node, worker, answer);
     }
@@ -365,7 +366,7 @@ impl Coordinator {
         for pending in &self.manifest.committables {
             let committer = self.committers.get(&pending.sink).ok_or_else(|| {
                 Error::state(format!(
-                    "output of sink `{}` waits to be published, and the script has no such sink",
+                    "output of sink `{}` waits to be published, and the job has no such sink",
                     pending.sink
                 ))
             })?;

@@ -68,8 +68,8 @@ pub enum Report {
         worker: usize,
         /// Bytes that wait in its port, at least 1 if anything waits.
         waiting_bytes: usize,
-        /// Least watermark of its open splits.
-        watermark: Option<EventTime>,
+        /// The watermarks of its open splits, less those that are idle.
+        watermarks: Vec<EventTime>,
         /// Sequences begun since the last report.
         begun: Vec<String>,
         /// Will no split come any more, and are all rows taken?

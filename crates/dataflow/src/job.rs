@@ -193,8 +193,10 @@ pub enum Command {
     Given {
         /// The source.
         node: NodeId,
-        /// The hold.
-        hold: String,
+        /// The sequence of the split.
+        sequence: String,
+        /// The split, which holds until it is opened.
+        split: SplitId,
         /// The worker, if the split that it was given before is of the same sequence.
         behind: Option<WorkerId>,
     },

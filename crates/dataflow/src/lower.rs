@@ -104,6 +104,7 @@ impl<'scope> Lowering<'scope> {
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
+            | NodeKind::Match(_)
             | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use thalweg_plan::trail::Share;
 use thalweg_types::epoch::{Ending, Intake};
 use thalweg_types::{DomainId, Epoch, EpochInfo, EventTime, NodeId};
 use timely::dataflow::operators::Capability;
@@ -20,7 +21,7 @@ use timely::dataflow::{Scope, Stream};
 use timely::scheduling::Activator;
 
 use crate::book::Report;
-use crate::job::{Command, Event, Job};
+use crate::job::{Command, Event, Job, hold_of_sequence, hold_of_split};
 use crate::pacing::{self, Decision, Situation, SourceProgress};
 use crate::script::{Script, Turn};
 
@@ -97,7 +98,8 @@ struct Pacer {
     watermarks: Vec<EventTime>,
     /// The watermarks of the last epoch that was opened.
     watermarks_before: Vec<EventTime>,
-    sources: BTreeMap<NodeId, (Option<DomainId>, SourceProgress)>,
+    /// Each source: its domain and the share of its splits that decides, if it has one; how far it is.
+    sources: BTreeMap<NodeId, (Option<(DomainId, Share)>, SourceProgress)>,
     wakes: BTreeMap<(NodeId, usize), EventTime>,
     checkpoint: bool,
     /// Was an epoch opened since the last checkpoint?
@@ -118,7 +120,8 @@ impl Pacer {
         let sources = job.plan.sources().map(|(node, source)| {
             let pending = job.start.pending.get(&node.id).cloned().unwrap_or_default();
             let pending = pending.into_iter().map(|hold| (hold, None)).collect();
-            (node.id, (source.domain, SourceProgress { pending, ..SourceProgress::default() }))
+            let follows = source.domain.map(|domain| (domain, source.split_share));
+            (node.id, (follows, SourceProgress { pending, ..SourceProgress::default() }))
         });
         let scripted = || job.plan.sources().map(|(node, _)| node.id);
         Pacer {
@@ -188,7 +191,7 @@ impl Pacer {
             Turn::Line(step) => {
                 self.checkpoint |= step.is_checkpoint;
                 for (node, claimed) in script.take(step.line) {
-                    if let Some((Some(domain), _)) = self.sources.get(&node) {
+                    if let Some((Some((domain, _)), _)) = self.sources.get(&node) {
                         let watermark = &mut self.watermarks[domain.0];
                         *watermark = claimed.max(*watermark);
                     }
@@ -230,13 +233,13 @@ impl Pacer {
                     node,
                     worker,
                     waiting_bytes,
-                    watermark,
+                    watermarks,
                     begun,
                     is_finished,
                     step,
                 } => {
                     let Some((_, progress)) = self.sources.get_mut(&node) else { continue };
-                    progress.watermarks.insert(worker, watermark);
+                    progress.watermarks.insert(worker, watermarks);
                     progress.waiting.insert(worker, waiting_bytes);
                     progress.open(begun);
                     if is_finished {
@@ -258,10 +261,10 @@ impl Pacer {
 
     /// Learns from the sources' reports how far event time has come, and whether the job is at its end.
     fn follow_sources(&mut self) {
-        for (domain, progress) in self.sources.values() {
-            let Some(domain) = domain else { continue };
+        for (follows, progress) in self.sources.values() {
+            let Some((domain, share)) = follows else { continue };
             let current = self.watermarks[domain.0];
-            let watermark = progress.watermark(current, self.workers);
+            let watermark = progress.watermark(current, *share, self.workers);
             self.risen |= watermark > current;
             self.watermarks[domain.0] = watermark;
         }
@@ -280,9 +283,11 @@ impl Pacer {
                         progress.hold(sequences);
                     }
                 }
-                Command::Given { node, hold, behind } => {
+                Command::Given { node, sequence, split, behind } => {
                     if let Some((_, progress)) = self.sources.get_mut(&node) {
-                        progress.hold_behind(hold, behind.map(|worker| worker.0));
+                        // The split stands for its sequence from now on, so that it counts once.
+                        progress.hold_behind(hold_of_split(&split), behind.map(|worker| worker.0));
+                        progress.open(vec![hold_of_sequence(&sequence)]);
                     }
                 }
             }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use thalweg_plan::trail::Share;
 use thalweg_types::EventTime;
 
 /// Epochs that may be open at once.
@@ -69,8 +70,8 @@ pub fn decide(situation: &Situation) -> Decision {
 /// How far one source has come on all workers.
 #[derive(Clone, Debug, Default)]
 pub struct SourceProgress {
-    /// Least watermark of the open splits of each worker; `None` if it holds nothing back.
-    pub watermarks: BTreeMap<usize, Option<EventTime>>,
+    /// The watermarks of the open splits of each worker, less those that are idle.
+    pub watermarks: BTreeMap<usize, Vec<EventTime>>,
     /// Bytes that wait on each worker.
     pub waiting: BTreeMap<usize, usize>,
     /// Workers to which no split will come any more.
@@ -110,17 +111,20 @@ impl SourceProgress {
         self.finished.len() == workers
     }
 
-    /// Returns the watermark after `current`; never less than it.
-    pub fn watermark(&self, current: EventTime, workers: usize) -> EventTime {
+    /// Returns the watermark after `current`, never less than it: the greatest that `share` of the splits
+    /// has reached. What is held back has reached nothing yet; what is idle, or at its end, does not count.
+    pub fn watermark(&self, current: EventTime, share: Share, workers: usize) -> EventTime {
         if self.is_finished(workers) {
             return EventTime::MAX;
         }
-        let reads = |worker: &usize| self.watermarks.get(worker).is_some_and(Option::is_some);
-        if !self.pending.values().all(|behind| behind.as_ref().is_some_and(reads)) {
-            return current;
-        }
-        let least = self.watermarks.values().flatten().min();
-        least.map_or(current, |least| current.max(*least))
+        let reads =
+            |worker: &usize| self.watermarks.get(worker).is_some_and(|open| !open.is_empty());
+        let holds = |behind: &&Option<usize>| !behind.as_ref().is_some_and(reads);
+        let held = self.pending.values().filter(holds).count();
+        let mut reached: Vec<EventTime> = self.watermarks.values().flatten().copied().collect();
+        reached.sort_unstable_by(|left, right| right.cmp(left));
+        let rank = share.rank((reached.len() + held) as u64) as usize;
+        reached.get(rank - 1).map_or(current, |reached| current.max(*reached))
     }
 }
 

@@ -110,8 +110,8 @@ pub struct SourceInstance {
     is_scripted: bool,
     /// The next line of a script.
     head: Option<(SourceItem, Step)>,
-    /// What was reported last: waiting bytes (coarsely), watermark, finished, the next line.
-    reported: Option<(usize, Option<EventTime>, bool, Option<Step>)>,
+    /// What was reported last: waiting bytes (coarsely), watermarks, finished, the next line.
+    reported: Option<(usize, Vec<EventTime>, bool, Option<Step>)>,
     rows: u64,
     bad: u64,
 }
@@ -257,7 +257,7 @@ impl SourceInstance {
         });
     }
 
-    /// Tells the pacer what is new: rows that wait, the watermark, the end.
+    /// Tells the pacer what is new: rows that wait, watermarks, the end.
     fn report(&mut self) {
         if self.is_scripted {
             self.look_ahead();
@@ -266,13 +266,13 @@ impl SourceInstance {
         let (items, bytes) = self.port.waiting();
         let waiting = if items == 0 { 0 } else { bytes.max(1) };
         let live = self.open.values().filter(|open| !open.is_idle);
-        let watermark = live.map(|open| open.watermark).min();
+        let watermarks: Vec<EventTime> = live.map(|open| open.watermark).collect();
         let is_finished = self.is_ended && items == 0 && head.is_none();
-        self.counters.set_watermark(watermark.unwrap_or(EventTime::MIN));
+        self.counters.set_watermark(watermarks.iter().copied().min().unwrap_or(EventTime::MIN));
         // Steps of the waiting bytes: nothing, something, a target's worth, more of them.
         let step = if waiting == 0 { 0 } else { 1 + waiting / crate::pacing::TARGET_BYTES };
-        let now = (step, watermark, is_finished, head);
-        if self.reported == Some(now) && self.begun.is_empty() {
+        let now = (step, watermarks.clone(), is_finished, head);
+        if self.reported.as_ref() == Some(&now) && self.begun.is_empty() {
             return;
         }
         self.reported = Some(now);
@@ -280,7 +280,7 @@ impl SourceInstance {
             node: self.node,
             worker: self.worker,
             waiting_bytes: waiting,
-            watermark,
+            watermarks,
             begun: std::mem::take(&mut self.begun).into_iter().collect(),
             is_finished,
             step: head,

@@ -9,6 +9,7 @@ mod text;
 
 mod looped;
 mod pane;
+mod pattern;
 
 mod operator;
 

@@ -11,7 +11,7 @@ use thalweg_types::{Zone, hash};
 use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateCall, Node, NodeKind, SortKey};
+use crate::node::{AggregateCall, Node, NodeKind, SortKey, TopNode};
 use crate::process::ProcessNode;
 use crate::trigger;
 use crate::window::{Assigner, TimeBasis, WindowSpec};
@@ -51,16 +51,12 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("top {last} by {:?} order {order} of {schema}", kinds(&top.partition))
         }
         NodeKind::Top(top) => {
-            // The rank of a row is not kept, so that showing it changes no state.
-            let (first, last) = (top.ranks.start(), top.ranks.end());
-            let to_come = match top.final_by {
-                None => "",
-                Some(TimeBasis::Processing) => " to come",
-                Some(TimeBasis::Event) => " by event time",
-            };
-            let which = format!("{:?} {first} to {last}{to_come}", top.ranking);
-            let (by, order) = (kinds(&top.partition), order(&top.order));
-            format!("{which} by {by:?} order {order} of {schema}")
+            format!(
+                "{} by {:?} order {} of {schema}",
+                first(top),
+                kinds(&top.partition),
+                order(&top.order)
+            )
         }
         NodeKind::Over(over) => {
             let (functions, by) = (functions(plan, node, over), kinds(&over.partition));
@@ -69,6 +65,10 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
                 None => order(&over.order),
             };
             format!("over {functions} by {by:?} order {order} of {schema}")
+        }
+        NodeKind::Match(search) => {
+            let by = kinds(&search.partition);
+            format!("{} by {by:?} order {} of {schema}", search.described(), order(&search.order))
         }
         NodeKind::SessionRows(rows) => {
             let per = per(plan, node, &rows.window);
@@ -79,16 +79,24 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
         }
         NodeKind::Process(process) => process_state(plan, node, process),
-        // What a step keeps depends on all steps before it, and in a loop all are before all.
-        NodeKind::Loop(node) => {
-            format!("{} leaving {}", node.described().join("; "), node.result.0)
-        }
+        NodeKind::Loop(node) => node.described(),
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };
     let mut zones = BTreeSet::new();
     collect_zones(plan, node, &mut zones);
     Some(zones.iter().fold(decided, |decided, zone| format!("{decided} in {zone}")))
+}
+
+/// Names the first rows that are kept. The rank of a row is not kept, so that showing it changes no state.
+fn first(top: &TopNode) -> String {
+    let (first, last) = (top.ranks.start(), top.ranks.end());
+    let to_come = match top.final_by {
+        None => "",
+        Some(TimeBasis::Processing) => " to come",
+        Some(TimeBasis::Event) => " by event time",
+    };
+    format!("{:?} {first} to {last}{to_come}", top.ranking)
 }
 
 /// Says what decides what a function keeps: the types of its keys alone. States are matched by name, so

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use thalweg_types::{Change, EventTime, Groups, Moment, Result, Zone};
 
 use crate::trail::Share;
@@ -41,6 +41,11 @@ pub trait Transform: Send + Sync + Debug {
 
     /// Does the result depend on the wall clock?
     fn is_processing_time(&self) -> bool {
+        false
+    }
+
+    /// Is each row that comes out made of one that came in, and of another one than any other?
+    fn is_row_by_row(&self) -> bool {
         false
     }
 
@@ -231,6 +236,15 @@ pub trait AggregateFunction: Send + Sync + Debug {
         true
     }
 
+    /// Returns a column of the partial state as this version of the function has it, where `saved` says
+    /// that an earlier one wrote it.
+    ///
+    /// # Errors
+    /// `State` if it cannot be read.
+    fn migrated(&self, _saved: &Field, _column: &ArrayRef) -> Result<Option<ArrayRef>> {
+        Ok(None)
+    }
+
     /// Returns the same aggregate with rows that can be taken back, where this one cannot and there
     /// is one; it keeps more.
     fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {
@@ -242,4 +256,30 @@ pub trait AggregateFunction: Send + Sync + Debug {
     /// # Errors
     /// `Invalid` if the argument types are not supported.
     fn accumulator(&self) -> Result<Box<dyn Accumulator>>;
+}
+
+/// One aggregate of an aggregation.
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: Arc<dyn AggregateFunction>,
+    /// Columns of its arguments.
+    pub arguments: Vec<usize>,
+    /// A boolean column: only rows where it is true count.
+    pub filter: Option<usize>,
+    /// Do rows of equal arguments count once, and rows with a NULL among them never?
+    pub distinct: bool,
+}
+
+impl AggregateCall {
+    /// Returns what decides the state of the call, as text.
+    pub fn name(&self) -> String {
+        let name = self.function.name();
+        if self.distinct { format!("distinct {name}") } else { name.to_owned() }
+    }
+
+    /// Are its values saved one by one, apart from the groups?
+    pub fn has_entries(&self) -> bool {
+        self.distinct || !self.function.entries().is_empty()
+    }
 }

@@ -18,6 +18,7 @@ use crate::node::{
     SourceNode, Stage,
 };
 use crate::pane::{Accumulation, Panes};
+use crate::pattern::MatchNode;
 use crate::source::{Changes, bad_record_schema};
 use crate::window::WindowSpec;
 
@@ -87,8 +88,18 @@ impl Plan {
         let node = self.node(id);
         match (&node.kind, port) {
             (_, 0) => node.schema.clone(),
-            (NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_), _) => {
+            (
+                NodeKind::Aggregate(_)
+                | NodeKind::Over(_)
+                | NodeKind::Match(_)
+                | NodeKind::SessionRows(_),
+                _,
+            ) => {
                 let input = &node.inputs[0];
+                self.output_schema(input.from, input.port)
+            }
+            (NodeKind::Join(_), side) => {
+                let input = &node.inputs[side - 1];
                 self.output_schema(input.from, input.port)
             }
             (NodeKind::Process(process), side) => process.sides[side - 1].schema.clone(),
@@ -177,7 +188,8 @@ impl PlanBuilder {
             NodeKind::CountWindow(_)
             | NodeKind::Sort(_)
             | NodeKind::WindowTop(_)
-            | NodeKind::TemporalJoin(_) => false,
+            | NodeKind::TemporalJoin(_)
+            | NodeKind::Match(_) => false,
             NodeKind::Process(_) => false,
             NodeKind::Loop(node) => {
                 !node.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
@@ -198,6 +210,10 @@ impl PlanBuilder {
         let own = match &kind {
             NodeKind::Join(join) => join.bound.map_or(Duration::ZERO, |bound| bound.delay()),
             NodeKind::Process(process) => process.delay,
+            NodeKind::Match(node) => {
+                let input = inputs.first().map(|input| &self.plan.node(input.from).schema);
+                input.and_then(|input| node.delay(input)).unwrap_or(DELAY_MAX)
+            }
             // A late pane is as late as its last row may be.
             NodeKind::Aggregate(AggregateNode { panes: Some(panes), .. }) => match panes.own_time {
                 Some(_) => DELAY_MAX,
@@ -350,6 +366,22 @@ impl PlanBuilder {
         let schema = Arc::new(Schema::new(keys.chain(values).collect::<Vec<_>>()));
         let input = Input { from, port: 0, exchange: exchange_by(node.keys.clone()) };
         Ok(self.add(NodeKind::CountWindow(node), vec![input], schema))
+    }
+
+    /// Adds a search for a pattern in the rows of each partition, over output 0 of `from`.
+    ///
+    /// # Errors
+    /// `Invalid` if the input is updating, or as [`MatchNode::check`].
+    pub fn match_rows(&mut self, from: NodeId, node: MatchNode) -> Result<NodeId> {
+        let input = self.plan.node(from);
+        if input.is_updating {
+            return Err(Error::invalid("a search for a pattern in an updating input")
+                .remedy("search rows that are only inserted: before what updates, or per window"));
+        }
+        node.check()?;
+        let schema = node.schema(&input.schema)?;
+        let input = Input { from, port: 0, exchange: exchange_by(node.partition.clone()) };
+        Ok(self.add(NodeKind::Match(node), vec![input], schema))
     }
 }
 

@@ -133,6 +133,8 @@ pub struct JoinNode {
     pub output: Vec<usize>,
     /// How far apart in time rows of a pair can be, where that bounds what is kept.
     pub bound: Option<TimeBound>,
+    /// Do late rows of the left and of the right input go to outputs 1 and 2? Else they are counted only.
+    pub divert_late: bool,
     /// How long rows of the left and of the right input are kept, by the clock; `None` for ever.
     pub ttl: [Option<Duration>; 2],
 }

@@ -15,6 +15,7 @@ pub mod pane;
 pub mod trail;
 
 pub mod function;
+pub mod order;
 pub mod sink;
 pub mod source;
 
@@ -25,6 +26,7 @@ pub mod sketch;
 
 pub mod join;
 pub mod loops;
+pub mod pattern;
 pub mod process;
 
 pub mod node;

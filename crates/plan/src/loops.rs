@@ -175,10 +175,13 @@ impl LoopNode {
         matches!(self.steps[self.result.0].kind, StepKind::Reduce { .. })
     }
 
-    /// Says what the steps do, one line for each.
-    pub fn described(&self) -> Vec<String> {
+    /// Says what the steps do. What one of them keeps depends on all before it, and in a loop all are
+    /// before all; so this decides the state, too.
+    pub fn described(&self) -> String {
         let steps = self.steps.iter().enumerate();
-        steps.map(|(at, step)| format!("{at}: {}", described(step))).collect()
+        let steps: Vec<String> =
+            steps.map(|(at, step)| format!("{at}: {}", described(step))).collect();
+        format!("{}; leaving {}", steps.join("; "), self.result.0)
     }
 }
 
@@ -188,7 +191,11 @@ fn depth(scopes: &[Option<ScopeId>], scope: ScopeId) -> usize {
 
 fn described(step: &LoopStep) -> String {
     let does = match &step.kind {
-        StepKind::Input(input) => format!("input {input}"),
+        StepKind::Input(input) => {
+            let fields = step.schema.fields().iter();
+            let fields = fields.map(|field| format!("{} {}", field.name(), field.data_type()));
+            format!("input {input} ({})", fields.collect::<Vec<_>>().join(", "))
+        }
         StepKind::Variable { next: Some(next) } => format!("variable, next from {}", next.0),
         StepKind::Variable { next: None } => "variable".to_owned(),
         StepKind::Enter => format!("enter scope {}", step.scope.0),

@@ -7,14 +7,19 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
-use crate::function::{AggregateFunction, Transform, Watermarker};
+use crate::function::{Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
 use crate::loops::LoopNode;
 use crate::pane::Panes;
+use crate::pattern::MatchNode;
 use crate::process::ProcessNode;
 use crate::sink::Sink;
 use crate::source::{Changes, Source};
+use crate::trail::Share;
 use crate::window::{TimeBasis, WindowSpec};
+
+pub use crate::function::AggregateCall;
+pub use crate::order::SortKey;
 
 /// How rows come from one node's workers to the next node's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub struct SourceNode {
     pub watermark: Option<Arc<dyn Watermarker>>,
     /// A split that hands over nothing for so long no longer holds the watermark back.
     pub idle_timeout: Option<Duration>,
+    /// The watermark is the greatest that this share of the open splits has reached.
+    pub split_share: Share,
     /// Rows per second over all workers; `None` for as fast as it goes.
     pub rows_per_second: Option<u64>,
     /// What becomes of malformed records.
@@ -85,32 +92,6 @@ pub struct MapNode {
     pub bad_records: BadRecords,
     /// Where rows come from, for error messages: the statement.
     pub statement: String,
-}
-
-/// One aggregate of an aggregation.
-#[derive(Clone, Debug)]
-pub struct AggregateCall {
-    /// The function.
-    pub function: Arc<dyn AggregateFunction>,
-    /// Columns of its arguments.
-    pub arguments: Vec<usize>,
-    /// A boolean column: only rows where it is true count.
-    pub filter: Option<usize>,
-    /// Do rows of equal arguments count once, and rows with a NULL among them never?
-    pub distinct: bool,
-}
-
-impl AggregateCall {
-    /// Returns what decides the state of the call, as text.
-    pub fn name(&self) -> String {
-        let name = self.function.name();
-        if self.distinct { format!("distinct {name}") } else { name.to_owned() }
-    }
-
-    /// Are its values saved one by one, apart from the groups?
-    pub fn has_entries(&self) -> bool {
-        self.distinct || !self.function.entries().is_empty()
-    }
 }
 
 /// Which part of an aggregation a node does.
@@ -184,17 +165,6 @@ impl CountWindowNode {
         let calls: Vec<String> = self.calls.iter().map(AggregateCall::name).collect();
         format!("[{}] of {} rows every {}", calls.join(", "), self.size, self.slide)
     }
-}
-
-/// One column of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SortKey {
-    /// The column.
-    pub column: usize,
-    /// Greatest first?
-    pub descending: bool,
-    /// NULLs before all values?
-    pub nulls_first: bool,
 }
 
 /// Makes changes of what a source says of keys ([`crate::source::Changes::Upsert`]): keeps the row
@@ -423,6 +393,8 @@ pub enum NodeKind {
     Top(TopNode),
     /// Computes functions over the rows up to each row.
     Over(OverNode),
+    /// Searches rows for a pattern.
+    Match(MatchNode),
     /// Keeps rows until their sessions are complete.
     SessionRows(SessionRowsNode),
     /// Joins two inputs.
@@ -451,6 +423,7 @@ impl NodeKind {
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
+            | NodeKind::Match(_)
             | NodeKind::SessionRows(_)
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
@@ -467,7 +440,8 @@ impl NodeKind {
         match self {
             NodeKind::Process(process) => 1 + process.sides.len(),
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Aggregate(_) => 2,
-            NodeKind::Over(_) | NodeKind::SessionRows(_) => 2,
+            NodeKind::Over(_) | NodeKind::Match(_) | NodeKind::SessionRows(_) => 2,
+            NodeKind::Join(join) if join.divert_late => 3,
             _ => 1,
         }
     }
@@ -502,6 +476,7 @@ impl NodeKind {
             NodeKind::WindowTop(_) => "WindowTop",
             NodeKind::Top(_) => "Top",
             NodeKind::Over(_) => "Over",
+            NodeKind::Match(_) => "Match",
             NodeKind::SessionRows(_) => "SessionRows",
             NodeKind::Join(_) => "Join",
             NodeKind::TemporalJoin(_) => "TemporalJoin",

@@ -15,6 +15,7 @@ use crate::node::{
 use crate::process::ProcessNode;
 use crate::sink::Delivery;
 use crate::source::Replay;
+use crate::trail::Share;
 use crate::window::{TimeBasis, WindowSpec};
 
 /// Returns the plan as trees, one for each sink, inputs indented below what reads them.
@@ -103,6 +104,16 @@ fn describe(plan: &Plan, node: &Node) -> String {
         ),
         NodeKind::Top(top) => describe_top(plan, node, top),
         NodeKind::Over(over) => describe_over(plan, node, over),
+        NodeKind::Match(search) => {
+            let names = |columns| names(plan, node.inputs[0].from, node.inputs[0].port, columns);
+            let order: Vec<usize> = search.order.iter().map(|key| key.column).collect();
+            let (by, order, put_out) = (names(&search.partition), names(&order), &search.operands);
+            format!(
+                "Match {} by [{by}] order {order}: {:?} {put_out:?}",
+                search.described(),
+                search.rows
+            )
+        }
         NodeKind::SessionRows(rows) => format!(
             "SessionRows {} by [{}]; rows come out when the watermark passes their session",
             rows.window.assigner,
@@ -114,12 +125,9 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Temporal{join} by {:?}", temporal.versions)
         }
         NodeKind::Process(process) => describe_process(plan, node, process),
-        NodeKind::Loop(node) => format!(
-            "Loop {} in at most {} rounds, leaving {}",
-            node.described().join("; "),
-            node.rounds_max,
-            node.result.0
-        ),
+        NodeKind::Loop(node) => {
+            format!("Loop {} in at most {} rounds", node.described(), node.rounds_max)
+        }
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),
@@ -143,7 +151,12 @@ fn describe_source(node: &Node, source: &SourceNode) -> String {
     };
     let bounded = if source.source.is_bounded() { "bounded" } else { "unbounded" };
     let columns: Vec<String> = node.schema.fields().iter().map(|f| f.name().clone()).collect();
-    let watermark = source.watermark.as_ref().map(|w| format!(", watermark {}", w.explain()));
+    let share = match source.split_share {
+        Share::ALL => String::new(),
+        share => format!(" of {share} of the splits"),
+    };
+    let watermark = source.watermark.as_ref();
+    let watermark = watermark.map(|w| format!(", watermark {}{share}", w.explain()));
     let bad = match source.bad_records {
         BadRecords::Fail => "",
         BadRecords::Skip => ", bad records skipped",

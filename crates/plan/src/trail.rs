@@ -21,16 +21,18 @@ const VERSION: u32 = 1;
 /// Bits of a delay that tell buckets apart, behind its highest one.
 const DETAIL: u32 = 7;
 
-/// A share of all rows, from 0 to 1, in millionths.
+/// A share of all rows, or of all splits, from 0 to 1, in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Share(u32);
 
 impl Share {
     const WHOLE: u32 = 1_000_000;
+    /// All of them.
+    pub const ALL: Share = Share(Share::WHOLE);
 
-    /// Returns the rank, from 1, of the first of `count` values that has this share at or below it.
-    fn rank(self, count: u64) -> u64 {
+    /// Returns the rank, from 1, of the first of `count` values that has this share at or before it.
+    pub fn rank(self, count: u64) -> u64 {
         let rank = (u128::from(count) * u128::from(self.0)).div_ceil(u128::from(Share::WHOLE));
         u64::try_from(rank).unwrap_or(u64::MAX).max(1)
     }
@@ -49,7 +51,7 @@ impl FromStr for Share {
             false => None,
         };
         share.filter(|share| (0..=Share::WHOLE).contains(share)).map(Share).ok_or_else(|| {
-            Error::invalid(format!("`{text}` is no share of the rows"))
+            Error::invalid(format!("`{text}` is no share"))
                 .remedy("write a number from 0 to 1 with at most six digits, such as 0.95")
         })
     }

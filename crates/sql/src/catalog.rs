@@ -14,6 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_plan::connector::{Options, TableSpec};
 use thalweg_plan::node::BadRecords;
+use thalweg_plan::trail::Share;
 use thalweg_types::{Error, Result};
 
 /// What stands between a table's name and the options of its hint.
@@ -79,6 +80,8 @@ impl Watermark {
 pub(crate) struct EngineOptions {
     pub(crate) rows_per_second: Option<u64>,
     pub(crate) idle_timeout: Option<Duration>,
+    /// The share of the splits with which the watermark goes on.
+    pub(crate) split_share: Share,
     /// How far a split may run ahead of the slowest one.
     pub(crate) max_drift: Option<Duration>,
     /// Options that say how many workers there are, which the job does.
@@ -90,6 +93,7 @@ pub(crate) struct EngineOptions {
 
 const ROWS_PER_SECOND: &str = "scan.rows-per-second";
 const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+const SPLIT_PERCENTILE: &str = "scan.watermark.split-percentile";
 /// Key of the option that keeps splits together.
 pub(crate) const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
 const BAD_RECORDS: &str = "bad-records";
@@ -101,14 +105,15 @@ pub(crate) const CDC_DUPLICATES: &str = "table.exec.source.cdc-events-duplicate"
 const PARALLELISM: [&str; 2] = ["scan.parallelism", "sink.parallelism"];
 
 /// Keys that tables of every connector take.
-pub(crate) const ENGINE_OPTIONS: [&str; 5] =
-    [ROWS_PER_SECOND, IDLE_TIMEOUT, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS];
+pub(crate) const ENGINE_OPTIONS: [&str; 6] =
+    [ROWS_PER_SECOND, IDLE_TIMEOUT, SPLIT_PERCENTILE, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS];
 
 impl EngineOptions {
     /// Takes the engine's options out of a table's.
     pub(crate) fn take(options: &mut Options) -> Result<EngineOptions> {
         let rows_per_second = options.number(ROWS_PER_SECOND)?;
         let idle_timeout = options.duration(IDLE_TIMEOUT)?;
+        let split_share = split_share(options)?;
         let max_drift = options.duration(MAX_DRIFT)?;
         if rows_per_second == Some(0) {
             return Err(Error::invalid(format!("option '{ROWS_PER_SECOND}' must be at least 1")));
@@ -153,6 +158,7 @@ impl EngineOptions {
         Ok(EngineOptions {
             rows_per_second,
             idle_timeout,
+            split_share,
             max_drift,
             parallelism,
             bad_records,
@@ -160,6 +166,12 @@ impl EngineOptions {
             late_table,
         })
     }
+}
+
+/// Returns the share of the splits with which the watermark of a table goes on.
+fn split_share(options: &Options) -> Result<Share> {
+    let Some(share) = options.get(SPLIT_PERCENTILE) else { return Ok(Share::ALL) };
+    share.parse().map_err(|error: Error| error.context(format!("option '{SPLIT_PERCENTILE}'")))
 }
 
 /// Does the format of a table ignore what it cannot read?

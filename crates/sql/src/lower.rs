@@ -21,6 +21,7 @@ mod join;
 mod recursion;
 
 mod scan;
+mod search;
 mod sessions;
 mod top;
 mod values;
@@ -71,6 +72,8 @@ pub(crate) enum Role {
     Plain,
     /// Event time, with a watermark behind it.
     Rowtime,
+    /// Event time of a match that nothing says how long it takes: the watermark may be far ahead.
+    Belated,
     /// The wall clock, from `PROCTIME()`.
     Proctime,
     /// What the sessions of the row's window are told apart by.
@@ -149,6 +152,8 @@ pub(crate) struct Lowering<'a> {
     pub(crate) registry: &'a Registry,
     /// Columns of each table's source that the whole script needs.
     needed: BTreeMap<String, BTreeSet<usize>>,
+    /// The names by which the whole script reads each table that was declared.
+    readings: BTreeMap<String, BTreeSet<String>>,
     /// What of each table's partitions the whole script needs.
     kept: Kept,
     /// Tables whose end somebody waits for.
@@ -182,9 +187,11 @@ impl<'a> Lowering<'a> {
         plans: &[Query],
     ) -> Result<Lowering<'a>> {
         let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
+        let mut readings = BTreeMap::new();
         let mut awaited = BTreeSet::new();
         for plan in plans {
             scan::collect_needed((session, registry), plan, &mut needed)?;
+            scan::collect_readings(&plan.plan, None, &mut readings)?;
             prune::collect(&plan.plan, &mut kept)?;
             temporal::collect_awaited(&plan.plan, &mut awaited)?;
         }
@@ -195,6 +202,7 @@ impl<'a> Lowering<'a> {
             session,
             registry,
             needed,
+            readings,
             kept,
             awaited,
             sources,
@@ -247,6 +255,9 @@ impl<'a> Lowering<'a> {
                         Note::Emit(emit) => Stream { emit: Some(emit.as_ref().clone()), ..stream },
                         Note::Snapshot => stream,
                     });
+                }
+                if let Some(search) = node.as_any().downcast_ref() {
+                    return self.search(search);
                 }
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),
@@ -385,12 +396,7 @@ impl<'a> Lowering<'a> {
             Role::Proctime => TimeBasis::Processing,
             _ => {
                 let name = tvf.input.schema().field(tvf.time).name();
-                return Err(Error::invalid(format!("column `{name}` is no event time")).remedy(
-                    format!(
-                        "declare WATERMARK FOR {name} AS … on its table, or window by a column \
-                         that is PROCTIME()"
-                    ),
-                ));
+                return Err(no_time(name, stream.roles[tvf.time]));
             }
         };
         let mut stream = self.settle(stream)?;
@@ -482,6 +488,17 @@ fn unsupported(plan: &LogicalPlan) -> Error {
         other => return Error::invalid(format!("`{}` is not supported yet", other.display())),
     };
     to_come(item, what, remedy)
+}
+
+/// Says that a column has no watermark behind it.
+fn no_time(name: &str, role: Role) -> Error {
+    match role {
+        Role::Belated => Error::invalid(format!("column `{name}` may be of long before the watermark"))
+            .remedy("bound how long a match may take: PATTERN (…) WITHIN INTERVAL …"),
+        _ => Error::invalid(format!("column `{name}` is no event time")).remedy(format!(
+            "declare WATERMARK FOR {name} AS … on its table, or window by a column that is PROCTIME()"
+        )),
+    }
 }
 
 fn lost_window() -> Error {

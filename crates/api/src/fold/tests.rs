@@ -1,13 +1,23 @@
 use arrow::array::{BooleanArray, Int64Array};
+use arrow::datatypes::DataType;
+use thalweg_types::ErrorKind;
 
 use super::*;
+use crate::aggregate::{Accumulated, fold};
+use crate::record::Record;
 use crate::value::column;
+
+#[derive(Clone, Record)]
+struct Row {
+    n: i64,
+}
 
 /// Returns a fold that notes the order of what it saw.
 fn noted(merge: Option<Arc<Merge<String>>>) -> Box<dyn Accumulator> {
     let step =
         Arc::new(|before: Option<String>, n: i64| before.unwrap_or_default() + &n.to_string());
-    let fold: Fold<i64, String> = Fold { name: "noted", empty: None, step, merge };
+    let versions = Versions::default();
+    let fold: Fold<i64, String> = Fold { name: "noted", versions, empty: None, step, merge };
     fold.accumulator().unwrap()
 }
 
@@ -73,4 +83,37 @@ fn what_is_accumulated_is_saved_and_merged() {
     let mut merging = noted(Some(Arc::new(|one: String, other: String| one + "+" + &other)));
     merging.merge(&[0, 1, 0], &saved, 2).unwrap();
     assert_eq!(shown(merging.as_mut(), &[0, 1]), [text("1+2"), None]);
+}
+
+/// Would fail if what version 1 saved were not found any more: the name of its column is a stored format.
+#[test]
+fn what_an_earlier_version_saved_becomes_what_is_accumulated_today() {
+    let of = |accumulated: Accumulated<String>| {
+        fold(accumulated, |text: String, _: Row| text).function.unwrap()
+    };
+    let saved = |version: u32, name: &str| {
+        let function = of(Accumulated::new(String::new()).version(version));
+        assert_eq!(function.state()[0].name(), name);
+        Field::new(format!("0 {name}"), DataType::Utf8View, true)
+    };
+    let (first, second) = (saved(1, "accumulated"), saved(2, "accumulated, version 2"));
+    let numbers = column([1_i64, 2].iter());
+    let today = Accumulated::new(String::new())
+        .version(3)
+        .migrate(1, |n: i64| format!("{n} of 1"))
+        .migrate(2, |n: i64| format!("{n} of 2"));
+    let today = of(today);
+    let migrated = |field: &Field| today.migrated(field, &numbers).unwrap().map(|new| read(&new));
+    assert_eq!(migrated(&first), Some(vec![text("1 of 1"), text("2 of 1")]));
+    assert_eq!(migrated(&second), Some(vec![text("1 of 2"), text("2 of 2")]));
+    assert_eq!(migrated(&saved(3, "accumulated, version 3")), None);
+    let error = |function: Arc<dyn AggregateFunction>, field: &Field| {
+        let error = function.migrated(field, &column([true].iter())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::State);
+        error.message().to_owned()
+    };
+    let older = of(Accumulated::new(String::new()));
+    let said = "what the fold accumulated was saved in version 2, and the program has version 1";
+    assert_eq!(error(older, &second), said);
+    assert_eq!(error(today, &second), "what a fold accumulated is Boolean, not Int64");
 }

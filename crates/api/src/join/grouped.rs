@@ -29,9 +29,10 @@ const LATE: [&str; 2] = ["late left", "late right"];
 
 impl<'j, A: Record + State, B: Record + State, K: Key> Join<'j, A, B, K> {
     /// Calls `function` for each key and [window](Join::window) with all rows of both streams, in the order
-    /// in which they came, when the watermark has passed it: a window to which none came is left out.
-    /// Rows are state, so their types are [`State`], too; late ones go to the side outputs `late left`
-    /// and `late right`.
+    /// in which they came, when the watermark has passed it: a window to which none came is left out. Of
+    /// sessions that became one those of the earlier one come first. Rows are state, so their types are
+    /// [`State`], too; late ones go to the side outputs `late left` and `late right`, and where
+    /// [`late_to`](Join::late_to) says.
     ///
     /// # Errors
     /// `Invalid`, naming the step, if there are no windows or a stream is updating.
@@ -40,25 +41,28 @@ impl<'j, A: Record + State, B: Record + State, K: Key> Join<'j, A, B, K> {
         name: &str,
         function: impl Fn(&K, Span, Vec<A>, Vec<B>) -> I + Send + Sync + 'static,
     ) -> Result<Stream<'j, U>> {
-        let Join { left, right, time } = self;
+        let Join { left, right, time, late } = self;
         let in_step = |error: Error| error.context(format!("step `{name}`"));
         let Some(Times { rule: Rule::Window(window), left: left_time, right: right_time }) = time
         else {
             let said = Error::invalid("rows are grouped without windows");
             return Err(in_step(said.remedy("say `.window(…)` before")));
         };
-        check(Some(Rule::Window(window))).map_err(in_step)?;
-        left.connect(right).process(name, |setup| {
-            let left = Waiting::new(setup, ("left", LATE[0]), window, left_time);
-            let right = Waiting::new(setup, ("right", LATE[1]), window, right_time);
-            Grouping { left, right, function: Arc::new(function) }
-        })
+        check(Some(Rule::Window(window)), false).map_err(in_step)?;
+        let groups = left.connect(right).process(name, |setup| {
+            let left = Waiting::new(setup, ("left", LATE[0]), left_time);
+            let right = Waiting::new(setup, ("right", LATE[1]), right_time);
+            Grouping { window, left, right, function: Arc::new(function) }
+        })?;
+        if let Some(take) = late {
+            take(groups.side(LATE[0])?, groups.side(LATE[1])?)?;
+        }
+        Ok(groups)
     }
 }
 
 /// Rows of one stream that wait for the ends of their windows.
 struct Waiting<T> {
-    window: Window,
     time: TimeOf<T>,
     /// By end and start of the window, and number in it.
     rows: MapState<(i64, i64, u64), T>,
@@ -66,17 +70,16 @@ struct Waiting<T> {
 }
 
 impl<T: Record + State> Waiting<T> {
-    fn new(
-        setup: &mut Setup,
-        (rows, late): (&str, &str),
-        window: Window,
-        time: TimeOf<T>,
-    ) -> Waiting<T> {
-        Waiting { window, time, rows: setup.map(rows), late: setup.side(late) }
+    fn new(setup: &mut Setup, (rows, late): (&str, &str), time: TimeOf<T>) -> Waiting<T> {
+        Waiting { time, rows: setup.map(rows), late: setup.side(late) }
     }
 
-    fn add<K: Key, U: Record>(&self, row: T, context: &mut Context<'_, K, U>) {
-        let windows = windows_of(self.window, (self.time)(&row));
+    fn add<K: Key, U: Record>(
+        &self,
+        row: T,
+        windows: Vec<(i64, i64)>,
+        context: &mut Context<'_, K, U>,
+    ) {
         // The last of them is the last one to end.
         if windows.iter().all(|(_, end)| end - 1 <= context.watermark().0) {
             return context.send_to(self.late, row);
@@ -85,12 +88,39 @@ impl<T: Record + State> Waiting<T> {
             if end - 1 <= context.watermark().0 {
                 continue;
             }
-            let last =
-                self.rows.range(context, (end, start, 0)..=(end, start, u64::MAX)).next_back();
-            let number = last.map_or(0, |((_, _, number), _)| number + 1);
-            self.rows.insert(context, (end, start, number), row.clone());
+            self.put((start, end), row.clone(), context);
             context.set_timer(Timer::Event(Timestamp(end - 1)));
         }
+    }
+
+    /// Puts a row behind the others of a window.
+    fn put<K: Key, U: Record>(
+        &self,
+        (start, end): (i64, i64),
+        row: T,
+        context: &mut Context<'_, K, U>,
+    ) {
+        let last = self.rows.range(context, (end, start, 0)..=(end, start, u64::MAX)).next_back();
+        let number = last.map_or(0, |((_, _, number), _)| number + 1);
+        self.rows.insert(context, (end, start, number), row);
+    }
+
+    /// Returns the sessions that overlap or touch one. They do not overlap each other, so the one that ends
+    /// next also starts next.
+    fn touching<K: Key, U: Record>(
+        &self,
+        (start, end): (i64, i64),
+        context: &Context<'_, K, U>,
+    ) -> BTreeSet<(i64, i64)> {
+        let (mut found, mut from) = (BTreeSet::new(), (start, i64::MIN, 0));
+        while let Some(((other_end, other_start, _), _)) = self.rows.range(context, from..).next() {
+            if *other_start > end {
+                break;
+            }
+            found.insert((*other_start, *other_end));
+            from = (*other_end, *other_start, u64::MAX);
+        }
+        found
     }
 
     /// Returns the starts of the windows that end at `end`.
@@ -112,9 +142,44 @@ impl<T: Record + State> Waiting<T> {
 
 /// Groups the rows of two streams.
 struct Grouping<A, B, F> {
+    window: Window,
     left: Waiting<A>,
     right: Waiting<B>,
     function: Arc<F>,
+}
+
+impl<A: Record + State, B: Record + State, F> Grouping<A, B, F> {
+    /// Returns the windows of a row; sessions that it brings together become one.
+    fn windows<K: Key, U: Record>(
+        &self,
+        time: Timestamp,
+        context: &mut Context<'_, K, U>,
+    ) -> Vec<(i64, i64)> {
+        let mut windows = windows_of(self.window, time);
+        if self.window.0.is_merging() {
+            windows.iter_mut().for_each(|session| *session = self.session(*session, context));
+        }
+        windows
+    }
+
+    fn session<K: Key, U: Record>(
+        &self,
+        alone: (i64, i64),
+        context: &mut Context<'_, K, U>,
+    ) -> (i64, i64) {
+        let mut touched = self.left.touching(alone, context);
+        touched.extend(self.right.touching(alone, context));
+        let whole = touched.iter().fold(alone, |(start, end), (other_start, other_end)| {
+            (start.min(*other_start), end.max(*other_end))
+        });
+        for part in touched.into_iter().filter(|part| *part != whole) {
+            let left = self.left.take(part, context);
+            left.into_iter().for_each(|row| self.left.put(whole, row, context));
+            let right = self.right.take(part, context);
+            right.into_iter().for_each(|row| self.right.put(whole, row, context));
+        }
+        whole
+    }
 }
 
 impl<K, A, B, U, I, F> CoProcess<K, A, B, U> for Grouping<A, B, F>
@@ -127,12 +192,14 @@ where
     F: Fn(&K, Span, Vec<A>, Vec<B>) -> I + Send + Sync + 'static,
 {
     fn left(&self, row: A, context: &mut Context<'_, K, U>) -> Result<()> {
-        self.left.add(row, context);
+        let windows = self.windows((self.left.time)(&row), context);
+        self.left.add(row, windows, context);
         Ok(())
     }
 
     fn right(&self, row: B, context: &mut Context<'_, K, U>) -> Result<()> {
-        self.right.add(row, context);
+        let windows = self.windows((self.right.time)(&row), context);
+        self.right.add(row, windows, context);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use arrow::compute::take_arrays;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMillisecondType};
 use thalweg_plan::function::Condition;
 use thalweg_plan::join::{PairCondition, TimeBound, TimeColumn};
-use thalweg_plan::window::TimeBasis;
+use thalweg_plan::window::{Assigner, TimeBasis};
 use thalweg_plan::{Exchange, Input};
 use thalweg_types::{Error, Moment, NodeId, Result};
 
@@ -20,6 +20,7 @@ use crate::closure::Closure;
 use crate::keyed::Keyed;
 use crate::record::{ReadRows, Record, WriteRows, batch, each, name_of};
 use crate::scalar::Timestamp;
+use crate::stream::{Rows, Stream};
 use crate::value::{Key, KeyColumns, Value, column};
 use crate::windowed::Window;
 use crate::windowing::TimeOf;
@@ -49,6 +50,12 @@ impl Side {
     /// Returns the columns that come out: those of the row, and whether it is there.
     pub(super) fn output(&self) -> impl Iterator<Item = usize> + use<> {
         self.rows.start..self.rows.end + 1
+    }
+
+    /// Returns the rows themselves, of rows that have the columns of this side.
+    pub(super) fn rows_of<'j, T: Record>(&self, from: Rows<'j>) -> Stream<'j, T> {
+        let columns = self.rows.clone();
+        from.then(Closure::shaped::<T>(move |rows| Ok(rows.columns()[columns.clone()].to_vec())))
     }
 
     /// Returns how rows come to the join.
@@ -132,8 +139,11 @@ fn windows(times: &[Timestamp], window: Window) -> (UInt32Array, Vec<ArrayRef>) 
 /// No window can be computed for times beyond this.
 const TIME_MAX: i64 = i64::MAX / 4;
 
-/// Returns the windows of a time.
+/// Returns the windows of a time; of a session the one that it would have alone.
 pub(super) fn windows_of(window: Window, time: Timestamp) -> Vec<(i64, i64)> {
+    if let Assigner::Session { gap } = window.0 {
+        return vec![(time.0, time.0.saturating_add(gap))];
+    }
     window.0.windows_of(window.0.slice_start(time.0.clamp(-TIME_MAX, TIME_MAX)))
 }
 

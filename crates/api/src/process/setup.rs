@@ -85,7 +85,7 @@ impl Setup {
     }
 
     fn add<C: Cell>(&mut self, stored: Stored<C::Value>, kind: StateKind) -> Place<C> {
-        let (name, version, ttl) = (stored.name.clone(), stored.version, stored.ttl);
+        let (name, version, ttl) = (stored.name.clone(), stored.versions.own, stored.ttl);
         self.specs.push(StateSpec { name, kind, version, ttl });
         let is_shared = kind.is_shared();
         let make =

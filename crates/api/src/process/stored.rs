@@ -4,7 +4,6 @@
 //! or got one without a default is an error and never garbage, also where somebody forgot to give it
 //! a new version.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +11,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thalweg_types::{Error, Result};
 
+use crate::versions::Versions;
+
 /// What a state can hold: all that `serde` can write and read.
 pub trait State: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> State for T {}
 
-type Read<T> = Arc<dyn Fn(&[u8]) -> std::result::Result<T, String> + Send + Sync>;
+type Read<T> = dyn Fn(&[u8]) -> std::result::Result<T, String> + Send + Sync;
 
 /// A state's name, the version of its values, and how older ones become those of today.
 ///
@@ -39,15 +40,14 @@ type Read<T> = Arc<dyn Fn(&[u8]) -> std::result::Result<T, String> + Send + Sync
 /// A checkpoint with a version that is newer, or that nothing migrates, is refused.
 pub struct Stored<T> {
     pub(crate) name: String,
-    pub(crate) version: u32,
+    pub(crate) versions: Versions<Read<T>>,
     pub(crate) ttl: Option<Duration>,
-    older: BTreeMap<u32, Read<T>>,
 }
 
 impl<T> Clone for Stored<T> {
     fn clone(&self) -> Self {
-        let (name, older) = (self.name.clone(), self.older.clone());
-        Stored { name, version: self.version, ttl: self.ttl, older }
+        let (name, versions) = (self.name.clone(), self.versions.clone());
+        Stored { name, versions, ttl: self.ttl }
     }
 }
 
@@ -64,12 +64,12 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> std::result::Result<T, String> {
 impl<T: State> Stored<T> {
     /// Returns a state of version 1.
     pub fn new(name: impl Into<String>) -> Stored<T> {
-        Stored { name: name.into(), version: 1, ttl: None, older: BTreeMap::new() }
+        Stored { name: name.into(), versions: Versions::default(), ttl: None }
     }
 
     /// Says which version the values have from now on.
     pub fn version(mut self, version: u32) -> Stored<T> {
-        self.version = version;
+        self.versions.own = version;
         self
     }
 
@@ -87,7 +87,7 @@ impl<T: State> Stored<T> {
         migration: impl Fn(Old) -> T + Send + Sync + 'static,
     ) -> Stored<T> {
         let migrated = move |bytes: &[u8]| read::<Old>(bytes).map(&migration);
-        self.older.insert(from, Arc::new(migrated));
+        self.versions.add(from, Arc::new(migrated));
         self
     }
 
@@ -103,26 +103,14 @@ impl<T: State> Stored<T> {
 
     /// Returns a value of some version.
     pub(crate) fn decode(&self, version: u32, bytes: &[u8]) -> Result<T> {
-        let (name, own) = (&self.name, self.version);
-        let value = match self.older.get(&version) {
-            _ if version == own => read(bytes),
-            Some(migrate) if version < own => migrate(bytes),
-            Some(_) | None => {
-                let said = format!(
-                    "state `{name}` was saved in version {version}, and the program has version {own}"
-                );
-                return Err(Error::state(said).remedy(match version > own {
-                    true => "use the program that saved it, or a later one".to_owned(),
-                    false => format!("say `.migrate({version}, …)` how its values become new ones"),
-                }));
-            }
-        };
+        let migrate = self.versions.reader(version, &format!("state `{}`", self.name))?;
+        let value = migrate.map_or_else(|| read(bytes), |migrate| migrate(bytes));
         value.map_err(|error| self.damaged(version, &error))
     }
 
     /// Returns the key of an entry of a map.
     pub(crate) fn decode_key<K: State>(&self, bytes: &[u8]) -> Result<K> {
-        read(bytes).map_err(|error| self.damaged(self.version, &error))
+        read(bytes).map_err(|error| self.damaged(self.versions.own, &error))
     }
 
     fn damaged(&self, version: u32, error: &str) -> Error {

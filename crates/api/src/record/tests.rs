@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::scalar::{Instant, Time};
 
 #[derive(Clone, Debug, PartialEq, thalweg::Record)]
 struct Item {
@@ -62,4 +65,39 @@ fn what_is_missing_names_its_field() {
     assert_eq!(Loose::read(&rows).unwrap()[0].kind, Some(1));
     let error = Strict::read(&rows).map(|rows| (rows[0].kind, rows[0].first.clone())).unwrap_err();
     assert_eq!(error.message(), "field `first`: a value is NULL where the struct has none");
+}
+
+/// Would fail if a value came back as another one, or columns were of other types than SQL's.
+#[test]
+fn times_and_maps_come_back() {
+    #[derive(Clone, Debug, PartialEq, thalweg::Record)]
+    struct Visit {
+        at: Instant,
+        time: Option<Time>,
+        pages: BTreeMap<String, Option<i64>>,
+        items: Option<BTreeMap<i32, Vec<Item>>>,
+    }
+    let item = |name: &str| Item { name: name.to_owned(), cents: None };
+    let pages = |pages: &[(&str, Option<i64>)]| {
+        pages.iter().map(|(page, n)| ((*page).to_owned(), *n)).collect::<BTreeMap<_, _>>()
+    };
+    let (first, items) = (pages(&[("home", Some(2)), ("cart", None)]), (7, vec![item("pen")]));
+    let visits = [
+        Visit { at: Instant(5), time: Some(Time(1)), pages: first, items: None },
+        Visit { at: Instant(6), time: None, pages: pages(&[]), items: Some([items].into()) },
+        Visit {
+            at: Instant(7),
+            time: None,
+            pages: pages(&[("a", Some(1))]),
+            items: Some([].into()),
+        },
+    ];
+    let rows = Visit::write(&visits).unwrap();
+    assert_eq!(Visit::read(&rows).unwrap(), visits);
+    let kinds: Vec<_> = rows.schema().fields().iter().map(|f| rust_type(f.data_type())).collect();
+    let entries = "BTreeMap<i32, Vec<{ name: String, cents: i64 }>>";
+    assert_eq!(kinds, ["Instant", "Time", "BTreeMap<String, i64>", entries]);
+    let empty = Visit::write(&[]).unwrap();
+    assert_eq!(Visit::read(&empty).unwrap(), []);
+    assert_eq!(Instant(0).to_string(), "1970-01-01 00:00:00.000Z");
 }

@@ -378,7 +378,8 @@ impl Operator for Aggregate {
     fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
         let (groups, entries) = self.tables.split_at(1);
         for rows in from.table(GROUPS)? {
-            check_state(&rows, &groups[0].schema)?;
+            let blueprint = &self.keyed.blueprint;
+            let rows = blueprint.restored(rows, &groups[0].schema, blueprint.key_count())?;
             self.keyed.merge_saved(rows.columns(), rows.num_rows())?;
         }
         for (place, table) in entries.iter().enumerate() {

@@ -209,6 +209,9 @@ impl CodedRows {
         kept: impl Fn(u32) -> I,
     ) -> Result<()> {
         let (dropped, unsaved) = (std::mem::take(&mut self.dropped), self.unsaved.take());
+        if to.is_discarded() {
+            return Ok(());
+        }
         let (groups, from) = match to.is_full() {
             true => ((0..self.partitions.len() as u32).collect(), 0),
             false => (unsaved, self.saved_to),

@@ -314,7 +314,7 @@ impl Operator for CountWindow {
             }
         }
         for rows in from.table("windows")? {
-            check_state(&rows, &self.opened)?;
+            let rows = self.blueprint.restored(rows, &self.opened, keys + 1)?;
             let mut groups = Vec::new();
             self.table.intern(&rows.columns()[..keys], rows.num_rows(), &mut groups)?;
             let numbers = rows.column(keys).as_primitive::<Int64Type>();

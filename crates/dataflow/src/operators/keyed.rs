@@ -17,7 +17,7 @@ use thalweg_state::{GroupTable, StateWriter, TableSpec};
 use thalweg_types::{Change, Error, Groups, Result};
 
 use super::accumulators::{Accumulators, Calls, EntryColumns, entry_columns, numbered};
-use super::batches::batch;
+use super::batches::{batch, check_state};
 use super::group_set::GroupSet;
 
 /// What all tables of one node have in common.
@@ -141,6 +141,37 @@ impl Blueprint {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
+    /// Returns restored rows of `schema`, whose states begin at column `first`: what an earlier version of
+    /// a function saved becomes what this one keeps.
+    ///
+    /// # Errors
+    /// `State` if they are not rows of it, or cannot become some.
+    pub fn restored(
+        &self,
+        mut rows: RecordBatch,
+        schema: &SchemaRef,
+        first: usize,
+    ) -> Result<RecordBatch> {
+        let has_entries = schema.fields().len() - first < self.states.len();
+        let is_there = |call: &&AggregateCall| match has_entries {
+            true => !call.has_entries(),
+            false => !call.distinct,
+        };
+        let states = self.calls.iter().filter(is_there).flat_map(|call| {
+            let columns = call.function.state().len();
+            std::iter::repeat_n(&call.function, columns)
+        });
+        for (place, function) in (first..rows.num_columns()).zip(states) {
+            let saved = rows.schema();
+            let migrated = function.migrated(saved.field(place), rows.column(place))?;
+            if let Some(column) = migrated {
+                rows = with_column(&rows, place, column)?;
+            }
+        }
+        check_state(&rows, schema)?;
+        Ok(rows)
+    }
+
     /// Returns the tables of entries, in the order of [`Keyed::take_entries`]: `window…, keys…`, what
     /// entries are told apart by, and how often there is each.
     ///
@@ -163,6 +194,14 @@ impl Blueprint {
         };
         Ok(tables.map(table).collect())
     }
+}
+
+/// Returns rows with another column at `place`.
+fn with_column(rows: &RecordBatch, place: usize, column: ArrayRef) -> Result<RecordBatch> {
+    let field = rows.schema().field(place).clone().with_data_type(column.data_type().clone());
+    let (mut fields, mut columns) = (rows.schema().fields().to_vec(), rows.columns().to_vec());
+    (fields[place], columns[place]) = (Arc::new(field), column);
+    batch(&Arc::new(Schema::new(fields)), columns, rows.num_rows())
 }
 
 /// A table of saved entries.
@@ -202,7 +241,8 @@ impl Saved {
 
 /// A table of keys, and the running aggregates of each.
 pub struct Keyed {
-    blueprint: Arc<Blueprint>,
+    /// What is known before there is a group.
+    pub blueprint: Arc<Blueprint>,
     table: GroupTable,
     accumulators: Accumulators,
     /// Room for group numbers, kept between batches.
@@ -443,3 +483,6 @@ fn is_any(counts: &[ArrayRef], rows: usize) -> Result<BooleanArray> {
         .iter()
         .try_fold(none, |any, counts| Ok(or(&any, &neq(counts, &Int64Array::new_scalar(0))?)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,7 @@ pub mod count_window;
 pub mod first_row;
 pub mod join;
 pub mod over;
+pub mod pattern;
 pub mod process;
 pub mod sort;
 pub mod top;
@@ -98,6 +99,7 @@ fn make_single(
             Some(Box::new(over::UpdatingOver::new(over, &input, output)?))
         }
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
+        NodeKind::Match(search) => Some(Box::new(pattern::Match::new(search, &input, output)?)),
         NodeKind::SessionRows(node) => {
             Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
         }

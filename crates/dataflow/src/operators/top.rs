@@ -13,10 +13,10 @@
 
 mod ranks;
 
+mod arrived;
 mod sending;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::array::UInt32Array;
 use arrow::datatypes::SchemaRef;
 use arrow::row::Rows;
 use thalweg_plan::node::TopNode;
@@ -29,6 +29,7 @@ use super::idle::Idle;
 use super::kept::{Entry, Kept};
 use crate::operator::{Close, Operator, Output, Step};
 
+use arrived::{Arrived, Codes};
 use ranks::{Changed, Net, Ranks};
 use sending::Sending;
 
@@ -42,7 +43,7 @@ pub struct Top {
     is_final: bool,
     /// The rows of each partition.
     kept: Vec<Kept>,
-    /// Rows that came in the open epoch.
+    /// Rows of the open epoch.
     arrived: Vec<Arrived>,
     sending: Sending,
     /// When partitions were written, if they have a time-to-live; the clock at the last close.
@@ -52,20 +53,6 @@ pub struct Top {
     written: Vec<u32>,
     /// Rows that were taken back and had been forgotten.
     missing: usize,
-}
-
-/// Rows of a batch that may change what is first.
-struct Arrived {
-    codes: Rows,
-    /// In order of their partitions and codes.
-    rows: Vec<Place>,
-}
-
-/// A row of a batch.
-struct Place {
-    group: u32,
-    row: u32,
-    weight: i64,
 }
 
 impl Top {
@@ -90,11 +77,7 @@ impl Top {
     }
 
     /// Returns the rows of a batch that their sort keys do not rule out.
-    fn admit(&self, rows: &RecordBatch, groups: &[u32]) -> Result<Vec<u32>> {
-        let all = 0..groups.len() as u32;
-        let Some(keys) = self.rows.ordering.keys(rows)?.filter(|_| !self.is_retracted) else {
-            return Ok(all.collect());
-        };
+    fn admit(&self, keys: &Rows, groups: &[u32]) -> Vec<u32> {
         let may_count = |row: &u32| {
             let kept = &self.kept[groups[*row as usize] as usize];
             if !self.ranks.is_full(kept.len()) {
@@ -106,66 +89,36 @@ impl Top {
             let key = keys.row(*row as usize).data();
             kept.last().is_none_or(|last| key <= &last.code[..key.len().min(last.code.len())])
         };
-        Ok(all.filter(may_count).collect())
+        (0..groups.len() as u32).filter(may_count).collect()
     }
 
-    /// Puts the rows that came into the order of their partitions and codes.
-    fn arrive(&mut self, change: &Change, groups: &[u32]) -> Result<()> {
-        let admitted = self.admit(&change.rows, groups)?;
-        if admitted.is_empty() {
-            return Ok(());
-        }
-        let codes = match admitted.len() == change.len() {
-            true => self.rows.ordering.rows(&change.rows)?,
-            false => {
-                let taken = UInt32Array::from(admitted.clone());
-                self.rows.ordering.rows(&take_record_batch(&change.rows, &taken)?)?
-            }
+    /// Lets rows wait for the close of their epoch, but those that their sort keys rule out.
+    fn arrive(&mut self, change: Change, groups: Vec<u32>) -> Result<()> {
+        let keys = match self.is_retracted {
+            true => None,
+            false => self.rows.ordering.keys(&change.rows)?,
         };
-        let places = admitted.iter().enumerate().map(|(row, from)| Place {
-            group: groups[*from as usize],
-            row: row as u32,
-            weight: change.weight(*from as usize),
-        });
-        let mut rows: Vec<Place> = places.collect();
-        let code = |place: &Place| codes.row(place.row as usize).data();
-        rows.sort_unstable_by(|left, right| {
-            left.group.cmp(&right.group).then_with(|| code(left).cmp(code(right)))
-        });
-        if !self.is_retracted {
-            rows = self.first_of(rows, &codes)?;
+        let admitted = keys.as_ref().map(|keys| self.admit(keys, &groups));
+        let Some(some) = admitted.filter(|admitted| admitted.len() < groups.len()) else {
+            self.arrived.push(Arrived { change, groups, keys });
+            return Ok(());
+        };
+        if !some.is_empty() {
+            let groups = some.iter().map(|row| groups[*row as usize]).collect();
+            let change = change.take(&UInt32Array::from(some))?;
+            let keys = self.rows.ordering.keys(&change.rows)?;
+            self.arrived.push(Arrived { change, groups, keys });
         }
-        self.arrived.push(Arrived { codes, rows });
         Ok(())
-    }
-
-    /// Drops rows that are not among the first even of their own batch.
-    fn first_of(&self, rows: Vec<Place>, codes: &Rows) -> Result<Vec<Place>> {
-        let code = |place: &Place| codes.row(place.row as usize).data();
-        let mut first = Vec::with_capacity(rows.len());
-        let mut rows = rows.into_iter().peekable();
-        while let Some(group) = rows.peek().map(|place| place.group) {
-            let start = first.len();
-            while let Some(place) = rows.next_if(|place| place.group == group) {
-                first.push(place);
-            }
-            let reach = self.ranks.reach(first[start..].iter().map(code), &self.rows.ordering)?;
-            first.truncate(start + reach);
-        }
-        Ok(first)
     }
 
     /// Lets what arrived in the epoch change the partitions, and notes what is to be sent.
     fn settle(&mut self) -> Result<()> {
         let arrived = std::mem::take(&mut self.arrived);
-        let rows = arrived.iter().flat_map(|batch| {
-            let code = |place: &Place| batch.codes.row(place.row as usize).data();
-            batch.rows.iter().map(move |place| (place.group, code(place), place.weight))
-        });
-        let mut rows: Vec<(u32, &[u8], i64)> = rows.collect();
-        // Stable, since that makes use of what is in order already.
-        rows.sort_by(|left, right| (left.0, left.1).cmp(&(right.0, right.1)));
-        for own in rows.chunk_by(|left, right| left.0 == right.0) {
+        let ranks = (!self.is_retracted).then_some(&self.ranks);
+        let codes = Codes::new(&arrived, ranks, &self.rows.ordering)?;
+        drop(arrived);
+        for own in codes.in_order().chunk_by(|left, right| left.0 == right.0) {
             let equal = own.chunk_by(|left, right| left.1 == right.1);
             let nets = equal.map(|equal| {
                 let weight = equal.iter().map(|(_, _, weight)| weight).sum();
@@ -201,6 +154,7 @@ impl Top {
         let after = self.ranks.ranked(Changed::new(kept.iter(), nets), ordering)?;
         let sending = &mut self.sending;
         self.ranks.differ(&before, &after, |row, weight| sending.add(group, row, weight));
+        sending.gather(&self.rows)?;
         for net in nets {
             for _ in 0..net.weight {
                 self.insert(group, net.code);
@@ -285,7 +239,7 @@ impl Operator for Top {
     fn batch(&mut self, _: usize, change: Change, _: &mut Output) -> Result<Step> {
         let groups = self.rows.intern(&change.rows)?;
         self.kept.resize_with(self.rows.partitions.len(), Kept::default);
-        self.arrive(&change, &groups)?;
+        self.arrive(change, groups)?;
         Ok(Step::Done)
     }
 

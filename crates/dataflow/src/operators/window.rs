@@ -320,7 +320,8 @@ impl Operator for SliceWindow {
         self.due.restore(at);
         self.fired_to = self.due.complete();
         for rows in from.table("panes")? {
-            check_state(&rows, &self.state)?;
+            let first = 2 + self.blueprint.key_count();
+            let rows = self.blueprint.restored(rows, &self.state, first)?;
             self.restore_rows(rows, Keyed::merge_saved)?;
         }
         for (place, table) in std::mem::take(&mut self.entries).into_iter().enumerate() {

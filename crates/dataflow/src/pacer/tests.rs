@@ -6,7 +6,7 @@ use thalweg_types::clock::SystemClock;
 use thalweg_types::{KeyGroups, SplitId};
 
 use super::*;
-use crate::job::{Listener, Start, hold_of_split};
+use crate::job::{Listener, Start};
 
 /// A pacer of two workers and one source, node 0 in domain 0.
 fn pacer() -> Pacer {
@@ -33,7 +33,7 @@ fn pacer() -> Pacer {
         stop: Arc::default(),
     };
     let mut pacer = Pacer::new(Arc::new(job), 2, Inbox::default(), Handle::new());
-    pacer.sources.insert(NodeId(0), (Some(DomainId(0)), SourceProgress::default()));
+    pacer.sources.insert(NodeId(0), (Some((DomainId(0), Share::ALL)), SourceProgress::default()));
     pacer
 }
 
@@ -42,7 +42,7 @@ fn report(worker: usize, watermark: i64, opened: &str) -> Report {
         node: NodeId(0),
         worker,
         waiting_bytes: 0,
-        watermark: Some(EventTime(watermark)),
+        watermarks: vec![EventTime(watermark)],
         begun: vec![hold_of_split(&SplitId(opened.to_owned()))],
         is_finished: false,
         step: None,
@@ -55,8 +55,8 @@ fn report(worker: usize, watermark: i64, opened: &str) -> Report {
 fn a_split_given_out_earlier_holds_the_watermark_back() {
     let mut pacer = pacer();
     for split in ["6", "7"] {
-        let hold = hold_of_split(&SplitId(split.to_owned()));
-        pacer.job.commands.send(Command::Given { node: NodeId(0), hold, behind: None });
+        let (node, sequence, split) = (NodeId(0), "file".to_owned(), SplitId(split.to_owned()));
+        pacer.job.commands.send(Command::Given { node, sequence, split, behind: None });
     }
     pacer.inbox.borrow_mut().push(report(1, 700, "7"));
     pacer.hear();
@@ -78,7 +78,7 @@ fn a_script_decides_epochs_and_their_time() {
         node: NodeId(0),
         worker: 0,
         waiting_bytes: 64,
-        watermark: Some(EventTime(999)),
+        watermarks: vec![EventTime(999)],
         begun: Vec::new(),
         is_finished,
         step,
@@ -101,7 +101,7 @@ fn a_script_decides_epochs_and_their_time() {
             node: NodeId(0),
             worker: 1,
             waiting_bytes: 0,
-            watermark: None,
+            watermarks: Vec::new(),
             begun: Vec::new(),
             is_finished: true,
             step: None,

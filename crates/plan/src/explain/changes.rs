@@ -2,7 +2,7 @@
 //! halves of an update, `D` deletes.
 
 use super::Fact;
-use super::operator::columns;
+use super::text::columns;
 use crate::graph::Plan;
 use crate::node::{Node, NodeKind};
 use crate::sink::Accepts;

@@ -1,7 +1,7 @@
 //! Loops for people: what goes round, and what is kept of it.
 
 use super::Fact;
-use super::operator::columns;
+use super::text::columns;
 use crate::loops::{LoopNode, LoopStep, Reducing, ScopeId, StepKind};
 
 /// Says what a loop repeats, step by step.

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_types::NodeId;
 
-use super::{Fact, looped, pane};
+use super::text::columns;
+use super::{Fact, looped, pane, pattern};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, VersionSource, Versions};
 use crate::node::{
@@ -15,6 +16,7 @@ use crate::node::{
 };
 use crate::sink::Delivery;
 use crate::source::Replay;
+use crate::trail::Share;
 use crate::window::{Assigner, TimeBasis, WindowSpec, span};
 
 /// Says what an operator does.
@@ -53,6 +55,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Top(top) => vec![("does", tops(plan, node, top))],
         NodeKind::Over(over) => vec![("does", overs(plan, node, over))],
+        NodeKind::Match(search) => pattern::does(&input_schema(plan, node), search),
         NodeKind::SessionRows(rows) => {
             let (schema, by) = (input_schema(plan, node), columns(&node.schema, &rows.keys));
             let windows = windows(&rows.window, &schema);
@@ -280,8 +283,16 @@ fn arrival(plan: &Plan, input: &Input) -> Option<String> {
     let from = plan.node(input.from);
     match (input.port, &from.kind) {
         (0, _) => how,
-        (_, NodeKind::Aggregate(_) | NodeKind::Over(_) | NodeKind::SessionRows(_)) => {
-            Some(format!("late rows of {}", from.operator))
+        (
+            _,
+            NodeKind::Aggregate(_)
+            | NodeKind::Over(_)
+            | NodeKind::Match(_)
+            | NodeKind::SessionRows(_),
+        ) => Some(format!("late rows of {}", from.operator)),
+        (side, NodeKind::Join(_)) => {
+            let side = if side == 1 { "left" } else { "right" };
+            Some(format!("late rows of the {side} input of {}", from.operator))
         }
         (side, NodeKind::Process(process)) => {
             Some(format!("`{}` of {}", process.sides[side - 1].name, from.operator))
@@ -297,8 +308,12 @@ pub(super) fn watermark(plan: &Plan, node: &Node) -> Vec<Fact> {
         let idle = source
             .idle_timeout
             .map(|after| format!("; not held back by what is idle for {after:?}"));
+        let share = match source.split_share {
+            Share::ALL => String::new(),
+            share => format!("; the greatest that {share} of the splits have reached"),
+        };
         return watermark
-            .map(|text| ("watermark", format!("{text}{}", idle.unwrap_or_default())))
+            .map(|text| ("watermark", format!("{text}{share}{}", idle.unwrap_or_default())))
             .into_iter()
             .collect();
     }
@@ -340,6 +355,7 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             Some(TimeBasis::Event) => "first rows, when the watermark passes them",
         },
         NodeKind::Over(over) => return vec![("emits", when_over(over))],
+        NodeKind::Match(search) => return vec![("emits", pattern::leaves(search))],
         NodeKind::SessionRows(rows) => when_due(&rows.window),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => "when the watermark passes the time of a row",
@@ -440,12 +456,6 @@ fn unreplayable(plan: &Plan, id: NodeId) -> BTreeSet<&str> {
 pub(super) fn input_schema(plan: &Plan, node: &Node) -> SchemaRef {
     let input = &node.inputs[0];
     plan.output_schema(input.from, input.port)
-}
-
-/// Returns the names of some columns.
-pub(super) fn columns(schema: &SchemaRef, columns: &[usize]) -> String {
-    let names: Vec<&str> = columns.iter().map(|c| schema.field(*c).name().as_str()).collect();
-    names.join(", ")
 }
 
 fn all_columns(schema: &SchemaRef) -> String {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::operator::{calls, columns, functions, input_schema, is_updated};
-use super::{Fact, looped, pane, text};
+use super::operator::{calls, functions, input_schema, is_updated};
+use super::text::columns;
+use super::{Fact, looped, pane, pattern, text};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
@@ -53,6 +54,10 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Top(top) => return first_rows(plan, node, top),
         NodeKind::Over(over) => return over_rows(plan, node, over),
+        NodeKind::Match(search) => {
+            let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
+            return pattern::kept(&input_schema(plan, node), search, is_bounded);
+        }
         NodeKind::SessionRows(rows) => {
             format!("the rows of each session {}: bounded", until_due(&rows.window))
         }

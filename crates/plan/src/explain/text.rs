@@ -1,6 +1,8 @@
-//! Words in lines, and spans of time in words.
+//! Words in lines, names of columns, and spans of time in words.
 
 use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
 
 /// Cuts `text` at spaces into lines of at most `width` characters; a longer word is a line.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -35,4 +37,10 @@ pub(super) fn span(span: Duration) -> String {
         Some((unit, name)) => format!("{} {name}", nanos / unit),
         None => format!("{nanos} ns"),
     }
+}
+
+/// Returns the names of some columns.
+pub(super) fn columns(schema: &SchemaRef, columns: &[usize]) -> String {
+    let names: Vec<&str> = columns.iter().map(|c| schema.field(*c).name().as_str()).collect();
+    names.join(", ")
 }

@@ -85,8 +85,8 @@ impl Plans {
 /// A join by one column, which has the same place on both sides.
 fn join(kind: JoinKind, on: usize, output: Vec<usize>) -> JoinNode {
     let (is_null_equal, condition, bound) = (false, None, None);
-    let ttl = [None, None];
-    JoinNode { kind, keys: vec![(on, on)], is_null_equal, condition, output, bound, ttl }
+    let (keys, divert_late, ttl) = (vec![(on, on)], false, [None, None]);
+    JoinNode { kind, keys, is_null_equal, condition, output, bound, divert_late, ttl }
 }
 
 /// Picks columns of its input; `None` is a computed one.

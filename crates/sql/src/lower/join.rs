@@ -96,6 +96,7 @@ impl Lowering<'_> {
             condition,
             output,
             bound,
+            divert_late: false,
             ttl: [None, None],
         };
         let schema = nullable_windows(join.schema.as_arrow());
@@ -417,7 +418,8 @@ fn pair_condition(filter: &Expr, whole: &DFSchema) -> Result<PairCondition> {
         (table.cloned(), field.clone())
     });
     let read = DFSchema::new_with_metadata(fields.collect(), whole.metadata().clone());
-    let condition = Test::new(Expression::new(filter, &read.map_err(plan_error)?)?)?;
+    let condition = Expression::new(filter, &read.map_err(plan_error)?)?;
+    let condition = Test::new(condition, "the join condition")?;
     Ok(PairCondition { condition: Arc::new(condition), columns })
 }
 

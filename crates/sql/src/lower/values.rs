@@ -12,6 +12,7 @@ use thalweg_plan::node::{BadRecords, NodeKind, SourceNode};
 use thalweg_plan::source::{
     Changes, Discovery, Offset, Replay, Script, Source, SourceBatch, Split, SplitReader, Step,
 };
+use thalweg_plan::trail::Share;
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Change, Epoch, ErrorKind, EventTime, Moment, Result, SplitId};
 
@@ -75,6 +76,7 @@ impl Lowering<'_> {
             domain,
             watermark: domain.map(|_| Arc::new(AtTheEnd) as _),
             idle_timeout: None,
+            split_share: Share::ALL,
             rows_per_second: None,
             bad_records: BadRecords::Fail,
         };

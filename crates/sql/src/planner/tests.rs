@@ -176,6 +176,11 @@ fn tables_are_checked_where_they_are_made() {
             "['soon'] option 'scan.watermark.idle-timeout' is not a time span such as '5s': 'soon'",
         ),
         (
+            "(a INT) WITH ('connector'='append', 'scan.watermark.split-percentile'='90')",
+            "['scan.watermark.split-percentile'] option 'scan.watermark.split-percentile': `90` is no \
+             share; write a number from 0 to 1 with at most six digits, such as 0.95",
+        ),
+        (
             "(a INT) WITH ('connector'='append', 'bad-records'='drop')",
             "['drop'] option 'bad-records' is 'drop'; use 'fail', 'skip' or 'table:NAME'",
         ),
@@ -298,6 +303,25 @@ fn sources_take_the_idle_timeout_of_the_script() {
     check("5 s", "", Some(5));
     check("0", "", None);
     check("5 s", ", 'scan.watermark.idle-timeout' = '1 s'", Some(1));
+}
+
+/// Would fail if the share of splits with which a watermark goes on were not obeyed, or not shown.
+#[test]
+fn a_watermark_goes_on_with_a_share_of_the_splits() {
+    let of = |option: &str| {
+        let script = format!(
+            "CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR ts AS ts)
+             WITH ('connector'='append'{option}); SELECT ts FROM t"
+        );
+        plan(&script).unwrap().plan.unwrap()
+    };
+    let plan = of(", 'scan.watermark.split-percentile' = '0.9'");
+    let shares: Vec<_> = plan.sources().map(|(_, source)| source.split_share).collect();
+    assert_eq!(shares, ["0.9".parse().unwrap()]);
+    let shown = thalweg_plan::explain::explain(&plan);
+    assert!(shown.contains("ts; the greatest that 0.9 of the splits have reached"), "{shown}");
+    let shown = thalweg_plan::explain::explain(&of(""));
+    assert!(!shown.contains("splits"), "{shown}");
 }
 
 /// Would fail if a script that only looks at things ran something, or showed it wrongly.

@@ -13,7 +13,6 @@ use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::{Change, EventTime, Moment, Result};
 
 use super::super::batches::{BATCH_ROWS, batch};
-use super::super::due::refuse;
 use super::TABLES;
 use super::expiry::{Expiry, Now};
 use super::keys::{Keys, Split};
@@ -80,7 +79,7 @@ impl AppendJoin {
         Ok(AppendJoin { shape, keys, sides, alone, bound, lifetimes, moment, pending: None })
     }
 
-    /// Leaves out late rows, and counts them.
+    /// Leaves out late rows: counts them, and sends them to the output of their side, if asked.
     fn in_time(&self, side: usize, change: Change, out: &mut Output) -> Result<Change> {
         let Some((now, expiry)) = &self.bound else { return Ok(change) };
         let times = expiry[side].times(&change.rows)?;
@@ -90,7 +89,10 @@ impl AppendJoin {
         if late.is_empty() {
             return Ok(change);
         }
-        refuse(&change, late, false, out)?;
+        out.count_late(late.len());
+        if self.shape.node.divert_late {
+            out.send_to(1 + side, change.take(&late.into())?);
+        }
         change.take(&good.into())
     }
 

@@ -84,6 +84,7 @@ impl Case {
                 earlier: nanos(earlier),
                 later: nanos(later),
             }),
+            divert_late: false,
             ttl: [None, None],
         }
     }

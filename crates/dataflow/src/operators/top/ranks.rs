@@ -49,6 +49,12 @@ impl Ranks {
         self.ranking != Ranking::DenseRank && rows >= self.last()
     }
 
+    /// Is what comes behind so many rows, which have so many different sort keys, beyond the last rank?
+    pub(super) fn is_beyond(&self, rows: usize, keys: usize) -> bool {
+        let before = if self.ranking == Ranking::DenseRank { keys } else { rows };
+        before >= self.last()
+    }
+
     /// Returns the rows that count, with their ranks.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ use self::own_time::OwnTime;
 use self::sending::Sending;
 use crate::operator::{Close, Operator, Output, Step};
 use crate::operators::accumulators::Accumulators;
-use crate::operators::batches::{BATCH_ROWS, batch, check_state, groups_of};
+use crate::operators::batches::{BATCH_ROWS, batch, groups_of};
 use crate::operators::due::{Due, refuse};
 use crate::operators::keyed::Blueprint;
 use crate::operators::slices::{column_of, times};
@@ -359,9 +359,10 @@ impl PaneWindow {
     }
 
     /// Takes one batch of restored windows.
-    fn restore_rows(&mut self, rows: &RecordBatch) -> Result<()> {
-        check_state(rows, &self.state)?;
+    fn restore_rows(&mut self, rows: RecordBatch) -> Result<()> {
         let (keys, bounds) = (self.blueprint.key_count(), self.bounds());
+        let states = keys + bounds + 3 + self.machine.values();
+        let rows = self.blueprint.restored(rows, &self.state, states)?;
         self.table.intern(&rows.columns()[..keys], rows.num_rows(), &mut self.groups)?;
         let starts_and_ends = match bounds {
             0 => None,
@@ -392,8 +393,7 @@ impl PaneWindow {
             cell.waiting = number(2 + values).value(row) as u64;
         }
         let slots: Vec<u32> = (first_slot..self.slots).collect();
-        let states = &rows.columns()[first + 3 + values..];
-        self.accumulators.merge(&slots, states, self.slots as usize)
+        self.accumulators.merge(&slots, &rows.columns()[states..], self.slots as usize)
     }
 
     /// Gives restored rows of the last panes to their windows.
@@ -490,7 +490,7 @@ impl Operator for PaneWindow {
             over.restore(&late);
         }
         for rows in from.table("panes")? {
-            self.restore_rows(&rows)?;
+            self.restore_rows(rows)?;
         }
         if let Some(own) = &mut self.own {
             own.restore(&mut self.table, from)?;

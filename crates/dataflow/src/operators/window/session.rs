@@ -19,7 +19,7 @@ use super::placing::{Placed, place};
 use super::session_list::SessionList;
 use crate::operator::{Close, Operator, Output, Step};
 use crate::operators::accumulators::Accumulators;
-use crate::operators::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
+use crate::operators::batches::{BATCH_ROWS, batch, groups_of, next_rows};
 use crate::operators::due::{Due, refuse};
 use crate::operators::keyed::Blueprint;
 use crate::operators::slices::{column_of, times};
@@ -182,13 +182,13 @@ impl SessionWindow {
     }
 
     /// Takes one batch of restored rows, but for sessions that are over.
-    fn restore_rows(&mut self, rows: &RecordBatch) -> Result<()> {
-        check_state(rows, &self.state)?;
+    fn restore_rows(&mut self, rows: RecordBatch) -> Result<()> {
         let keys = self.blueprint.key_count();
+        let rows = self.blueprint.restored(rows, &self.state, keys + 2)?;
         let ends = times(rows.column(keys + 1))?;
         let is_live = |row: &u32| ends.value(*row as usize) > self.due.complete();
         let live: Vec<u32> = (0..rows.num_rows() as u32).filter(is_live).collect();
-        let rows = take_record_batch(rows, &UInt32Array::from(live))?;
+        let rows = take_record_batch(&rows, &UInt32Array::from(live))?;
         let (starts, ends) = (times(rows.column(keys))?, times(rows.column(keys + 1))?);
         self.table.intern(&rows.columns()[..keys], rows.num_rows(), &mut self.groups)?;
         self.list.grow(self.table.len());
@@ -236,7 +236,7 @@ impl Operator for SessionWindow {
     fn restore(&mut self, from: &StateReader, at: &Moment) -> Result<()> {
         self.due.restore(at);
         for rows in from.table("sessions")? {
-            self.restore_rows(&rows)?;
+            self.restore_rows(rows)?;
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ fn mistakes_in_the_clause_are_errors() {
         ("AFTER WATERMARK WITH EARLY EVERY INTERVAL '0' SECOND", "panes every 0 seconds"),
         ("AFTER WATERMARK WITH LATE EVERY 1 ROW", "WITH LATE without ALLOWED LATENESS"),
         ("AFTER WATERMARK LATE INTO nowhere", "there is no such table"),
-        ("AFTER WATERMARK AT PERCENTILE 1.5", "`1.5` is no share of the rows"),
+        ("AFTER WATERMARK AT PERCENTILE 1.5", "`1.5` is no share"),
         ("AFTER WATERMARK AT PERCENTILE ROWS", "expected a number"),
         ("AFTER WATERMARK RETRACTING WITH EARLY EVERY 1 ROW", "expected the end of the query"),
         ("FINAL CHANGES", "expected the end of the query"),

@@ -24,6 +24,7 @@ fn operator(source: VersionSource) -> VersionJoin {
         condition: None,
         output: vec![0, 1, 2, 4],
         bound: None,
+        divert_late: false,
         ttl: [None, None],
     };
     let number = DataType::Int64;
