@@ -69,7 +69,9 @@ pub(super) fn collect_readings(
     percentile: Option<Share>,
     readings: &mut BTreeMap<String, BTreeSet<String>>,
 ) -> Result<()> {
-    if let LogicalPlan::TableScan(scan) = plan {
+    if let LogicalPlan::TableScan(scan) = plan
+        && recursive_relation(scan).is_none()
+    {
         let table = table(scan)?;
         let names = readings.entry(declared_name(&table.name).to_owned()).or_default();
         names.insert(reading_name(&table, percentile));
