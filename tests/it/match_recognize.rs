@@ -86,4 +86,16 @@ fn patterns_that_can_run_for_ever_say_so() {
     assert!(bounded.contains("within 1 h"), "{bounded}");
     assert!(!bounded.contains("for ever"), "{bounded}");
     assert!(!explained("(A B{1,3} C)", "").contains("can run for ever"));
+    let noted = |pattern: &str| {
+        let script = format!(
+            "{endless_table} SELECT * FROM Ticker MATCH_RECOGNIZE (ORDER BY rowtime
+             MEASURES A.price AS p PATTERN {pattern})"
+        );
+        let output = place.run(&["run", "--limit", "1", "-e", &script]);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let note = "note: the search of `result/Match-1` can run for ever: PATTERN (…) WITHIN INTERVAL";
+    assert!(noted("(A+? B)").contains(note));
+    assert!(!noted("(A+? B) WITHIN INTERVAL '1' DAY").contains("for ever"));
+    assert!(!noted("(A{2} B)").contains("for ever"));
 }
