@@ -352,9 +352,9 @@ impl LoopBuilder {
 
     /// Returns the loop, whose rows are those of `result`.
     ///
-    /// Steps that nothing of it depends on are left out: nobody would know when they are through an epoch.
+    /// Functions behind functions become one step, and steps that nothing depends on are left out: nobody would know when they are through an epoch.
     pub fn finish(self, name: &str, result: StepId, rounds_max: u32) -> LoopNode {
-        let (steps, result) = needed(self.steps, result);
+        let (steps, result) = needed(fused(self.steps, result), result);
         let scopes = self.scopes;
         LoopNode { name: name.to_owned(), steps, scopes, result, rounds_max }
     }
@@ -369,6 +369,30 @@ impl LoopBuilder {
         self.steps.push(LoopStep { kind, inputs, schema, scope });
         StepId(self.steps.len() - 1)
     }
+}
+
+/// Puts stateless functions behind others that nobody else reads into one step.
+fn fused(mut steps: Vec<LoopStep>, result: StepId) -> Vec<LoopStep> {
+    let mut readers = vec![0; steps.len()];
+    readers[result.0] += 1;
+    for step in &steps {
+        step.inputs.iter().for_each(|input| readers[input.0] += 1);
+        if let StepKind::Variable { next: Some(next) } = &step.kind {
+            readers[next.0] += 1;
+        }
+    }
+    for at in 0..steps.len() {
+        let (before, from) = steps.split_at_mut(at);
+        let LoopStep { kind: StepKind::Map(own), inputs, .. } = &mut from[0] else { continue };
+        let input = inputs[0].0;
+        if let StepKind::Map(first) = &before[input].kind
+            && readers[input] == 1
+        {
+            own.splice(0..0, first.iter().cloned());
+            inputs.clone_from(&before[input].inputs);
+        }
+    }
+    steps
 }
 
 /// Leaves out the steps that `result` does not depend on; returns its new place, too.
