@@ -55,7 +55,9 @@ impl Graph {
     fn new(nodes: usize, edges: usize) -> Graph {
         let mut graph =
             Graph { random: 0x9e37_79b9_7f4a_7c15, nodes, edges: Vec::new(), there: Vec::new() };
-        (0..edges).for_each(|_| drop(graph.inserted()));
+        for _ in 0..edges {
+            graph.inserted();
+        }
         graph
     }
 
