@@ -334,6 +334,62 @@ def sessions():
                   for user, of in sessions.items() for session in of))
 
 
+def abandoned_carts():
+    rng = random.Random(14)
+    users = [f"user-{n:02d}" for n in range(1, 41)]
+    actions, time = [], START
+    for _ in range(1600):
+        time += timedelta(milliseconds=1 + int(10_000 * rng.random()))
+        action = pick(rng, ["look", "cart", "pay", "help"])
+        actions.append((time, {"user_name": users[int(len(users) * rng.random())],
+                               "action": action, "action_time": stamp(time)}))
+    write_rows("abandoned-carts/actions.json", (row for _, row in disordered(rng, actions, 4.9)))
+    within, answer = timedelta(minutes=30), []
+    for user in users:
+        own = [(time, row["action"]) for time, row in actions if row["user_name"] == user]
+        first = 0
+        while first < len(own):
+            reached = [action for time, action in own[first:] if time <= own[first][0] + within]
+            looks = next((n for n, action in enumerate(reached) if action != "look"), len(reached))
+            if not looks or reached[looks:looks + 1] != ["cart"]:
+                first += 1
+                continue
+            paid = reached.index("pay") if "pay" in reached else None
+            if paid is None:
+                answer.append({"user_name": user, "seen": stamp(own[first][0]),
+                               "carted": stamp(own[first + looks][0]), "looks": looks})
+            first += len(reached) if paid is None else paid + 1
+    write_answer("abandoned-carts/expected.json", answer)
+
+
+def price_dips():
+    rng = random.Random(15)
+    quotes, prices, time = defaultdict(list), {symbol: 100 for symbol in ["ACME", "EDGE", "WAVE"]}, START
+    rows = []
+    for _ in range(900):
+        time += timedelta(milliseconds=1 + int(4_000 * rng.random()))
+        symbol = pick(rng, list(prices))
+        prices[symbol] += int(7 * rng.random()) - 3
+        quotes[symbol].append((time, prices[symbol]))
+        rows.append((time, {"symbol": symbol, "price": prices[symbol], "quoted": stamp(time)}))
+    write_rows("price-dips/ticker.json", (row for _, row in disordered(rng, rows, 4.9)))
+    answer = []
+    for symbol, of in quotes.items():
+        steps = [after - before for (_, before), (_, after) in zip(of, of[1:])] + [0]
+        top = 0
+        while top < len(of) - 1:
+            bottom = next(n for n in range(top, len(of)) if steps[n] >= 0)
+            end = next(n for n in range(bottom, len(of)) if steps[n] <= 0)
+            if top < bottom < end:
+                answer.append({"symbol": symbol, "dip_start": stamp(of[top][0]),
+                               "bottom": stamp(of[bottom][0]), "dip_end": stamp(of[end][0]),
+                               "fall": of[top][1] - of[bottom][1], "rises": end - bottom})
+                top = end
+            else:
+                top += 1
+    write_answer("price-dips/expected.json", answer)
+
+
 def fraud():
     rng = random.Random(16)
     charges, time = [], START
@@ -351,7 +407,7 @@ def fraud():
         while first < len(of):
             tried, small = of[first]
             large = next((at for at in range(first + 1, len(of)) if of[at][1]["cents"] > 50_000
-                          and of[at][0] - tried < minute), None)
+                          and of[at][0] - tried <= minute), None)
             if small["cents"] < 100 and large is not None:
                 alerts.append({"card": card, "cents": of[large][1]["cents"],
                                "tried_at": small["at"], "charged_at": of[large][1]["at"]})
@@ -363,6 +419,7 @@ def fraud():
 if __name__ == "__main__":
     for make in (word_count, socket_word_count, running_mean, page_views, trending_topics,
                  distinct_records, zip_codes, profiles, exclamation, sums_each_minute,
-                 action_counts, ad_clicks, hourly_buckets, fraud, sessions):
+                 action_counts, ad_clicks, hourly_buckets, fraud, sessions, abandoned_carts,
+                 price_dips):
         make()
         print(f"examples: wrote {make.__name__.replace('_', '-')}")

@@ -96,6 +96,16 @@ fn sessions() {
     run_to_files("sessions");
 }
 
+#[test]
+fn abandoned_carts() {
+    run_to_files("abandoned-carts");
+}
+
+#[test]
+fn price_dips() {
+    run_to_files("price-dips");
+}
+
 /// Would fail if what a newcomer writes first were long: a program and a script, without comments.
 #[test]
 fn the_most_effective_ad_is_short_to_ask_for() {

@@ -5,6 +5,7 @@
 //! `THALWEG_NEXMARK_EVENTS=1000000` runs more events than the few of every day, and
 //! `THALWEG_NEXMARK_QUERIES=q5,q7` only some of the queries.
 
+mod cep;
 mod data;
 
 use std::process::{Child, Stdio};

@@ -8,6 +8,7 @@
 mod cases;
 mod data;
 mod joins;
+mod patterns;
 
 mod updated;
 
@@ -180,6 +181,21 @@ async fn joins_give_the_batch_answer() {
     for seed in 0..seeds(3) {
         for case in joins::JOINS {
             wrong.extend(run(case, seed * 1000 + 23).await.err());
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Would fail if a search for a pattern depended on epochs, workers or kills.
+#[tokio::test]
+async fn patterns_give_the_batch_answer() {
+    let mut wrong = Vec::new();
+    for case in patterns::PATTERNS {
+        for seed in 0..seeds(3) {
+            wrong.extend(run(case, seed * 1000 + 29).await.err());
+        }
+        for seed in 0..seeds(1) {
+            wrong.extend(killed::run(case, seed * 1000 + 31, None).await.err());
         }
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));

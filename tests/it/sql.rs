@@ -4,7 +4,8 @@
 //! documentation says so, and in `tests/sql/flink` because Flink itself said so (`bench/peers/answers`),
 //! never because the program said it; where it means something else than Flink a line
 //! `# differs: …` says why. Every file is run by one worker and by two. Those of `tests/sql/panes` have
-//! worked tables of the literature, by three workers too: what is sent, change by change and in its order.
+//! worked tables of the literature, by three workers too: what is sent, change by change and in its order;
+//! those of `tests/sql/patterns` the ones of `MATCH_RECOGNIZE`.
 //! A file may hold
 //! - `statement ok`: a table, a view or a setting, which stays for the rest of the file;
 //! - `query T… rowsort`, or `nosort` behind an ORDER BY: the *content* of the result. Of an updating
@@ -211,5 +212,14 @@ fn queries_give_the_same_with_two_workers() {
 fn worked_tables_of_panes_come_row_by_row() {
     for workers in ["1", "2", "3"] {
         assert!(check(workers, &["panes"], true) > 20);
+    }
+}
+
+/// Would fail if a search for a pattern found other rows than Flink's documentation shows, or the standard
+/// says.
+#[test]
+fn patterns_are_found_as_documented() {
+    for workers in ["1", "2", "3"] {
+        assert!(check(workers, &["patterns"], false) > 70);
     }
 }

@@ -14,8 +14,8 @@
 //! Where Flink's automaton differs from this rule in what its documentation does not say, the rule counts:
 //! a greedy quantifier there never gives a row back (`A B* C` finds nothing where all rows are B and C,
 //! too), and no match may be empty or end with a greedy quantifier. All results that its documentation
-//! shows are those of the rule. With `WITHIN`, as there, a row is out of reach of a match whose first row
-//! is that long before it *or longer*.
+//! shows are those of the rule. With `WITHIN`, as its documentation says and shows, a row is out of reach of a
+//! match whose first row is longer than that before it; what takes just so long is within it.
 //!
 //! # The boundary to expressions
 //! Whoever makes a plan compiles ordinary conditions over *operands*: a condition is shown a batch that has
@@ -148,7 +148,7 @@ pub struct MatchNode {
     pub skip: Skip,
     /// Which rows come out.
     pub rows: RowsPerMatch,
-    /// By less than this a match's last row is later than its first, in the unit of the time.
+    /// By so much at most a match's last row is later than its first, in the unit of the time.
     pub within: Option<i64>,
     /// Columns of the input that come out.
     pub columns: Vec<usize>,

@@ -27,7 +27,9 @@ use thalweg_plan::trail::Share;
 use thalweg_plan::trigger::Trigger;
 use thalweg_types::{Error, Place};
 
-pub(crate) use self::clause::{Surroundings, take};
+use crate::text::placed;
+
+pub(crate) use self::clause::{Surroundings, span, take};
 pub(crate) use self::mark::marked;
 
 /// What a query's `EMIT` asks for.
@@ -83,10 +85,7 @@ impl Emit {
     /// Points at the clause where nothing closer is known.
     pub(crate) fn located(&self, error: Error) -> Error {
         let (line, column, length) = self.at;
-        match error.places().is_empty() {
-            true => error.at(Place::Sql { line, column, length }),
-            false => error,
-        }
+        placed(error, &Place::Sql { line, column, length })
     }
 
     /// Returns the table that late rows go to, if the clause names one.

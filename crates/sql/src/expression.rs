@@ -285,20 +285,20 @@ impl Transform for Filter {
     }
 }
 
-/// A condition over pairs of rows.
+/// A condition over pairs of rows, or over rows of a match.
 #[derive(Debug)]
 pub(crate) struct Test(Expression);
 
 impl Test {
-    /// Returns the test.
+    /// Returns the test, which is of `what`.
     ///
     /// # Errors
-    /// `Invalid` if it asks for the wall clock, which would let a pair match now and not later.
-    pub(crate) fn new(condition: Expression) -> Result<Test> {
+    /// `Invalid` if it asks for the wall clock, which would let rows match now and not later.
+    pub(crate) fn new(condition: Expression, what: &str) -> Result<Test> {
         match condition.reads_clock {
             true => {
                 let text = &condition.text;
-                Err(Error::invalid(format!("the join condition `{text}` reads the clock"))
+                Err(Error::invalid(format!("{what}, `{text}`, reads the clock"))
                     .remedy("compare times of the rows"))
             }
             false => Ok(Test(condition)),

@@ -31,6 +31,8 @@ mod sums;
 
 mod emit;
 
+mod patterns;
+
 mod table_hint;
 
 mod noted;

@@ -19,6 +19,7 @@ mod time_bound;
 mod join;
 
 mod scan;
+mod search;
 mod sessions;
 mod top;
 mod values;
@@ -68,6 +69,8 @@ pub(crate) enum Role {
     Plain,
     /// Event time, with a watermark behind it.
     Rowtime,
+    /// Event time of a match that nothing says how long it takes: the watermark may be far ahead.
+    Belated,
     /// The wall clock, from `PROCTIME()`.
     Proctime,
     /// What the sessions of the row's window are told apart by.
@@ -241,6 +244,9 @@ impl<'a> Lowering<'a> {
                         Note::Snapshot => stream,
                     });
                 }
+                if let Some(search) = node.as_any().downcast_ref() {
+                    return self.search(search);
+                }
                 match node.as_any().downcast_ref::<WindowTvf>() {
                     Some(tvf) => self.window_tvf(tvf),
                     None => Err(unsupported(plan)),
@@ -378,12 +384,7 @@ impl<'a> Lowering<'a> {
             Role::Proctime => TimeBasis::Processing,
             _ => {
                 let name = tvf.input.schema().field(tvf.time).name();
-                return Err(Error::invalid(format!("column `{name}` is no event time")).remedy(
-                    format!(
-                        "declare WATERMARK FOR {name} AS … on its table, or window by a column \
-                         that is PROCTIME()"
-                    ),
-                ));
+                return Err(no_time(name, stream.roles[tvf.time]));
             }
         };
         let mut stream = self.settle(stream)?;
@@ -476,6 +477,17 @@ fn unsupported(plan: &LogicalPlan) -> Error {
         other => return Error::invalid(format!("`{}` is not supported yet", other.display())),
     };
     to_come(item, what, remedy)
+}
+
+/// Says that a column has no watermark behind it.
+fn no_time(name: &str, role: Role) -> Error {
+    match role {
+        Role::Belated => Error::invalid(format!("column `{name}` may be of long before the watermark"))
+            .remedy("bound how long a match may take: PATTERN (…) WITHIN INTERVAL …"),
+        _ => Error::invalid(format!("column `{name}` is no event time")).remedy(format!(
+            "declare WATERMARK FOR {name} AS … on its table, or window by a column that is PROCTIME()"
+        )),
+    }
 }
 
 fn lost_window() -> Error {

@@ -28,6 +28,8 @@
 //! | `LOG(x)` | the natural logarithm | that to the base 10 |
 //! | `CAST(a AS type)` | see [`casting`] | other values, and other failures |
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -40,10 +42,12 @@ use datafusion::functions_nested::expr_fn::{
 };
 use datafusion::logical_expr::expr::{Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     BinaryExpr, Cast, Expr, ExprSchemable, Operator, TryCast, binary_expr, cast, lit, not, when,
 };
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use thalweg_types::Error;
 
 use crate::casting;
@@ -70,6 +74,18 @@ impl FunctionRewrite for Meaning {
     ) -> Result<Transformed<Expr>> {
         meant(expr, schema)
     }
+}
+
+/// Returns an expression over the columns of `schema` as it is meant, its types coerced.
+pub(crate) fn expression(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let meant = expr.transform_up(|expr| meant(expr, schema))?;
+    simplifier(schema).coerce(meant.data, schema)
+}
+
+/// Returns what coerces the types of expressions over the columns of `schema`, and folds constants.
+pub(crate) fn simplifier(schema: &DFSchema) -> ExprSimplifier {
+    let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
+    ExprSimplifier::new(context)
 }
 
 /// Functions whose result has another type in Flink.

@@ -24,7 +24,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 use thalweg_types::{Error, Result};
 
-use crate::text;
+use crate::text::{self, parse_error};
+use crate::tokens::{finished, parser};
 
 pub(crate) use as_of::AS_OF;
 
@@ -262,13 +263,17 @@ impl Unnests {
         }
     }
 
-    /// Rewrites an expression that stands alone.
+    /// Reads an expression that stands alone, and rewrites it.
     ///
     /// # Errors
-    /// As [`Unnests::rewrite`].
-    pub(crate) fn rewrite_expression(&self, expr: &mut Expr) -> Result<()> {
+    /// `Invalid` if it is none; as [`Unnests::rewrite`].
+    pub(crate) fn expression(&self, tokens: &[TokenWithSpan]) -> Result<Expr> {
+        let tokens = self::tokens(tokens);
+        let mut parser = parser(&tokens);
+        let mut expr = parser.parse_expr().map_err(|error| parse_error(&error, &tokens))?;
+        finished(&parser)?;
         match expr.visit(&mut Rewriter(self)) {
-            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Continue(()) => Ok(expr),
             ControlFlow::Break(error) => Err(error),
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::ViewTable;
 use datafusion::error::DataFusionError;
@@ -30,8 +29,7 @@ use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
-use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use thalweg_types::{Error, Result, Zone};
 use tokio::runtime::Runtime;
 
@@ -41,11 +39,12 @@ use crate::emit::{self, Surroundings};
 use crate::functions;
 use crate::grouping;
 use crate::local_time;
-use crate::meaning::{Meaning, meant};
+use crate::meaning::{self, Meaning, simplifier};
 use crate::not_in;
 use crate::numbered;
 use crate::one_group::LeaveOutColumns;
 use crate::pane_functions;
+use crate::patterns::{self, Patterns};
 use crate::planned;
 use crate::rewrite::{self, Unnests};
 use crate::scalar_subquery::{self, JoinScalars};
@@ -53,7 +52,7 @@ use crate::set_operation;
 use crate::sums;
 use crate::table_hint::TableHints;
 use crate::text::{missing_table, parse_error, plan_error, suggest};
-use crate::tokens::parser;
+use crate::tokens::{finished, parser};
 use crate::types::FlinkTypes;
 use crate::window_tvf::{Relations, span_of};
 
@@ -61,6 +60,7 @@ use crate::window_tvf::{Relations, span_of};
 pub(crate) struct Session {
     context: SessionContext,
     unnests: Unnests,
+    patterns: Patterns,
     hints: TableHints,
     tables: BTreeMap<String, Arc<Table>>,
     views: BTreeMap<String, View>,
@@ -105,14 +105,14 @@ struct View {
 
 impl Session {
     pub(crate) fn new() -> Result<Session> {
-        let unnests = Unnests::default();
+        let (unnests, patterns) = (Unnests::default(), Patterns::default());
         let mut config = SessionConfig::new();
         let options = config.options_mut();
         options.sql_parser.enable_ident_normalization = false;
         options.sql_parser.collect_spans = true;
         // As in Flink, NULL is the lowest value.
         options.sql_parser.default_null_ordering = "nulls_min".to_owned();
-        let planner = Relations { unnests: unnests.clone() };
+        let planner = Relations { unnests: unnests.clone(), patterns: patterns.clone() };
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()
@@ -132,7 +132,7 @@ impl Session {
             .build()
             .map_err(|error| Error::failed(format!("cannot start the planner: {error}")))?;
         let (tables, views, hints) = Default::default();
-        Ok(Session { context, unnests, hints, tables, views, runtime })
+        Ok(Session { context, unnests, patterns, hints, tables, views, runtime })
     }
 
     /// Forgets the hints of the script before.
@@ -244,31 +244,21 @@ impl Session {
         schema: &DFSchema,
         zone: Zone,
     ) -> Result<Expr> {
-        let tokens = rewrite::tokens(tokens);
-        let mut parser = parser(&tokens);
-        let mut parsed = parser.parse_expr().map_err(|error| parse_error(&error, &tokens))?;
-        finished(&parser)?;
-        self.unnests.rewrite_expression(&mut parsed)?;
+        let parsed = self.unnests.expression(tokens)?;
         let state = self.context.state();
         let expr = state.create_logical_expr_from_sql_expr(
             datafusion::sql::sqlparser::ast::ExprWithAlias { expr: parsed, alias: None },
             schema,
         );
-        let expr = expr.and_then(|expr| expr.transform_up(|expr| meant(expr, schema)));
-        let expr = expr.map_err(plan_error)?.data;
-        let context = datafusion::logical_expr::simplify::SimplifyContext::builder()
-            .with_schema(Arc::new(schema.clone()))
-            .build();
-        let simplifier = datafusion::optimizer::simplify_expressions::ExprSimplifier::new(context);
-        let coerced = simplifier.coerce(expr, schema);
-        let meant = coerced.and_then(|expr| local_time::expression(expr, schema, zone));
-        simplifier.simplify(meant.map_err(plan_error)?).map_err(plan_error)
+        let expr = expr.and_then(|expr| meaning::expression(expr, schema)).map_err(plan_error)?;
+        localized(expr, schema, zone)
     }
 
     /// Plans a query, without optimising it.
     pub(crate) fn query(&self, tokens: &[TokenWithSpan]) -> Result<LogicalPlan> {
         rewrite::check(tokens)?;
         let (tokens, emits) = emit::take(tokens, self)?;
+        let tokens = patterns::take(&tokens, self, (&self.patterns, &self.unnests))?;
         let tokens = rewrite::tokens(&tokens);
         let mut parser = parser(&tokens);
         let mut query: Box<Query> =
@@ -315,11 +305,8 @@ impl Surroundings for Session {
     }
 }
 
-/// Fails unless a parser read all of its tokens.
-fn finished(parser: &Parser<'_>) -> Result<()> {
-    let left = parser.peek_token();
-    match left.token {
-        Token::EOF => Ok(()),
-        _ => Err(crate::text::at(&left, format!("expected the end, found `{}`", left.token))),
-    }
+/// Returns an expression whose types are coerced as it is meant in `zone`, with its constants folded.
+pub(crate) fn localized(expr: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+    let meant = local_time::expression(expr, schema, zone);
+    meant.and_then(|expr| simplifier(schema).simplify(expr)).map_err(plan_error)
 }

@@ -44,7 +44,12 @@ pub(crate) fn to_come(item: &str, message: &str, meanwhile: &str) -> Error {
 
 /// Points at `token` where nothing closer is known.
 pub(crate) fn located(error: Error, token: &TokenWithSpan) -> Error {
-    if error.places().is_empty() { error.at(place(token.span)) } else { error }
+    placed(error, &place(token.span))
+}
+
+/// Points at `place` where nothing closer is known.
+pub(crate) fn placed(error: Error, place: &Place) -> Error {
+    if error.places().is_empty() { error.at(place.clone()) } else { error }
 }
 
 /// Turns an error of the parser over `tokens` into ours; what is missing at the end is missing

@@ -1,5 +1,6 @@
 //! A cursor over the tokens of one statement.
 
+use datafusion::sql::sqlparser::ast::Ident;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{
@@ -123,6 +124,12 @@ impl<'a> Tokens<'a> {
         self.word().map_err(|_| self.expected("a name"))
     }
 
+    /// Takes a name, quoted or not, with its place.
+    pub(crate) fn name(&mut self) -> Result<Ident> {
+        let span = self.peek().span;
+        Ok(Ident::with_span(span, self.identifier()?))
+    }
+
     /// Takes a name that may have parts; only the last one counts, there is one catalog.
     pub(crate) fn table_name(&mut self) -> Result<String> {
         let mut name = self.identifier()?;
@@ -170,6 +177,11 @@ impl<'a> Tokens<'a> {
 
     /// Takes tokens up to a `,` or `)` of this level.
     pub(crate) fn expression(&mut self) -> &'a [TokenWithSpan] {
+        self.expression_before(&[])
+    }
+
+    /// Takes tokens up to a `,`, a `)` or one of some key words of this level.
+    pub(crate) fn expression_before(&mut self, words: &[&str]) -> &'a [TokenWithSpan] {
         let start = self.at;
         let mut depth = 0;
         while let Some(token) = self.tokens.get(self.at) {
@@ -177,6 +189,7 @@ impl<'a> Tokens<'a> {
                 Token::LParen | Token::LBracket => depth += 1,
                 Token::RParen | Token::Comma if depth == 0 => break,
                 Token::RParen | Token::RBracket => depth -= 1,
+                _ if depth == 0 && words.iter().any(|word| Tokens::is_word(token, word)) => break,
                 _ => {}
             }
             self.at += 1;
@@ -214,4 +227,13 @@ pub(crate) fn parser(tokens: &[TokenWithSpan]) -> Parser<'static> {
         }
     }
     Parser::new(&DIALECT).with_tokens_with_locations(spaced)
+}
+
+/// Fails unless a parser read all of its tokens.
+pub(crate) fn finished(parser: &Parser<'_>) -> Result<()> {
+    let left = parser.peek_token();
+    match left.token {
+        Token::EOF => Ok(()),
+        _ => Err(text::at(&left, format!("expected the end, found `{}`", left.token))),
+    }
 }

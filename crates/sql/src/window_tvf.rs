@@ -1,5 +1,5 @@
 //! Relations that we plan ourselves: window table functions, arrays unnested beside a table, and
-//! tables with a `STATE_TTL` hint, or of a query with `EMIT`.
+//! tables with a `STATE_TTL` hint, of a query with `EMIT`, or searched by `MATCH_RECOGNIZE`.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -23,9 +23,10 @@ use thalweg_types::Error;
 
 use crate::emit;
 use crate::noted::{Note, Noted};
+use crate::patterns::{Patterns, SearchPlan};
 use crate::rewrite::{UNNEST, Unnests};
 use crate::table_hint::marked;
-use crate::text::{PATTERNS, to_come, wrap};
+use crate::text::wrap;
 
 /// Names of the columns that a window table function adds.
 pub(crate) const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -147,6 +148,7 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
 #[derive(Debug)]
 pub(crate) struct Relations {
     pub(crate) unnests: Unnests,
+    pub(crate) patterns: Patterns,
 }
 
 impl RelationPlanner for Relations {
@@ -166,6 +168,11 @@ impl RelationPlanner for Relations {
                 PlannedRelation::new(Noted::plan(input, Note::Emit(Box::new(emit))), None);
             return Ok(RelationPlanning::Planned(Box::new(planned)));
         }
+        if let Some((relation, clause)) = self.patterns.marked(&relation) {
+            let input = context.plan(relation)?;
+            let found = SearchPlan::plan(clause, input, context).map_err(wrap)?;
+            return Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(found, None))));
+        }
         let (name, arguments, alias) = match &relation {
             TableFactor::TableFunction { expr: ast::Expr::Function(function), alias } => {
                 (&function.name, arguments(function), alias.clone())
@@ -173,9 +180,6 @@ impl RelationPlanner for Relations {
             // Without `TABLE(…)` around it, as Flink also takes it.
             TableFactor::Table { name, args: Some(call), alias, .. } => {
                 (name, call.args.clone(), alias.clone())
-            }
-            TableFactor::MatchRecognize { .. } => {
-                return Err(wrap(to_come(PATTERNS, "MATCH_RECOGNIZE is", "")));
             }
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };

@@ -243,6 +243,13 @@ pub(crate) struct Reorder {
     pub(crate) schema: SchemaRef,
 }
 
+/// Returns results with the types of `schema`, which are those of the query.
+pub(crate) fn settled_rows(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = rows.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| settled(column, field.data_type()));
+    rows_of(schema, columns.collect::<Result<_>>()?, rows.num_rows())
+}
+
 /// Returns a result as `kind`: a sum of whole numbers wraps, all else fits or fails.
 fn settled(column: &ArrayRef, kind: &DataType) -> Result<ArrayRef> {
     match column.as_primitive_opt::<Int64Type>() {

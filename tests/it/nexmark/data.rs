@@ -120,7 +120,7 @@ fn time_ms(line: &str) -> i64 {
 }
 
 /// Reads `2015-07-15 hh:mm:ss[.mmm]`.
-fn text_ms(text: &str) -> i64 {
+pub(super) fn text_ms(text: &str) -> i64 {
     let clock = text.strip_prefix("2015-07-15 ").unwrap_or_else(|| panic!("{text}"));
     let seconds = clock.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap());
     DAY_MS + (seconds * 1000.0).round() as i64

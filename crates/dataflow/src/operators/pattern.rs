@@ -507,7 +507,7 @@ fn setting<'a>(
     Setting {
         program,
         skip: node.skip,
-        within: node.within,
+        too_long: node.within.map(|within| within.saturating_add(1)),
         shows_unmatched: matches!(node.rows, RowsPerMatch::All { shows_unmatched: true, .. }),
         ahead: node.rows_ahead(),
         dependent: conditions.dependent,

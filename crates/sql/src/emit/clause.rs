@@ -162,7 +162,7 @@ fn every(tokens: &mut Tokens<'_>, around: &dyn Surroundings) -> Result<Every> {
 }
 
 /// Reads `INTERVAL '1' MINUTE`, perhaps with a precision and `TO SECOND`.
-fn span(tokens: &mut Tokens<'_>, around: &dyn Surroundings) -> Result<Duration> {
+pub(crate) fn span(tokens: &mut Tokens<'_>, around: &dyn Surroundings) -> Result<Duration> {
     let first = tokens.peek().clone();
     let all = tokens.rest();
     tokens.words(&["INTERVAL"]).map_err(|_| tokens.expected("INTERVAL '1' MINUTE"))?;

@@ -418,7 +418,8 @@ fn pair_condition(filter: &Expr, whole: &DFSchema) -> Result<PairCondition> {
         (table.cloned(), field.clone())
     });
     let read = DFSchema::new_with_metadata(fields.collect(), whole.metadata().clone());
-    let condition = Test::new(Expression::new(filter, &read.map_err(plan_error)?)?)?;
+    let condition = Expression::new(filter, &read.map_err(plan_error)?)?;
+    let condition = Test::new(condition, "the join condition")?;
     Ok(PairCondition { condition: Arc::new(condition), columns })
 }
 

@@ -41,7 +41,8 @@ pub(super) struct Found {
 pub(super) struct Setting<'a> {
     pub(super) program: &'a Program,
     pub(super) skip: Skip,
-    pub(super) within: Option<i64>,
+    /// From how much on a row is too long behind the first one of a match.
+    pub(super) too_long: Option<i64>,
     /// Do rows that are in no match come out?
     pub(super) shows_unmatched: bool,
     /// Rows that must be there behind a row.
@@ -106,7 +107,7 @@ impl Partition {
     /// Returns when the search is over, whatever comes; `None` if nothing is sought, or nothing says so.
     pub(super) fn deadline(&self, setting: &Setting<'_>) -> Option<i64> {
         let first = self.rows.get(self.first)?;
-        Some(first.time.saturating_add(setting.within?))
+        Some(first.time.saturating_add(setting.too_long?))
     }
 
     /// Returns the place of the row that the search comes to next.
@@ -189,7 +190,7 @@ impl Partition {
     /// Is a row too late to be of the match that is sought?
     fn is_out_of_reach(&self, row: usize, setting: &Setting<'_>) -> bool {
         let (row, first) = (self.rows[row].time, self.rows[self.first].time);
-        setting.within.is_some_and(|within| row.saturating_sub(first) >= within)
+        setting.too_long.is_some_and(|time| row.saturating_sub(first) >= time)
     }
 
     /// Are all rows there that can be of the match that is sought?

@@ -82,7 +82,7 @@ fn step(skip: Skip, mapped: &Mapped) -> Result<usize, NoAnswer> {
 impl Naive<'_> {
     fn find(&mut self) -> Option<Mapped> {
         let time = self.rows[self.first].start;
-        let within = |row: &Row| self.case.within.is_none_or(|within| row.start - time < within);
+        let within = |row: &Row| self.case.within.is_none_or(|within| row.start - time <= within);
         self.end = self.first + self.rows[self.first..].iter().take_while(|r| within(r)).count();
         let mut mapped = Mapped::new();
         let pattern = self.case.pattern.clone();
