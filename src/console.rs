@@ -1,11 +1,12 @@
-//! What a program that runs jobs has to do with its console: errors, exit codes, and signals, of which the
-//! first ends the job with a last checkpoint, and the second at once.
+//! What a program that runs jobs has to do with its console: errors, exit codes, what a run did, and signals, of
+//! which the first ends the job with a last checkpoint, and the second at once.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use thalweg_cluster::Control;
+use thalweg_cluster::coordinator::End;
 use thalweg_cluster::message::Stop;
+use thalweg_cluster::{Control, Outcome};
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Error, ErrorKind, Place, Result};
 use tokio::runtime::Runtime;
@@ -96,6 +97,52 @@ pub fn code_of(error: &Error) -> ExitCode {
         ErrorKind::Closed => 0,
         _ => 1,
     })
+}
+
+/// Clears the line of the cursor.
+pub const CLEAR: &str = "\r\x1b[K";
+
+/// Prints what a run did; one line, and one for each source and sink.
+pub fn summarize(outcome: &Outcome) {
+    if outcome.was_finished {
+        tell(format_args!(
+            "The job had finished before; there is nothing to do (--continue reads new files).\n"
+        ));
+        return;
+    }
+    let sum = |kind: &str| -> u64 {
+        let counts = outcome.counters.iter();
+        counts.filter(|(name, _)| name.starts_with(kind)).map(|(_, count)| count).sum()
+    };
+    let how = match outcome.end {
+        End::Finished => "Finished",
+        End::Suspended => "Suspended",
+        End::Closed => "Ended, since no more rows are wanted,",
+        End::Aborted => "Stopped at once",
+    };
+    let out: u64 = outcome.rows_out.values().sum();
+    if std::io::stderr().is_terminal() {
+        tell(format_args!("{CLEAR}"));
+    }
+    tell(format_args!(
+        "{how} after {:.2} s: {} rows in, {out} out, {} late, {} bad, {} checkpoints.\n",
+        outcome.elapsed.as_secs_f64(),
+        sum("rows "),
+        sum("late "),
+        sum("bad "),
+        outcome.checkpoints,
+    ));
+    tell_losses(outcome);
+}
+
+/// Prints where rows were late or bad.
+pub fn tell_losses(outcome: &Outcome) {
+    for (name, count) in outcome.counters.iter().filter(|(_, count)| **count > 0) {
+        let Some((kind, operator)) = name.split_once(' ') else { continue };
+        if kind != "rows" {
+            tell(format_args!("  {count} {kind} rows at {operator}\n"));
+        }
+    }
 }
 
 /// Opens the signals that end things: an interrupt, and a request to terminate.

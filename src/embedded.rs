@@ -41,6 +41,9 @@ struct Flags {
     /// Go on reading though the job had finished before
     #[arg(long = "continue")]
     continues: bool,
+    /// Say nothing of a run that goes well
+    #[arg(short, long)]
+    quiet: bool,
     /// What the program itself is told
     arguments: Vec<String>,
 }
@@ -100,6 +103,9 @@ fn run(flags: &Flags, build: &impl Fn(&Job, &[String]) -> Result<()>) -> Result<
     let (control, inbox) = Control::new();
     console::listen(&runtime, control, false)?;
     let outcome = thalweg_cluster::run(plan, &options, inbox, runtime.handle().clone())?;
+    if !flags.quiet {
+        console::summarize(&outcome);
+    }
     Ok(match outcome.end {
         End::Aborted => ExitCode::from(130),
         _ => ExitCode::SUCCESS,

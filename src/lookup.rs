@@ -2,7 +2,10 @@
 //!
 //! Invariants: only the files of the key's group are read where the whole key is given; what is
 //! shown is what a restore of the checkpoint would go on with, so windows that are over are not
-//! there. Aggregates of our own are shown by their values, others by the columns of their state.
+//! there. Aggregates of our own are shown by their values, others by the columns of their state, and what
+//! users' functions keep as JSON.
+
+mod entries;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -151,7 +154,11 @@ impl Lookup<'_> {
                 files.push(log.get_state(&file.path).await?);
             }
         }
-        let batches = StateReader::open(files, owned)?.table(&self.layout.table)?;
+        let reader = StateReader::open(files, owned)?;
+        if !self.layout.states.is_empty() {
+            return entries::rows(&self.layout, &reader, |rows| self.matching(rows, &values));
+        }
+        let batches = reader.table(&self.layout.table)?;
         let Some(first) = batches.first() else { return Ok(empty()) };
         let rows = self.matching(&concat_batches(&first.schema(), &batches)?, &values)?;
         self.shown(&rows)

@@ -1,10 +1,11 @@
-//! Errors and summaries for people, on standard error.
+//! Errors, notices and progress for people, on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use thalweg::console::{self, Script};
-pub(crate) use thalweg::console::{code_of, tell};
+use thalweg::console::{CLEAR, tell_losses};
+pub(crate) use thalweg::console::{code_of, summarize, tell};
 use thalweg_cluster::Outcome;
 use thalweg_cluster::coordinator::End;
 use thalweg_cluster::options::{Progress, Watcher};
@@ -90,9 +91,6 @@ pub(crate) fn hush_connections() {
     }));
 }
 
-/// Clears the line of the cursor.
-const CLEAR: &str = "\r\x1b[K";
-
 /// Returns who shows the progress of a run on a terminal, in a line that is written again and again;
 /// nobody where there is no terminal, or where rows are shown on it.
 pub(crate) fn watcher(shows_rows: bool) -> Option<Watcher> {
@@ -127,49 +125,6 @@ pub(crate) fn terminal() -> Option<Terminal> {
 /// Tells what the user should know of a script.
 pub(crate) fn notify(notices: &[String]) {
     notices.iter().for_each(|notice| tell(format_args!("note: {notice}\n")));
-}
-
-/// Prints what a run did; one line, and one for each source and sink.
-pub(crate) fn summarize(outcome: &Outcome) {
-    if outcome.was_finished {
-        tell(format_args!(
-            "The job had finished before; there is nothing to do (--continue reads new files).\n"
-        ));
-        return;
-    }
-    let sum = |kind: &str| -> u64 {
-        let counts = outcome.counters.iter();
-        counts.filter(|(name, _)| name.starts_with(kind)).map(|(_, count)| count).sum()
-    };
-    let how = match outcome.end {
-        End::Finished => "Finished",
-        End::Suspended => "Suspended",
-        End::Closed => "Ended, since no more rows are wanted,",
-        End::Aborted => "Stopped at once",
-    };
-    let out: u64 = outcome.rows_out.values().sum();
-    if std::io::stderr().is_terminal() {
-        tell(format_args!("{CLEAR}"));
-    }
-    tell(format_args!(
-        "{how} after {:.2} s: {} rows in, {out} out, {} late, {} bad, {} checkpoints.\n",
-        outcome.elapsed.as_secs_f64(),
-        sum("rows "),
-        sum("late "),
-        sum("bad "),
-        outcome.checkpoints,
-    ));
-    tell_losses(outcome);
-}
-
-/// Prints where rows were late or bad.
-fn tell_losses(outcome: &Outcome) {
-    for (name, count) in outcome.counters.iter().filter(|(_, count)| **count > 0) {
-        let Some((kind, operator)) = name.split_once(' ') else { continue };
-        if kind != "rows" {
-            tell(format_args!("  {count} {kind} rows at {operator}\n"));
-        }
-    }
 }
 
 /// Prints how many rows a query showed, or how many changes of rows; in a line or so.

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
-use thalweg::{Aggregate, Record, Stream, count};
+use thalweg::{Aggregate, Record, RunOptions, Stream, Timestamp, Window, count};
 use thalweg_connectors::print::{Shown, Style};
 use thalweg_plan::connector::Registry;
 use thalweg_plan::node::NodeKind;
@@ -128,6 +129,20 @@ fn a_program_says_what_its_command_line_has_wrong() {
     assert_eq!((code, error.as_str()), (Some(2), member));
 }
 
+/// Would fail if a program did not say what its run did, or said it where it is to be quiet.
+#[test]
+fn a_program_says_what_its_run_did() {
+    let said = |flags: &[&str]| {
+        let (root, place) = (Path::new(env!("CARGO_MANIFEST_DIR")), Place::new());
+        let mut run = Command::new(example("word-count"));
+        let run = run.args(["--workers", "1"]).args(flags).arg(place.path("counts"));
+        String::from_utf8(run.current_dir(root).output().unwrap().stderr).unwrap()
+    };
+    let summary = said(&[]);
+    assert!(summary.starts_with("Finished after ") && summary.contains("76 out"), "{summary}");
+    assert_eq!(said(&["--quiet"]), "");
+}
+
 #[test]
 fn word_count_in_rust_gives_the_answer_of_sql() {
     run_example("word-count");
@@ -171,4 +186,53 @@ fn ad_clicks_in_rust_gives_the_answer_of_sql() {
 #[test]
 fn a_small_charge_and_then_a_large_one_within_a_minute_is_found() {
     run_example("fraud");
+}
+
+/// A row and when it happened.
+#[derive(Clone, Record)]
+struct Event {
+    at: Timestamp,
+}
+
+#[derive(Clone, Record)]
+struct Events {
+    start: Timestamp,
+    end: Timestamp,
+    key: i64,
+    events: i64,
+}
+
+/// Returns how many rows of a job are late whose watermark trails the newest by a share of all delays.
+fn late_at_percentile(share: f64) -> u64 {
+    let place = Place::new();
+    // The third is 5 s behind the newest, the sixth 4 s.
+    let times = ["01:10", "01:20", "01:15", "01:30", "01:40", "01:36", "02:00", "02:10"];
+    let lines = times.map(|at| format!("{{\"row\": {{\"at\": \"2024-05-01 00:{at}\"}}}}\n"));
+    place.write("script.json", &lines.concat());
+    let (job, path) = (thalweg::job(), place.path("script.json").display().to_string());
+    let windows = Window::tumble(Duration::from_secs(10));
+    job.source::<Event>("events", "script", &[("path", &path)])
+        .watermark_at_percentile(|event| event.at, share)
+        .stream()
+        .unwrap()
+        .key_by(|_| 1_i64)
+        .window(windows, |event| event.at)
+        .aggregate::<Events>("events by time", vec![count()])
+        .unwrap()
+        .sink("counts", "blackhole", &[])
+        .unwrap();
+    let outcome = thalweg::run(job, &RunOptions { workers: 2, ..RunOptions::new("late") }).unwrap();
+    let sum = |kind: &str| -> u64 {
+        let counters = outcome.counters.iter().filter(|(name, _)| name.starts_with(kind));
+        counters.map(|(_, count)| count).sum()
+    };
+    assert_eq!(sum("rows "), 8);
+    sum("late ")
+}
+
+/// Would fail if a job in Rust did not let its watermark trail the newest row by the percentile that it asks for.
+#[test]
+fn a_watermark_at_a_percentile_waits_for_that_share_of_the_rows() {
+    assert_eq!(late_at_percentile(0.5), 2);
+    assert_eq!(late_at_percentile(1.0), 1);
 }

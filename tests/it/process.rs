@@ -497,3 +497,40 @@ fn what_a_fold_accumulated_in_an_older_version_is_migrated() {
     let said = "what the fold accumulated was saved in version 2, and the program has version 1";
     assert!(error.contains(said), "{error}");
 }
+
+/// Would fail if what a function keeps of a key were not shown, or with that of another one.
+#[test]
+fn what_a_function_keeps_of_a_key_is_shown_as_json() {
+    let place = Place::new();
+    place.write("rows/1.json", "{\"player\":1,\"points\":5}\n{\"player\":2,\"points\":6}\n");
+    let make = |setup: &mut Setup| {
+        let sum: ValueState<Sum> = setup.value("sum");
+        let (list, map): (ListState<String>, MapState<(i64, bool), f64>) =
+            (setup.list("list"), setup.map("map"));
+        move |row: Line, context: &mut Context<'_, i64, Line>| {
+            sum.set(context, Sum { points: row.points, rows: 1 });
+            list.push(context, "a".to_owned());
+            list.push(context, format!("\"{}\"", row.points));
+            map.insert(context, (row.player, true), 0.5);
+            Ok(())
+        }
+    };
+    sum(&place, make).unwrap();
+    let show = |key: &str| {
+        let arguments = ["state", "show", "state", "--key", key, "--output", "json"];
+        place.succeed(&arguments).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = |state: &str, entry: &str, value: &str| {
+        format!(
+            r#"{{"operator":"sums/Process-1","key":1,"state":"{state}","entry":{entry},"value":"{value}"}}"#
+        )
+    };
+    let expected = [
+        line("sum", "null", r#"{\"points\":5,\"rows\":1}"#),
+        line("list", "\"0\"", r#"\"a\""#),
+        line("list", "\"1\"", r#"\"\\\"5\\\"\""#),
+        line("map", "\"[1,true]\"", "0.5"),
+    ];
+    assert_eq!(show("key=1"), expected);
+    assert_eq!(show("key=3"), [""; 0]);
+}

@@ -366,7 +366,7 @@ impl Coordinator {
         for pending in &self.manifest.committables {
             let committer = self.committers.get(&pending.sink).ok_or_else(|| {
                 Error::state(format!(
-                    "output of sink `{}` waits to be published, and the script has no such sink",
+                    "output of sink `{}` waits to be published, and the job has no such sink",
                     pending.sink
                 ))
             })?;

@@ -115,7 +115,7 @@ impl Group {
             let plan = member.await_ready()?;
             if plan != own.plan {
                 return Err(Error::internal(format!(
-                    "process {} made plan {plan:016x} of the script, this one {:016x}",
+                    "process {} made plan {plan:016x} of the job, this one {:016x}",
                     member.index, own.plan
                 ))
                 .remedy("all processes of a job must run the same program"));

@@ -20,7 +20,7 @@ pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
     }
     let refuse = |what: String| {
         Err(Error::state(what).remedy(
-            "go back to the earlier script, begin anew with --fresh, or name another --state-dir",
+            "go back to the job that it was, begin anew with --fresh, or name another --state-dir",
         ))
     };
     for node in &plan.nodes {
@@ -28,13 +28,13 @@ pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
         match manifest.operators.get(node.operator.as_str()) {
             None => {
                 return refuse(format!(
-                    "the script changed: operator `{}` is not in the saved state",
+                    "the job changed: operator `{}` is not in the saved state",
                     node.operator
                 ));
             }
             Some(saved) if saved.signature != own => {
                 return refuse(format!(
-                    "the script changed: operator `{}` was `{}` and is now `{own}`",
+                    "the job changed: operator `{}` was `{}` and is now `{own}`",
                     node.operator, saved.signature
                 ));
             }
@@ -45,7 +45,7 @@ pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
     for name in manifest.operators.keys().chain(manifest.sources.keys()) {
         if !is_there(name) {
             return refuse(format!(
-                "the script changed: operator `{name}` of the saved state is gone"
+                "the job changed: operator `{name}` of the saved state is gone"
             ));
         }
     }

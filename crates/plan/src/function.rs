@@ -44,6 +44,11 @@ pub trait Transform: Send + Sync + Debug {
         false
     }
 
+    /// Is each row that comes out made of one that came in, and of another one than any other?
+    fn is_row_by_row(&self) -> bool {
+        false
+    }
+
     /// Returns the column of the input that stands in `column` of the result, as it is or so that
     /// different values stay different; `None` also wherever a row may become several, unless there is
     /// a column that tells these apart.

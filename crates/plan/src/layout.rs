@@ -10,6 +10,7 @@ use thalweg_types::{Error, Result};
 use crate::explain::calls;
 use crate::graph::Plan;
 use crate::node::{AggregateCall, AggregateNode, Node, NodeKind, Stage, WindowTopNode};
+use crate::process::{ProcessNode, StateKind};
 use crate::trigger::Machine;
 use crate::window::{Assigner, WindowSpec};
 
@@ -35,6 +36,9 @@ pub struct Layout {
     pub values_at: usize,
     /// Aggregates, in the order of their states.
     pub calls: Vec<KeptCall>,
+    /// States of a user's function, each with a table of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<KeptState>,
 }
 
 /// A column of a key.
@@ -55,6 +59,15 @@ pub struct KeptCall {
     pub function: String,
     /// How many columns its states take.
     pub states: usize,
+}
+
+/// A state of a user's function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptState {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: StateKind,
 }
 
 impl Layout {
@@ -96,6 +109,7 @@ pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
         NodeKind::WindowTop(top) => of_window_top(plan, node, top),
         NodeKind::Top(top) => of_rows(plan, node, &top.partition),
         NodeKind::Over(over) => of_rows(plan, node, &over.partition),
+        NodeKind::Process(process) => of_process(plan, node, process),
         _ => return None,
     };
     (!layout.key.is_empty()).then_some(layout)
@@ -119,6 +133,7 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
         domains: domains(plan, node),
         values_at,
         calls: kept_calls(plan, node, aggregate, AggregateCall::has_entries),
+        states: Vec::new(),
     }
 }
 
@@ -159,6 +174,7 @@ fn of_panes(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Option<Layou
         domains: Vec::new(),
         values_at: keys + bounds + 3 + machine.values(),
         calls: kept_calls(plan, node, aggregate, |call| call.distinct),
+        states: Vec::new(),
     })
 }
 
@@ -175,6 +191,7 @@ fn of_window_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
         domains: domains(plan, node),
         values_at,
         calls: Vec::new(),
+        states: Vec::new(),
     }
 }
 
@@ -189,6 +206,26 @@ fn of_rows(plan: &Plan, node: &Node, partition: &[usize]) -> Layout {
         domains: domains(plan, node),
         values_at: partition.len() + 1,
         calls: Vec::new(),
+        states: Vec::new(),
+    }
+}
+
+/// Each state has a table: behind the key what tells its entries apart, the version, and the value. Broadcast
+/// state is of no key.
+fn of_process(plan: &Plan, node: &Node, process: &ProcessNode) -> Layout {
+    let states = process.function.states().iter().filter(|state| !state.kind.is_shared());
+    let kept = states.map(|state| KeptState { name: state.name.clone(), kind: state.kind });
+    let keys = &process.keys[0];
+    Layout {
+        version: VERSION,
+        table: String::new(),
+        key: key_columns(plan, node, keys),
+        key_at: 0,
+        window: None,
+        domains: domains(plan, node),
+        values_at: keys.len(),
+        calls: Vec::new(),
+        states: kept.collect(),
     }
 }
 

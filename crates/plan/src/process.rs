@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, UInt32Array};
 use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
 use thalweg_types::{Change, EventTime, Moment, Result};
 
 use crate::window::TimeBasis;
@@ -44,7 +45,8 @@ pub struct SideOutput {
 }
 
 /// What a state is of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StateKind {
     /// One value or none.
     Value,
@@ -71,6 +73,11 @@ impl StateKind {
     /// Has each worker the whole of it?
     pub fn is_shared(self) -> bool {
         self == StateKind::Broadcast
+    }
+
+    /// Returns the name of the table of a state of this kind.
+    pub fn table(self, name: &str) -> String {
+        format!("{self} {name}")
     }
 }
 

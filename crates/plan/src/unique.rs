@@ -72,7 +72,7 @@ fn through(map: &MapNode, keys: Vec<Key>) -> Vec<Key> {
         let origins: Vec<Option<usize>> = columns.map(|column| transform.origin(column)).collect();
         let place = |column: &usize| origins.iter().position(|origin| *origin == Some(*column));
         // A key of no columns says that there is one row, which a flat map may multiply.
-        let is_flat = origins.iter().all(Option::is_none);
+        let is_flat = !transform.is_row_by_row() && origins.iter().all(Option::is_none);
         let moved = |key: Key| {
             key.iter().map(place).chain(transform.copy().map(Some)).collect::<Option<Key>>()
         };

@@ -198,6 +198,10 @@ impl Transform for Projection {
         (!computed.is_empty()).then(|| format!("computes {}", computed.join(", ")))
     }
 
+    fn is_row_by_row(&self) -> bool {
+        true
+    }
+
     fn origin(&self, column: usize) -> Option<usize> {
         self.expressions.get(column)?.origin
     }

@@ -149,6 +149,8 @@ pub(crate) struct Lowering<'a> {
     pub(crate) registry: &'a Registry,
     /// Columns of each table's source that the whole script needs.
     needed: BTreeMap<String, BTreeSet<usize>>,
+    /// The names by which the whole script reads each table that was declared.
+    readings: BTreeMap<String, BTreeSet<String>>,
     /// What of each table's partitions the whole script needs.
     kept: Kept,
     /// Tables whose end somebody waits for.
@@ -180,9 +182,11 @@ impl<'a> Lowering<'a> {
         plans: &[Query],
     ) -> Result<Lowering<'a>> {
         let (mut needed, mut kept) = (BTreeMap::new(), Kept::new());
+        let mut readings = BTreeMap::new();
         let mut awaited = BTreeSet::new();
         for plan in plans {
             scan::collect_needed((session, registry), plan, &mut needed)?;
+            scan::collect_readings(&plan.plan, None, &mut readings)?;
             prune::collect(&plan.plan, &mut kept)?;
             temporal::collect_awaited(&plan.plan, &mut awaited)?;
         }
@@ -193,6 +197,7 @@ impl<'a> Lowering<'a> {
             session,
             registry,
             needed,
+            readings,
             kept,
             awaited,
             sources,

@@ -1,5 +1,8 @@
-//! `x NOT IN (SELECT y …)` where one of the two can be NULL, as `NOT EXISTS`: there is no row of which
-//! `x = y` is not false.
+//! `x NOT IN (SELECT y …)` where one of the two can be NULL, as `NOT EXISTS`.
+//!
+//! It is true if there is no row of which `x = y` is not false. What stands by itself, and not below an
+//! `OR`, is cut in two, so that rows meet by their values: there is no row of which `x = y` is true, and
+//! there are no rows at all, or neither `x` nor any `y` is NULL. Otherwise each row is compared with all.
 //!
 //! The planner would keep `x = y` as the condition of a join, where it takes NULL for false as soon as a
 //! constant or another condition comes in. Only what a `WHERE` asks to be true is replaced, since
@@ -9,12 +12,17 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    lit, when,
 };
 
 const VALUE: &str = "__not_in";
+const ROWS: &str = "__rows";
+const VALUES: &str = "__values";
 
 /// Replaces them in the conditions of a plan.
 ///
@@ -23,7 +31,7 @@ const VALUE: &str = "__not_in";
 pub(crate) fn as_exists(plan: LogicalPlan) -> Result<LogicalPlan> {
     let replaced = plan.transform_up_with_subqueries(|plan| match plan {
         LogicalPlan::Filter(filter) => {
-            let predicate = asked(filter.predicate, filter.input.schema())?;
+            let predicate = asked(filter.predicate, filter.input.schema(), true)?;
             let plan = LogicalPlan::Filter(Filter::try_new(predicate.data, filter.input)?);
             Ok(Transformed::new_transformed(plan, predicate.transformed))
         }
@@ -32,17 +40,23 @@ pub(crate) fn as_exists(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(replaced?.data)
 }
 
-/// Replaces them in what is asked to be true.
-fn asked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+/// Replaces them in what is asked to be true; must that be so for a row to pass?
+fn asked(expr: Expr, schema: &DFSchema, is_required: bool) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-            let (left, right) = (asked(*left, schema)?, asked(*right, schema)?);
+            let is_required = is_required && op == Operator::And;
+            let left = asked(*left, schema, is_required)?;
+            let right = asked(*right, schema, is_required)?;
             let is_changed = left.transformed || right.transformed;
             let both = BinaryExpr::new(Box::new(left.data), op, Box::new(right.data));
             Ok(Transformed::new_transformed(Expr::BinaryExpr(both), is_changed))
         }
         Expr::InSubquery(member) if may_be_null(&member, schema)? => {
-            Ok(Transformed::yes(exists(member, schema)?))
+            let is_alone = is_required && member.subquery.outer_ref_columns.is_empty();
+            Ok(Transformed::yes(match is_alone {
+                true => among_values(&member)?.and(exists(member, schema, |equal| equal)?),
+                false => exists(member, schema, |equal| Expr::IsNotFalse(Box::new(equal)))?,
+            }))
         }
         expr => Ok(Transformed::no(expr)),
     }
@@ -54,7 +68,36 @@ fn may_be_null(member: &InSubquery, schema: &DFSchema) -> Result<bool> {
     Ok(is_plain && (value.is_nullable() || member.expr.nullable(schema)?))
 }
 
-fn exists(member: InSubquery, schema: &DFSchema) -> Result<Expr> {
+/// How many values a sub-query has, as far as it matters.
+const NONE: i64 = 0;
+const SOME: i64 = 1;
+const SOME_NULL: i64 = 2;
+
+/// Says that there are no values, or that neither `x` nor any of them is NULL.
+fn among_values(member: &InSubquery) -> Result<Expr> {
+    let query = member.subquery.subquery.as_ref().clone();
+    let value = Expr::from(query.schema().qualified_field(0)).alias(VALUE);
+    let column = |name: &str| Expr::Column(Column::new_unqualified(name));
+    let counts = [count(lit(1_i64)).alias(ROWS), count(column(VALUE)).alias(VALUES)];
+    let what = when(column(ROWS).eq(lit(0_i64)), lit(NONE))
+        .when(column(ROWS).gt(column(VALUES)), lit(SOME_NULL))
+        .otherwise(lit(SOME))?;
+    let query = LogicalPlanBuilder::from(query)
+        .project([value])?
+        .aggregate(Vec::<Expr>::new(), counts)?
+        .project([what.alias(VALUES)])?
+        .build()?;
+    let (outer_ref_columns, spans) = (Vec::new(), member.subquery.spans.clone());
+    let query = Subquery { subquery: Arc::new(query), outer_ref_columns, spans };
+    // Of no rows there is no count either.
+    let what = coalesce(vec![Expr::ScalarSubquery(query), lit(NONE)]);
+    let least_wrong =
+        when(member.expr.as_ref().clone().is_null(), lit(SOME)).otherwise(lit(SOME_NULL))?;
+    Ok(what.lt(least_wrong))
+}
+
+/// Says that there is no row of which what `test` makes of `x = y` is true.
+fn exists(member: InSubquery, schema: &DFSchema, test: fn(Expr) -> Expr) -> Result<Expr> {
     let outer = member.expr.transform_up(|expr| match expr {
         Expr::Column(column) => {
             let (_, field) = schema.qualified_field_from_column(&column)?;
@@ -65,10 +108,7 @@ fn exists(member: InSubquery, schema: &DFSchema) -> Result<Expr> {
     let query = member.subquery.subquery;
     let value = Expr::from(query.schema().qualified_field(0)).alias(VALUE);
     let equal = outer.data.eq(Expr::Column(Column::new_unqualified(VALUE)));
-    let query = LogicalPlanBuilder::from(query)
-        .project([value])?
-        .filter(Expr::IsNotFalse(Box::new(equal)))?
-        .build()?;
+    let query = LogicalPlanBuilder::from(query).project([value])?.filter(test(equal))?.build()?;
     let outer_ref_columns = query.all_out_ref_exprs();
     let subquery =
         Subquery { subquery: Arc::new(query), outer_ref_columns, spans: member.subquery.spans };

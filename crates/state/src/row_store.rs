@@ -395,7 +395,7 @@ impl RowStore {
             let found = rows.columns().iter().map(|column| column.data_type());
             if !found.eq(saved.fields().iter().map(|field| field.data_type())) {
                 let error = Error::state("saved state has other columns than the operator");
-                let remedy = "begin anew, or go back to the script that the state was saved with";
+                let remedy = "begin anew, or go back to the job that the state was saved with";
                 return Err(error.remedy(remedy));
             }
             let all: Vec<u32> = (0..rows.num_rows() as u32).collect();

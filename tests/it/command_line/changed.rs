@@ -42,7 +42,7 @@ fn state_of_another_meaning_is_refused() {
     for (before, after, named) in cases {
         let (code, error) = change(&before, &after);
         assert_eq!(code, Some(4), "{after}: {error}");
-        assert!(error.contains("the script changed") && error.contains(named), "{after}: {error}");
+        assert!(error.contains("the job changed") && error.contains(named), "{after}: {error}");
     }
 }
 
@@ -58,4 +58,21 @@ fn state_of_the_same_meaning_is_found() {
         let (code, error) = change(before, after);
         assert_eq!(code, Some(0), "{after}: {error}");
     }
+}
+
+/// Would fail if a source with another percentile began anew, or one of two were taken for the other.
+#[test]
+fn a_source_goes_on_whatever_its_percentile() {
+    let at = |share: &str| {
+        let percentile = format!(" EMIT AFTER WATERMARK AT PERCENTILE {share}");
+        per_window(10, "k") + &percentile
+    };
+    let with_both = |share: &str| format!("{} UNION ALL ({})", per_window(10, "k"), at(share));
+    for (before, after) in [(at("0.9"), at("0.5")), (at("0.9"), per_window(10, "k"))] {
+        let (code, error) = change(&before, &after);
+        assert_eq!(code, Some(0), "{after}: {error}");
+    }
+    let (code, error) = change(&with_both("0.9"), &with_both("0.5"));
+    assert_eq!(code, Some(4), "{error}");
+    assert!(error.contains("AT PERCENTILE 0.9"), "{error}");
 }

@@ -55,5 +55,5 @@ pub fn check_state(rows: &RecordBatch, schema: &SchemaRef) -> Result<()> {
         return Ok(());
     }
     Err(Error::state("saved state has other columns than the operator")
-        .remedy("begin anew, or go back to the script that the state was saved with"))
+        .remedy("begin anew, or go back to the job that the state was saved with"))
 }

@@ -28,9 +28,21 @@ fn the_fixture_of_version_1_opens() {
             function: "sum(Int64)".to_owned(),
             states: 2,
         }],
+        states: Vec::new(),
     };
     assert_eq!(Layout::read(&value).unwrap(), expected);
     assert_eq!(expected.write().unwrap(), value);
+}
+
+/// Would fail if this version could not read what was noted of users' functions.
+#[test]
+fn the_fixture_of_a_function_opens() {
+    let text = include_str!("../../fixtures/layout/v1-function.json");
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    let layout = Layout::read(&value).unwrap();
+    let state = |name: &str, kind| KeptState { name: name.to_owned(), kind };
+    assert_eq!(layout.states, [state("sum", StateKind::Value), state("last", StateKind::List)]);
+    assert_eq!(layout.write().unwrap(), value);
 }
 
 /// Would fail if a layout of a later release were taken for one of this, or damage for none.

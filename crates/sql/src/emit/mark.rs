@@ -58,8 +58,12 @@ impl VisitorMut for Marker<'_> {
             GroupByExpr::All(_) => true,
         };
         if !is_grouped || select.from.is_empty() {
-            let error = Error::invalid("EMIT needs a GROUP BY in the query that it ends")
-                .remedy("move it behind the GROUP BY, or leave it out");
+            let remedy = match select.distinct {
+                Some(_) => "write the columns behind GROUP BY in place of DISTINCT",
+                None => "move it behind the GROUP BY, or leave it out",
+            };
+            let error = Error::invalid("EMIT needs a GROUP BY in the query that it ends");
+            let error = error.remedy(remedy);
             return ControlFlow::Break(emit.located(error));
         }
         let mut calls = Calls(&mut self.allowed);

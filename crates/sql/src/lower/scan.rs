@@ -12,6 +12,7 @@ use thalweg_plan::function::Watermarker;
 use thalweg_plan::join::VersionSource;
 use thalweg_plan::node::{Exchange, Input, NodeKind, SourceNode, UpsertNode};
 use thalweg_plan::source::Changes;
+use thalweg_plan::trail::Share;
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
@@ -24,6 +25,7 @@ use crate::expression::{
     AtTheEnd, Expression, GreatestWatermark, OfSource, PercentileWatermark, Projection,
 };
 use crate::local_time;
+use crate::noted::{Note, Noted};
 use crate::session::Session;
 use crate::text::plan_error;
 
@@ -54,6 +56,37 @@ pub(super) fn collect_needed(
     });
     walked.map_err(plan_error)?;
     outcome
+}
+
+/// Adds the names by which the scans of `plan` read each table that was declared, where watermarks trail by
+/// `percentile`.
+pub(super) fn collect_readings(
+    plan: &LogicalPlan,
+    percentile: Option<Share>,
+    readings: &mut BTreeMap<String, BTreeSet<String>>,
+) -> Result<()> {
+    if let LogicalPlan::TableScan(scan) = plan {
+        let table = table(scan)?;
+        let names = readings.entry(declared_name(&table.name).to_owned()).or_default();
+        names.insert(reading_name(&table, percentile));
+    }
+    let percentile = match Noted::of(plan) {
+        Some(Noted { note: Note::Emit(emit), .. }) => emit.percentile().or(percentile),
+        _ => percentile,
+    };
+    plan.inputs().into_iter().try_for_each(|input| collect_readings(input, percentile, readings))
+}
+
+/// Returns the name by which what reads a table is known: for a watermark of its own it is read apart.
+fn reading_name(table: &Table, percentile: Option<Share>) -> String {
+    match (percentile, &table.watermark) {
+        (Some(share), Some(_)) => {
+            let (declared, options) = hint_of(&table.name).unwrap_or((&table.name, ""));
+            let comma = if options.is_empty() { "" } else { ", " };
+            hinted_name(declared, &format!("{options}{comma}AT PERCENTILE {share}"))
+        }
+        _ => table.name.clone(),
+    }
 }
 
 /// Returns what the rows of a table say.
@@ -254,16 +287,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Returns the name by which what reads a table is known: for a watermark of its own it is read apart.
     fn name_of(&self, table: &Table) -> String {
-        match (self.percentile, &table.watermark) {
-            (Some(share), Some(_)) => {
-                let (declared, options) = hint_of(&table.name).unwrap_or((&table.name, ""));
-                let comma = if options.is_empty() { "" } else { ", " };
-                hinted_name(declared, &format!("{options}{comma}AT PERCENTILE {share}"))
-            }
-            _ => table.name.clone(),
-        }
+        reading_name(table, self.percentile)
     }
 
     fn source(&mut self, table: &Arc<Table>, shape: &Shape) -> Result<Stream> {
@@ -275,10 +300,7 @@ impl Lowering<'_> {
         }
         let schema: SchemaRef = source.schema();
         let delivered = DFSchema::try_from(schema.as_ref().clone()).map_err(plan_error)?;
-        let name = match self.name_of(table) {
-            name if name == table.name => source_name(&name, &self.needed).to_owned(),
-            name => name,
-        };
+        let name = self.source_name(table);
         let (mut domain, mut watermark) = (None, None);
         if let Some(strategy) = self.watermark(table, shape, &delivered)? {
             domain = Some(self.builder.domain(name.clone()));
@@ -328,6 +350,16 @@ impl Lowering<'_> {
             emit: None,
             versioned: None,
         })
+    }
+
+    /// Returns what a source is called, and its state found by: as its table was declared, so that other
+    /// options and watermarks can go on from it, unless a script reads the table with several.
+    fn source_name(&self, table: &Table) -> String {
+        let declared = declared_name(&table.name);
+        match self.readings.get(declared).is_some_and(|names| names.len() > 1) {
+            true => self.name_of(table),
+            false => declared.to_owned(),
+        }
     }
 
     /// Returns how event time goes on in a table, if it has some.
@@ -399,14 +431,6 @@ fn two_watermarks(table: &str) -> Error {
          read it"
     ))
     .remedy("SET 'table.local-time-zone' once, before the first statement")
-}
-
-/// What a source is called, and its state found by: as its table was declared, so that other
-/// options can go on from it, unless a script reads the table with several options.
-fn source_name<'a>(name: &'a str, needed: &BTreeMap<String, BTreeSet<usize>>) -> &'a str {
-    let declared = declared_name(name);
-    let uses = needed.keys().filter(|known| declared_name(known) == declared).count();
-    if uses > 1 { name } else { declared }
 }
 
 fn check_watermark(table: &Table, expr: &Expr, schema: &DFSchema) -> Result<()> {

@@ -439,3 +439,20 @@ fn rows_can_stand_in_the_query() {
         assert!(reader.next().await.unwrap().is_none());
     });
 }
+
+/// Would fail if NOT IN of what can be NULL compared each row with all, where rows can meet by their values.
+#[test]
+fn not_in_of_what_can_be_null_is_a_join_by_values() {
+    let joins = |query: &str| -> Vec<usize> {
+        let plan = lowered(&[query]).unwrap();
+        let joins = plan.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Join(join) => Some(join.keys.len()),
+            _ => None,
+        });
+        joins.collect()
+    };
+    // The one with the count of NULLs is by buckets.
+    let both = "n NOT IN (SELECT x FROM late)";
+    assert_eq!(joins(&format!("SELECT k FROM file WHERE {both}")), [1, 1]);
+    assert_eq!(joins(&format!("SELECT k FROM file WHERE {both} OR k = 'a'")), [0, 0]);
+}

@@ -47,7 +47,7 @@ impl Tables {
 
     fn table(&self, state: &StateSpec) -> TableSpec<String> {
         let keys = self.keys_of(state).len();
-        TableSpec { name: name(state.kind, &state.name), key: keys + 1, route: (0..keys).collect() }
+        TableSpec { name: state.kind.table(&state.name), key: keys + 1, route: (0..keys).collect() }
     }
 
     /// Hands over what changed of state `place`.
@@ -100,7 +100,7 @@ impl Tables {
         for (place, state) in self.states.iter().enumerate() {
             check_kind(state, from)?;
             let (schema, keys) = (self.schema(state), self.keys_of(state).len());
-            for rows in from.table(&name(state.kind, &state.name))? {
+            for rows in from.table(&state.kind.table(&state.name))? {
                 check_state(&rows, &schema)?;
                 let (key, own) = rows.columns().split_at(keys);
                 let groups = match state.kind.is_shared() {
@@ -181,16 +181,11 @@ fn intern(table: &mut GroupTable, keys: &[ArrayRef], rows: usize) -> Result<Vec<
     Ok(groups)
 }
 
-/// Returns the name of the table of a state.
-fn name(kind: StateKind, name: &str) -> String {
-    format!("{kind} {name}")
-}
-
 /// Checks that a state was not saved as one of another kind.
 fn check_kind(state: &StateSpec, from: &StateReader) -> Result<()> {
     let others = StateKind::ALL.into_iter().filter(|kind| *kind != state.kind);
     for kind in others {
-        if !from.table(&name(kind, &state.name))?.is_empty() {
+        if !from.table(&kind.table(&state.name))?.is_empty() {
             let (name, own) = (&state.name, state.kind);
             return Err(Error::state(format!(
                 "state `{name}` was saved as a {kind} state, and the program has a {own} state"
