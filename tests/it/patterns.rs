@@ -1,5 +1,6 @@
 //! Patterns of rows in the typed API, step by step in the test kit.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use thalweg::testkit::{TestJob, TestRun};
@@ -229,7 +230,7 @@ fn what_cannot_be_is_refused_by_its_step() {
     assert_eq!(empty, "step `empty`: a pattern that a match without rows fulfils");
     let nowhere = refused(kind("pay"), AfterMatch::ToFirst("view".to_owned()), "nowhere");
     assert_eq!(nowhere, "step `nowhere`: after a match: the pattern has no row `view`");
-    let none = refused(kind("pay").times(3..2), past.clone(), "none");
+    let none = refused(kind("pay").times(Range { start: 3, end: 2 }), past.clone(), "none");
     assert!(none.contains("3 times at least and 1 at most"), "{none}");
     let many = refused(kind("pay").times(5000..), past.clone(), "many");
     assert!(many.contains("5000 places"), "{many}");

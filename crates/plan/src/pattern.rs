@@ -70,13 +70,11 @@ use thalweg_types::time::nanos_per;
 use thalweg_types::{Error, Result};
 
 pub use self::operand::{End, Operand, Position, Scope, Value};
-pub use self::syntax::{Pattern, VariableId};
+pub use self::syntax::{Pattern, VARIABLES_MAX, VariableId};
 use crate::function::Condition;
 use crate::order::SortKey;
 use crate::window::TimeBasis;
 
-/// Variables of a pattern, at most.
-pub const VARIABLES_MAX: usize = 64;
 /// Places of variables in a pattern when its quantifiers are written out, at most.
 pub const PLACES_MAX: u64 = 2048;
 
@@ -288,7 +286,7 @@ impl MatchNode {
         let variables = self.variables.iter().map(|variable| {
             let conditions =
                 variable.conditions.iter().map(|MatchCondition { condition, operands }| {
-                    format!("{} of {operands:?}", condition.describe())
+                    format!("{} of [{}]", condition.describe(), operands_text(operands))
                 });
             let conditions: Vec<String> = conditions.collect();
             format!("{} as ({})", variable.name, conditions.join(" and "))
@@ -309,6 +307,11 @@ impl MatchNode {
     pub fn name(&self, id: VariableId) -> &str {
         self.variables.get(id.index()).map_or("?", |variable| &variable.name)
     }
+}
+
+/// Writes operands, so that two processes compare them.
+pub(crate) fn operands_text(operands: &[Operand]) -> String {
+    operands.iter().map(Operand::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the fields of operands, in order.

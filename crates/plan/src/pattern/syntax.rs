@@ -2,6 +2,9 @@
 
 use thalweg_types::{Error, Result};
 
+/// Variables of a pattern, at most.
+pub const VARIABLES_MAX: usize = 64;
+
 /// The number of a variable among those of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VariableId(pub u8);
