@@ -178,6 +178,14 @@ impl Operand {
         }
     }
 
+    /// Returns the row of which it is a column, if it is one.
+    pub fn position(&self) -> Option<Position> {
+        match &self.value {
+            Value::Column { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+
     /// Returns the type of its column, and whether it can be NULL.
     ///
     /// # Errors
