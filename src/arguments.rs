@@ -141,10 +141,10 @@ pub(crate) enum BenchCommand {
 #[derive(Clone, Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
 pub(crate) struct NexmarkArguments {
-    /// The query: q0 to q23; q5_count is the windowed count of q5, q12_event is q12 by event time.
+    /// The query: q0 to q23; cep_q0 to cep_q3 search for patterns; q5_count is the windowed count of q5, q12_event is q12 by event time.
     #[arg(long, value_name = "NAME", group = "which")]
     pub(crate) query: Option<String>,
-    /// All of q0 to q23, one after the other, as a table.
+    /// All of q0 to q23 and cep_q0 to cep_q3, one after the other, as a table.
     #[arg(long, group = "which")]
     pub(crate) all: bool,
     /// Events, of which 46 of 50 are bids.

@@ -12,7 +12,7 @@ use thalweg_types::{Error, Result};
 
 use crate::arguments::NexmarkArguments;
 use crate::{report, wire};
-use queries::{Folder, QUERIES};
+use queries::{Folder, PATTERNS, QUERIES};
 
 /// The figures of the table over all queries, with their widths.
 const COLUMNS: [(&str, usize); 4] = [
@@ -66,7 +66,7 @@ fn all(arguments: &NexmarkArguments) -> Result<ExitCode> {
     let header = COLUMNS.map(|(column, width)| format!("{column:>width$}"));
     report::say(&format!("query {}\n", header.concat()))?;
     let mut code = ExitCode::SUCCESS;
-    for (query, _) in QUERIES {
+    for (query, _) in QUERIES.iter().chain(&PATTERNS) {
         let output = alone(query, arguments)?;
         if !output.status.success() {
             report::tell(format_args!("{query}: {}", String::from_utf8_lossy(&output.stderr)));

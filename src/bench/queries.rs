@@ -18,6 +18,14 @@ pub(super) const QUERIES: [(&str, &str); 24] = queries!(
     "q15", "q16", "q17", "q18", "q19", "q20", "q21", "q22", "q23"
 );
 
+/// The suite's queries for patterns, which have numbers of their own.
+pub(super) const PATTERNS: [(&str, &str); 4] = [
+    ("cep_q0", include_str!("../../nexmark/cep/q0.sql")),
+    ("cep_q1", include_str!("../../nexmark/cep/q1.sql")),
+    ("cep_q2", include_str!("../../nexmark/cep/q2.sql")),
+    ("cep_q3", include_str!("../../nexmark/cep/q3.sql")),
+];
+
 /// Parts and variants of queries, for comparisons with systems that run only these.
 const VARIANTS: [(&str, &str); 2] = [
     ("q5_count", include_str!("../../bench/nexmark/q5_count.sql")),
@@ -66,9 +74,9 @@ pub(super) fn script(
     rate: Option<u64>,
     folder: &Folder,
 ) -> Result<String> {
-    let mut all = QUERIES.iter().chain(&VARIANTS);
-    let (_, query) = all.find(|(known, _)| *known == name).ok_or_else(|| {
-        let names: Vec<&str> = QUERIES.iter().chain(&VARIANTS).map(|(name, _)| *name).collect();
+    let all = || QUERIES.iter().chain(&PATTERNS).chain(&VARIANTS);
+    let (_, query) = all().find(|(known, _)| *known == name).ok_or_else(|| {
+        let names: Vec<&str> = all().map(|(name, _)| *name).collect();
         Error::invalid(format!("there is no query `{name}`"))
             .remedy(format!("the queries are {}", names.join(", ")))
     })?;

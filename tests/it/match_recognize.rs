@@ -86,4 +86,48 @@ fn patterns_that_can_run_for_ever_say_so() {
     assert!(bounded.contains("within 1 h"), "{bounded}");
     assert!(!bounded.contains("for ever"), "{bounded}");
     assert!(!explained("(A B{1,3} C)", "").contains("can run for ever"));
+    let noted = |pattern: &str| {
+        let script = format!(
+            "{endless_table} SELECT * FROM Ticker MATCH_RECOGNIZE (ORDER BY rowtime
+             MEASURES A.price AS p PATTERN {pattern})"
+        );
+        let output = place.run(&["run", "--limit", "1", "-e", &script]);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let note = "note: the search of `result/Match-1` can run for ever: PATTERN (…) WITHIN INTERVAL";
+    assert!(noted("(A+? B)").contains(note));
+    assert!(!noted("(A+? B) WITHIN INTERVAL '1' DAY").contains("for ever"));
+    assert!(!noted("(A{2} B)").contains("for ever"));
+}
+
+/// Would fail if rows behind the watermark were lost in silence, or found after all.
+#[test]
+fn late_rows_go_where_they_are_told() {
+    let place = Place::new();
+    let row = |letter: &str, second: u8| {
+        format!(
+            "{{\"row\": {{\"c\": \"{letter}\", \"v\": 7, \"ts\": \"2024-05-01 10:00:{second:02}\"}}}}\n"
+        )
+    };
+    let watermark = |second: u8| format!("{{\"watermark\": \"2024-05-01 10:00:{second:02}\"}}\n");
+    let steps = [row("A", 1), watermark(5), row("C", 3), row("B", 6), row("A", 5), row("A", 7)];
+    place.write("script.json", &steps.concat());
+    let script = "CREATE TABLE late (c STRING, v INT, ts TIMESTAMP(3))
+         WITH ('connector' = 'filesystem', 'path' = 'late', 'format' = 'json');
+         CREATE TABLE t (c STRING, v INT, ts TIMESTAMP(3), WATERMARK FOR ts AS SOURCE_WATERMARK())
+         WITH ('connector' = 'script', 'path' = 'script.json', 'late-records' = 'table:late');
+         CREATE TABLE found (a STRING, b STRING, at TIMESTAMP(3))
+         WITH ('connector' = 'filesystem', 'path' = 'found', 'format' = 'json');
+         INSERT INTO found SELECT * FROM t MATCH_RECOGNIZE (ORDER BY ts
+         MEASURES A.c AS a, B.c AS b, MATCH_ROWTIME() AS at PATTERN (A B) DEFINE A AS c = 'A');";
+    place.succeed(&["run", "-e", script]);
+    let lines = |folder: &str| place.published(folder).into_keys().collect::<Vec<_>>();
+    assert_eq!(lines("found"), [r#"{"a":"A","b":"B","at":"2024-05-01 10:00:06.000"}"#]);
+    assert_eq!(
+        lines("late"),
+        [
+            r#"{"c":"A","v":null,"ts":"2024-05-01 10:00:05.000"}"#,
+            r#"{"c":"C","v":null,"ts":"2024-05-01 10:00:03.000"}"#
+        ]
+    );
 }

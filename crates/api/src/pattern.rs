@@ -256,7 +256,7 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
 }
 
 impl<'j, T: Record, K: Key> Search<'j, T, K> {
-    /// Lets the last row of a match be earlier than `time` behind its first one. It bounds what is kept.
+    /// Lets the last row of a match be at most `time` behind its first one. It bounds what is kept.
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
         self

@@ -487,7 +487,7 @@ fn unsupported(plan: &LogicalPlan) -> Error {
 /// Says that a column has no watermark behind it.
 fn no_time(name: &str, role: Role) -> Error {
     match role {
-        Role::Belated => Error::invalid(format!("column `{name}` may be of long before the watermark"))
+        Role::Belated => Error::invalid(format!("column `{name}` may come long behind the watermark"))
             .remedy("bound how long a match may take: PATTERN (…) WITHIN INTERVAL …"),
         _ => Error::invalid(format!("column `{name}` is no event time")).remedy(format!(
             "declare WATERMARK FOR {name} AS … on its table, or window by a column that is PROCTIME()"

@@ -513,8 +513,16 @@ pub const RESULT: &str = "result";
 /// Names the operators whose state grows as long as the job runs.
 fn endless(plan: &Plan) -> impl Iterator<Item = String> {
     explain::unbounded(plan).into_iter().map(|node| {
-        let name = &node.operator;
-        format!("state of `{name}` is unbounded: SET 'table.exec.state.ttl', or see EXPLAIN")
+        let (name, remedy) = (&node.operator, "or see EXPLAIN");
+        match &node.kind {
+            NodeKind::Match(search) if search.endless().is_some() => format!(
+                "the search of `{name}` can run for ever: PATTERN (…) WITHIN INTERVAL …, {remedy}"
+            ),
+            NodeKind::Match(_) => {
+                format!("state of `{name}` is unbounded: PATTERN (…) WITHIN INTERVAL …, {remedy}")
+            }
+            _ => format!("state of `{name}` is unbounded: SET 'table.exec.state.ttl', {remedy}"),
+        }
     })
 }
 

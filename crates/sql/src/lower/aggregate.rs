@@ -97,7 +97,7 @@ impl Lowering<'_> {
     }
 
     /// Lets late rows have the columns that their table asks for, as far as they are there.
-    fn carry_late_columns(
+    pub(super) fn carry_late_columns(
         &self,
         table: &str,
         columns: &mut Columns,

@@ -53,34 +53,38 @@ impl Lowering<'_> {
         let basis = basis_of(search, &row, &stream)?;
         let mut columns = Columns::default();
         let read = self.read(search, &mut columns, &row)?;
+        let late_table = stream.late_table.clone().filter(|_| basis == TimeBasis::Event);
+        if let Some(table) = &late_table {
+            self.carry_late_columns(table, &mut columns, &row)?;
+        }
         let schema = columns.schema();
         let mut node = search_node((search, &row), read, (basis, self.zone), &schema)?;
-        self.map(
-            &mut stream,
-            Arc::new(Projection::new(columns.into_expressions(), schema.clone())),
-        );
-        let late_table = stream.late_table.clone().filter(|_| basis == TimeBasis::Event);
         node.divert_late = late_table.is_some();
-        let over = found_columns(search, &row)?;
-        let is_in_time = basis == TimeBasis::Event && node.delay(&schema).is_some();
+        let wide = Projection::new(columns.into_expressions(), schema.clone());
+        self.map(&mut stream, Arc::new(wide));
+        let time = match (basis, node.delay(&schema)) {
+            (TimeBasis::Event, Some(_)) => Role::Rowtime,
+            (TimeBasis::Event, None) => Role::Belated,
+            (TimeBasis::Processing, _) => Role::Plain,
+        };
         let added = self.builder.match_rows(stream.node, node);
         stream.node = added.map_err(|error| placed(error, &search.at))?;
         if let Some(table) = late_table {
             self.reject(&table, forward(stream.node, 1));
         }
+        let over = found_columns(search, &row)?;
         let found = Arc::new(over.as_arrow().clone());
         if found.fields().iter().zip(self.schema(&stream).fields()).any(is_other) {
             let picks = (0..found.fields().len()).map(Pick::Column).collect();
             self.map(&mut stream, Arc::new(Reorder { picks, schema: found }));
         }
-        let roles = roles(search, &row, is_in_time);
         let exprs = results(search, &row)
             .map(|expr| Expression::new(&localized(expr, &over, self.zone)?, &over));
         let exprs = exprs.collect::<Result<Vec<_>>>().map_err(|e| placed(e, &search.at))?;
         let result = Arc::new(plan.result().as_arrow().clone());
         self.map(&mut stream, Arc::new(Projection::new(exprs, result)));
         Ok(Stream {
-            roles,
+            roles: roles(search, &row, time),
             window: None,
             basis: TimeBasis::Event,
             zone: None,
@@ -276,18 +280,17 @@ fn results(search: &Search, row: &DFSchema) -> impl Iterator<Item = Expr> {
     before.into_iter().map(column).chain(measures).chain(rest.into_iter().map(column))
 }
 
-/// Returns what the columns of the result mean; `is_in_time` if the watermark is not ahead of them.
-fn roles(search: &Search, row: &DFSchema, is_in_time: bool) -> Vec<Role> {
+/// Returns what the columns of the result mean: those of time are `time`.
+fn roles(search: &Search, row: &DFSchema, time: Role) -> Vec<Role> {
     let (before, rest) = search.passed(row);
-    let time = search.order.first().map(|(name, _)| name);
+    let ordered = search.order.first().map(|(name, _)| name);
     let is_each_row = search.rows != RowsPerMatch::One;
-    let role = if is_in_time { Role::Rowtime } else { Role::Belated };
-    let column = |name: &String| match is_each_row && Some(name) == time {
-        true => role,
+    let column = |name: &String| match is_each_row && Some(name) == ordered {
+        true => time,
         false => Role::Plain,
     };
     let measures = search.measures.iter().map(|measure| match measure.time_at {
-        Some(_) => role,
+        Some(_) => time,
         None => role_of(&measure.expr, row, &[]),
     });
     before.iter().map(column).chain(measures).chain(rest.iter().map(column)).collect()

@@ -1,6 +1,9 @@
-//! `FINAL` and `RUNNING`: of which rows of a match a call is.
+//! Calls in conditions and measures: their names, and what stands before these, `FINAL` or `RUNNING`.
 
-use datafusion::sql::sqlparser::ast::Function;
+use datafusion::sql::sqlparser::ast::{Function, Spanned};
+use thalweg_types::Place;
+
+use crate::text::place;
 
 /// Before a call: of which rows it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,4 +25,9 @@ pub(super) fn call_name(function: &Function) -> (Option<Mode>, String) {
         Some((mode, name)) => (Some(mode), name.to_uppercase()),
         None => (None, name.to_uppercase()),
     }
+}
+
+/// Returns where the name of a call stands.
+pub(super) fn call_place(function: &Function) -> Place {
+    place(function.name.span())
 }

@@ -17,14 +17,14 @@ use datafusion::sql::sqlparser::ast::{
 use thalweg_plan::pattern::{End, Position, Scope};
 use thalweg_types::{Error, Result};
 
-use super::mode::{Mode, call_name};
+use super::mode::{Mode, call_name, call_place};
 use super::row::{RowValue, is_aggregate, sub_query};
 use super::scopes::Scopes;
 use crate::meaning;
 use crate::text::{place, plan_error};
 
 /// A column of a condition or of measures.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Operand {
     pub(crate) value: Value,
     /// Is it of the whole match, also where a row within it comes out?
@@ -32,7 +32,7 @@ pub(crate) struct Operand {
 }
 
 /// What an operand is; expressions are over columns of a row, without the names of tables.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     /// A value of a row.
     Column(Expr, Position),
@@ -73,11 +73,17 @@ impl Operands {
         DFSchema::from_unqualified_fields(fields.into(), Default::default()).map_err(plan_error)
     }
 
-    /// Adds an operand, unless it is there.
-    pub(super) fn add(&mut self, name: String, operand: Operand) {
-        if self.0.iter().all(|(known, _)| *known != name) {
-            self.0.push((name, operand));
+    /// Adds an operand, unless it is there; returns the name of its column, which has a mark behind it where
+    /// another one is written alike.
+    pub(super) fn add(&mut self, mut name: String, operand: Operand) -> String {
+        while let Some((_, known)) = self.0.iter().find(|(known, _)| *known == name) {
+            if *known == operand {
+                return name;
+            }
+            name.push('\'');
         }
+        self.0.push((name.clone(), operand));
+        name
     }
 }
 
@@ -137,8 +143,8 @@ impl Finder<'_> {
     /// Puts the column of an operand into the place of `expr`.
     fn replace(&mut self, expr: &mut ast::Expr, value: Value, is_final: bool) {
         let name = expr.to_string().replace('`', "");
-        *expr = ast::Expr::Identifier(Ident::with_quote_and_span('`', expr.span(), name.clone()));
-        self.operands.add(name, Operand { value, is_final });
+        let name = self.operands.add(name, Operand { value, is_final });
+        *expr = ast::Expr::Identifier(Ident::with_quote_and_span('`', expr.span(), name));
     }
 
     /// Returns a value of the last row that it may be of.
@@ -155,7 +161,7 @@ impl Finder<'_> {
     }
 
     fn call(&mut self, expr: &mut ast::Expr, function: Function) -> Result<()> {
-        let at = place(expr.span());
+        let at = call_place(&function);
         let (mode, name) = call_name(&function);
         let is_aggregate = is_aggregate(&name, &*self.planner);
         let takes_mode = is_aggregate || ["FIRST", "LAST"].contains(&name.as_str());
@@ -204,7 +210,7 @@ impl Finder<'_> {
             [value, count] => (value.clone(), offset(count)?),
             _ => {
                 let message = format!("{name} takes a value, and perhaps an offset");
-                return Err(Error::invalid(message).at(place(function.span())));
+                return Err(Error::invalid(message).at(call_place(function)));
             }
         };
         let mut found = match inner(&value) {
@@ -218,7 +224,7 @@ impl Finder<'_> {
             _ => {
                 let message = format!("{name} may lead to a row that has no variable");
                 return Err(Error::invalid(message)
-                    .at(place(function.span()))
+                    .at(call_place(function))
                     .remedy("ask FIRST or LAST for the CLASSIFIER of a row of the match"));
             }
         };
@@ -238,14 +244,14 @@ impl Finder<'_> {
             [] => Ok(Position::last(Scope::ALL)),
             [ast::Expr::Identifier(name)] => Ok(Position::last(self.scopes.get(name)?)),
             _ => Err(Error::invalid("CLASSIFIER takes one variable or subset at most")
-                .at(place(function.span()))),
+                .at(call_place(function))),
         }
     }
 
     fn aggregate(&mut self, function: Function) -> Result<Value> {
         if function.over.is_some() {
             return Err(Error::invalid("OVER within MATCH_RECOGNIZE")
-                .at(place(function.span()))
+                .at(call_place(&function))
                 .remedy("leave OVER out: an aggregate is over rows of the match"));
         }
         let value = RowValue::new(self.scopes, self.row, &*self.planner);
@@ -283,7 +289,7 @@ fn arguments(function: &Function) -> Result<Vec<ast::Expr>> {
     };
     let plain = given.iter().map(|argument| match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr.clone()),
-        other => Err(Error::invalid(format!("`{other}` is no value")).at(place(function.span()))),
+        other => Err(Error::invalid(format!("`{other}` is no value")).at(call_place(function))),
     });
     plain.collect()
 }

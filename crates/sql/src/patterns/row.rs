@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use thalweg_plan::pattern::Scope;
 use thalweg_types::{Error, Result};
 
-use super::mode::call_name;
+use super::mode::{call_name, call_place};
 use super::scopes::Scopes;
 use crate::text::place;
 
@@ -138,7 +138,7 @@ impl<'a> RowValue<'a> {
                     return Ok(());
                 }
                 let message = format!("{name} in a value of one row");
-                Err(Error::invalid(message).at(place(expr.span())).remedy(
+                Err(Error::invalid(message).at(call_place(function)).remedy(
                     "of such calls only FIRST and LAST stand within others: PREV(LAST(A.a), 2)",
                 ))
             }

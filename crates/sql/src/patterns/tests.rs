@@ -94,7 +94,7 @@ fn windows_follow_a_search_that_says_how_long_it_takes() {
         assert!(explained(&windows("", pattern)).contains("WindowAggregate"), "{pattern}");
     }
     for (rows, pattern) in [("", "(A+)"), ("", "(A B*? C)"), ("ALL ROWS PER MATCH", "(A B)")] {
-        let expected = "[SELECT] column `ts` may be of long before the watermark; bound how long a match \
+        let expected = "[SELECT] column `ts` may come long behind the watermark; bound how long a match \
                         may take: PATTERN (…) WITHIN INTERVAL …";
         assert_eq!(refused(&windows(rows, pattern)), expected, "{rows} {pattern}");
     }
@@ -120,9 +120,9 @@ fn what_cannot_be_searched_is_refused_at_its_place() {
         ("ORDER BY `dateTime` MEASURES A.prize AS p PATTERN (A)", "[prize] there is no column `prize`; did you mean `price`?".to_owned()),
         ("ORDER BY `dateTime` MEASURES 1 AS p, 2 AS p PATTERN (A)", "[p] two columns of the result are called `p`; give the measure another name".to_owned()),
         ("PARTITION BY price ORDER BY `dateTime` MEASURES 1 AS price PATTERN (A)", "[price] two columns of the result are called `price`; leave the measure out: the column is in the result anyway".to_owned()),
-        ("ORDER BY `dateTime` MEASURES SUM(A.price) OVER () AS p PATTERN (A)", "[SUM(A.price] OVER within MATCH_RECOGNIZE; leave OVER out: an aggregate is over rows of the match".to_owned()),
-        ("ORDER BY `dateTime` MEASURES FINAL ABS(price) AS p PATTERN (A)", "[FINAL ABS(price)] FINAL and RUNNING mean nothing before ABS; write them before FIRST, LAST or an aggregate".to_owned()),
-        ("ORDER BY `dateTime` MEASURES PREV(LAST(CLASSIFIER())) AS p PATTERN (A)", "[PREV(LAST(CLASSIFIER()))] PREV may lead to a row that has no variable; ask FIRST or LAST for the CLASSIFIER of a row of the match".to_owned()),
+        ("ORDER BY `dateTime` MEASURES SUM(A.price) OVER () AS p PATTERN (A)", "[SUM] OVER within MATCH_RECOGNIZE; leave OVER out: an aggregate is over rows of the match".to_owned()),
+        ("ORDER BY `dateTime` MEASURES FINAL ABS(price) AS p PATTERN (A)", "[FINAL ABS] FINAL and RUNNING mean nothing before ABS; write them before FIRST, LAST or an aggregate".to_owned()),
+        ("ORDER BY `dateTime` MEASURES PREV(LAST(CLASSIFIER())) AS p PATTERN (A)", "[PREV] PREV may lead to a row that has no variable; ask FIRST or LAST for the CLASSIFIER of a row of the match".to_owned()),
         ("ORDER BY `dateTime` MEASURES 1 AS p ONE ROW PATTERN (A)", "[PATTERN] expected ROW PER MATCH, found `ROW`".replace("[PATTERN]", "[ROW]")),
         ("ORDER BY `dateTime` ALL ROWS PER MATCH WITH UNMATCHED ROWS PATTERN (A {- B -})", "[MATCH_RECOGNIZE] unmatched rows beside rows that are excluded; leave out WITH UNMATCHED ROWS, or the exclusion {- … -}".to_owned()),
         ("ORDER BY `dateTime` MEASURES 1 AS p AFTER MATCH SKIP TO C PATTERN (A)", "[C] the pattern has no variable `C`; it has A".to_owned()),
@@ -137,20 +137,22 @@ fn what_cannot_be_searched_is_refused_at_its_place() {
         ("ORDER BY `dateTime` MEASURES 1 AS p PATTERN (A) DEFINE B AS price > 1", "[B] the pattern has no variable `B`; it has A".to_owned()),
         ("ORDER BY `dateTime` MEASURES 1 AS p PATTERN (A) DEFINE A AS price > 1, A AS price < 2", "[A] `A` is defined twice; join its conditions by AND".to_owned()),
         (&format!("{define} price"), "[price] a condition that is neither true nor false".to_owned()),
-        (&format!("{define} LAST(SUM(price)) > 1"), format!("[SUM(price)] SUM in a value of one row; {of_one_row}")),
-        (&format!("{define} LAST(PREV(price)) > 1"), format!("[PREV(price)] PREV in a value of one row; {of_one_row}")),
-        (&format!("{define} PREV(NEXT(price)) > 1"), format!("[NEXT(price)] NEXT in a value of one row; {of_one_row}")),
+        (&format!("{define} LAST(SUM(price)) > 1"), format!("[SUM] SUM in a value of one row; {of_one_row}")),
+        (&format!("{define} LAST(PREV(price)) > 1"), format!("[PREV] PREV in a value of one row; {of_one_row}")),
+        (&format!("{define} PREV(NEXT(price)) > 1"), format!("[NEXT] NEXT in a value of one row; {of_one_row}")),
         (&format!("{define} SUM(A.price * B.cents) > 1"), format!("[B] {several}")),
         (&format!("{define} LAST(A.price * cents) > 1"), format!("[cents] {several}")),
-        (&format!("{define} FINAL LAST(price) > 1"), "[FINAL LAST(price)] LAST in a condition is of what comes behind its row, too; leave FINAL out, or ask for it in MEASURES".to_owned()),
+        (&format!("{define} FINAL LAST(price) > 1"), "[FINAL LAST] LAST in a condition is of what comes behind its row, too; leave FINAL out, or ask for it in MEASURES".to_owned()),
         (&format!("{define} LAST(price, cents) > 1"), "[cents] `cents` is no whole number of rows from 0 on; write a number, as in LAST(A.price, 1)".to_owned()),
         (&format!("{define} price > (SELECT MAX(n) FROM plain)"), "[SELECT MAX(n) FROM plain] a sub-query within MATCH_RECOGNIZE; join before or behind the search for the pattern".to_owned()),
         (&format!("{define} `dateTime` < LOCALTIMESTAMP"), "[`dateTime` < LOCALTIMESTAMP] the condition of A, `dateTime < localtimestamp()`, reads the clock; compare times of the rows".to_owned()),
     ];
-    for (clause, expected) in cases {
-        let query = format!("SELECT *\nFROM bid MATCH_RECOGNIZE (\n{clause}\n)");
-        assert_eq!(refused(&query), expected, "{clause}");
-    }
+    let wrong = cases.into_iter().filter_map(|(clause, expected)| {
+        let refused = refused(&format!("SELECT *\nFROM bid MATCH_RECOGNIZE (\n{clause}\n)"));
+        (refused != expected).then(|| format!("{clause}\n  {refused}\n  {expected}"))
+    });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let unnamed = "SELECT * FROM bid AS b\nMATCH_RECOGNIZE (ORDER BY `dateTime` PATTERN (A))";
     assert!(
         refused(unnamed).starts_with("[b] a name between a table and MATCH_RECOGNIZE; name the")
@@ -162,4 +164,15 @@ fn what_cannot_be_searched_is_refused_at_its_place() {
     let updated = "CREATE VIEW v AS SELECT auction, MAX(`dateTime`) AS t FROM bid GROUP BY auction;\n\
                    SELECT * FROM v MATCH_RECOGNIZE (ORDER BY t MEASURES 1 AS p PATTERN (A))";
     assert!(refused(updated).contains("is no time attribute"));
+}
+
+/// Would fail if two operands that are written alike were one.
+#[test]
+fn operands_of_one_text_are_told_apart() {
+    let plan = explained(
+        "CREATE VIEW v AS SELECT price AS `A.price`, cents AS price, `dateTime` FROM bid; \
+         SELECT * FROM v MATCH_RECOGNIZE (ORDER BY `dateTime` MEASURES A.price AS a, `A.price` AS b \
+         PATTERN (A) DEFINE A AS A.price > 1 AND `A.price` > 2)",
+    );
+    assert!(plan.contains("project A.price, A.price'"), "{plan}");
 }
