@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         let charges = job.source::<Charge>("charges", "filesystem", &input);
         let charges = charges.watermark(|charge| charge.at, Duration::from_secs(5)).stream()?;
         let small = Pattern::row("small", |charge: &Charge| charge.cents < 1_00);
-        let large = Pattern::row("large", |charge: &Charge| charge.cents > 500_00);
+        let large = Pattern::row("large", |charge: &Charge| charge.cents > 50_000);
         charges
             .key_by(|charge| charge.card)
             .pattern(small.followed_by(large), |charge| charge.at)

@@ -29,6 +29,9 @@ fn shown(query: &str, input: &str, count: usize) -> (Vec<String>, Vec<String>) {
     (before, behind)
 }
 
+/// The sum of a match, and the seconds at which it starts and ends.
+type Row = (i64, i64, i64);
+
 /// The table of "After Match Strategy": what each strategy gives, and the sum that a further match has
 /// which is known when the input ends; `None` where the search could not go on behind it, or there is none.
 #[test]
@@ -36,7 +39,7 @@ fn strategies_are_as_documented_before_the_input_ends() {
     // Would fail if a match came out before it is known that no longer one is preferred, or not at once.
     let file = format!("{}/tests/sql/patterns/skip.csv", env!("CARGO_MANIFEST_DIR"));
     let input = std::fs::read_to_string(file).unwrap();
-    let strategies: [(&str, &[(i64, i64, i64)], Option<(i64, i64, i64)>); 3] = [
+    let strategies: [(&str, &[Row], Option<Row>); 3] = [
         ("SKIP PAST LAST ROW", &[(26, 1, 4), (17, 5, 7)], None),
         (
             "SKIP TO NEXT ROW",
@@ -45,7 +48,7 @@ fn strategies_are_as_documented_before_the_input_ends() {
         ),
         ("SKIP TO LAST A", &[(26, 1, 4), (25, 3, 6), (17, 5, 7)], None),
     ];
-    let line = |(sum, start, end): &(i64, i64, i64)| {
+    let line = |(sum, start, end): &Row| {
         format!(
             "{{\"symbol\":\"XYZ\",\"sumPrice\":{sum},\"startTime\":\"2018-09-17 10:00:{start:02}.000\",\
              \"endTime\":\"2018-09-17 10:00:{end:02}.000\"}}"

@@ -12,6 +12,7 @@ use crate::node::{
     AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, OverNode, SourceNode,
     Stage, TopNode,
 };
+use crate::pattern::operands_text;
 use crate::process::ProcessNode;
 use crate::sink::Delivery;
 use crate::source::Replay;
@@ -106,13 +107,11 @@ fn describe(plan: &Plan, node: &Node) -> String {
         NodeKind::Over(over) => describe_over(plan, node, over),
         NodeKind::Match(search) => {
             let names = |columns| names(plan, node.inputs[0].from, node.inputs[0].port, columns);
+            let put_out = operands_text(&search.operands);
             let order: Vec<usize> = search.order.iter().map(|key| key.column).collect();
-            let (by, order, put_out) = (names(&search.partition), names(&order), &search.operands);
-            format!(
-                "Match {} by [{by}] order {order}: {:?} {put_out:?}",
-                search.described(),
-                search.rows
-            )
+            let (by, order) = (names(&search.partition), names(&order));
+            let (search, rows) = (search.described(), search.rows);
+            format!("Match {search} by [{by}] order {order}: {rows:?} [{put_out}]")
         }
         NodeKind::SessionRows(rows) => format!(
             "SessionRows {} by [{}]; rows come out when the watermark passes their session",
@@ -125,6 +124,9 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Temporal{join} by {:?}", temporal.versions)
         }
         NodeKind::Process(process) => describe_process(plan, node, process),
+        NodeKind::Loop(node) => {
+            format!("Loop {} in at most {} rounds", node.described(), node.rounds_max)
+        }
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),

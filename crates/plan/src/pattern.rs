@@ -70,13 +70,11 @@ use thalweg_types::time::nanos_per;
 use thalweg_types::{Error, Result};
 
 pub use self::operand::{End, Operand, Position, Scope, Value};
-pub use self::syntax::{Pattern, VariableId};
+pub use self::syntax::{Pattern, VARIABLES_MAX, VariableId};
 use crate::function::Condition;
 use crate::order::SortKey;
 use crate::window::TimeBasis;
 
-/// Variables of a pattern, at most.
-pub const VARIABLES_MAX: usize = 64;
 /// Places of variables in a pattern when its quantifiers are written out, at most.
 pub const PLACES_MAX: u64 = 2048;
 
@@ -218,16 +216,31 @@ impl MatchNode {
         self.shifts().map(|shift| usize::try_from(shift).unwrap_or(0)).max().unwrap_or(0)
     }
 
-    /// Returns how many rows before a match are looked at.
-    pub fn rows_back(&self) -> usize {
-        self.shifts().map(|shift| usize::try_from(-shift).unwrap_or(0)).max().unwrap_or(0)
+    fn shifts(&self) -> impl Iterator<Item = isize> {
+        self.all_operands().filter_map(|operand| operand.position().map(|at| at.shift))
     }
 
-    fn shifts(&self) -> impl Iterator<Item = isize> {
-        self.all_operands().filter_map(|operand| match &operand.value {
-            Value::Column { at, .. } => Some(at.shift),
-            _ => None,
-        })
+    /// Returns how many rows before a match are looked at: `PREV` of a row that stands further back in each
+    /// match does not lead out of it.
+    pub fn rows_back(&self) -> usize {
+        let asked = (0..).map(VariableId).zip(&self.variables).flat_map(|(id, variable)| {
+            let operands = variable.conditions.iter().flat_map(|condition| &condition.operands);
+            operands.map(move |operand| (Some(id), operand))
+        });
+        let all = asked.chain(self.operands.iter().map(|operand| (None, operand)));
+        let back = all.filter_map(|(id, operand)| self.back(id, operand));
+        back.max().unwrap_or(0)
+    }
+
+    /// Returns how many rows before a match an operand looks, in a condition of a variable or in a measure.
+    fn back(&self, asked: Option<VariableId>, operand: &Operand) -> Option<usize> {
+        let at = operand.position()?;
+        let own = asked.filter(|id| operand.is_of_row(*id));
+        let is_of = |id: &VariableId| own.map_or(at.of.contains(*id), |own| own == *id);
+        let ids = (0..).map(VariableId).take(self.variables.len()).filter(is_of);
+        let before = ids.filter_map(|id| self.pattern.least_before(id)).min()?;
+        let shift = u64::try_from(-at.shift).unwrap_or(0);
+        usize::try_from(shift.saturating_sub(before)).ok()
     }
 
     /// Must a partition be remembered for ever: since its matches have numbers, or since its first row is
@@ -273,7 +286,7 @@ impl MatchNode {
         let variables = self.variables.iter().map(|variable| {
             let conditions =
                 variable.conditions.iter().map(|MatchCondition { condition, operands }| {
-                    format!("{} of {operands:?}", condition.describe())
+                    format!("{} of [{}]", condition.describe(), operands_text(operands))
                 });
             let conditions: Vec<String> = conditions.collect();
             format!("{} as ({})", variable.name, conditions.join(" and "))
@@ -294,6 +307,11 @@ impl MatchNode {
     pub fn name(&self, id: VariableId) -> &str {
         self.variables.get(id.index()).map_or("?", |variable| &variable.name)
     }
+}
+
+/// Writes operands, so that two processes compare them.
+pub(crate) fn operands_text(operands: &[Operand]) -> String {
+    operands.iter().map(Operand::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the fields of operands, in order.

@@ -26,6 +26,7 @@ mod agenda;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::compute::min;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use thalweg_plan::pattern::{MatchNode, RowsPerMatch};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
@@ -36,7 +37,7 @@ use thalweg_types::{Change, Epoch, Error, EventTime, Groups, Moment, Result};
 use self::agenda::{Agenda, Entry};
 use self::conditions::{Ask, Conditions};
 use self::operands::{Book, Operands, Shown, View};
-use self::partition::{Found, Kept, Partition, Progress, SAVED, Setting};
+use self::partition::{Found, Partition, Progress, SAVED, Setting};
 use self::program::Program;
 use self::search::Taken;
 use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
@@ -46,8 +47,9 @@ use super::ordering::Ordering;
 use super::slices::times;
 use crate::operator::{Close, Operator, Output, Step};
 
-/// Rows that are looked at, and that come out, at once, about.
-const WORK_ROWS: usize = 32 * 1024;
+/// Rows that are looked at, and that come out, at once, about: so few that their partitions stay in the
+/// processor's cache from one step to the next.
+const WORK_ROWS: usize = 8 * 1024;
 /// Partitions from which on the memory of those that nothing is kept of is given back.
 const PACK_PARTITIONS: usize = 4096;
 
@@ -90,13 +92,24 @@ struct Firing {
     moment: Moment,
     until: i64,
     is_end: bool,
-    /// Partitions to look at, and the next of them.
+    /// Rows whose time has come, by partition and in order, and the next of them.
+    due: Vec<Entry>,
+    next_due: usize,
+    /// Partitions to look at, in order, and the next of them.
     groups: Vec<u32>,
     next: usize,
     /// Partitions in which the search goes on when what was found has been sent.
     open: Vec<u32>,
     /// Results that are being sent, and the next of them.
     results: Option<(RecordBatch, usize)>,
+}
+
+impl Firing {
+    fn new(moment: Moment, until: i64, is_end: bool) -> Firing {
+        let (due, groups, open) = (Vec::new(), Vec::new(), Vec::new());
+        let (next_due, next, results) = (0, 0, None);
+        Firing { moment, until, is_end, due, next_due, groups, next, open, results }
+    }
 }
 
 impl Match {
@@ -116,8 +129,6 @@ impl Match {
         let key_types: Vec<DataType> = keys.iter().map(|key| key.data_type().clone()).collect();
         let numbers = SAVED.map(|name| Field::new(name, DataType::Int64, false));
         let moment = Moment { epoch: Epoch(0), clock: EventTime::MIN, watermark: EventTime::MIN };
-        let (groups, open) = (Vec::new(), Vec::new());
-        let (until, is_end, next, results) = (i64::MIN, false, 0, None);
         Ok(Match {
             due: Due::new(&spec, input)?,
             taken: Taken::new(&program),
@@ -139,7 +150,7 @@ impl Match {
             state: Arc::new(Schema::new(keys.into_iter().chain(numbers).collect::<Vec<_>>())),
             unsaved: GroupSet::default(),
             restored: Vec::new(),
-            firing: Firing { moment, until, is_end, groups, next, open, results },
+            firing: Firing::new(moment, i64::MIN, false),
             pack_from: PACK_PARTITIONS,
         })
     }
@@ -147,14 +158,15 @@ impl Match {
     /// Returns the rows in time; counts the late ones, and those without a time.
     fn admit(&self, change: Change, out: &mut Output) -> Result<Change> {
         let times = times(change.rows.column(self.time))?;
-        let is_good = |row: &u32| {
-            let row = *row as usize;
-            times.is_valid(row) && !self.due.is_late(times.value(row).saturating_add(1))
-        };
-        let (good, late): (Vec<u32>, Vec<u32>) = (0..change.len() as u32).partition(is_good);
-        if late.is_empty() {
+        let is_late = |time: i64| self.due.is_late(time.saturating_add(1));
+        if times.null_count() == 0 && min(&times).is_none_or(|first| !is_late(first)) {
             return Ok(change);
         }
+        let is_good = |row: &u32| {
+            let row = *row as usize;
+            times.is_valid(row) && !is_late(times.value(row))
+        };
+        let (good, late): (Vec<u32>, Vec<u32>) = (0..change.len() as u32).partition(is_good);
         refuse(&change, late, self.node.divert_late, out)?;
         change.take(&good.into())
     }
@@ -189,14 +201,7 @@ impl Match {
         self.due.close(close);
         let is_end = close.ending == Some(Ending::Finish);
         let until = self.due.complete();
-        let reached = if self.node.basis == TimeBasis::Event { until } else { i64::MAX };
-        let mut due = self.waiting.take(reached);
-        due.sort_unstable_by_key(|entry| (entry.group, entry.time));
-        self.break_ties(&mut due)?;
-        for Entry { time, group, slot } in &due {
-            let row = Kept { time: *time, slot: *slot, mask: 0, doubts: 0 };
-            self.partitions[*group as usize].rows.push_back(row);
-        }
+        let due = self.take_due()?;
         let timers = self.timers.take(until.saturating_add(1));
         for timer in &timers {
             self.partitions[timer.group as usize].has_timer = false;
@@ -212,9 +217,20 @@ impl Match {
             }
         };
         self.unsaved.extend(&groups);
-        let (moment, next, open, results) = (close.moment, 0, Vec::new(), None);
-        self.firing = Firing { moment, until, is_end, groups, next, open, results };
+        self.firing = Firing { due, groups, ..Firing::new(close.moment, until, is_end) };
         Ok(())
+    }
+
+    /// Takes the rows whose time has come, by partition and in order.
+    fn take_due(&mut self) -> Result<Vec<Entry>> {
+        let reached = match self.node.basis {
+            TimeBasis::Event => self.due.complete(),
+            TimeBasis::Processing => i64::MAX,
+        };
+        let mut due = self.waiting.take(reached);
+        due.sort_unstable_by_key(|entry| (entry.group, entry.time));
+        self.break_ties(&mut due)?;
+        Ok(due)
     }
 
     /// Orders rows of one partition and time.
@@ -273,12 +289,16 @@ impl Match {
         Ok(Some(results))
     }
 
-    /// Returns the next partitions to look at.
+    /// Returns the next partitions to look at, with the rows whose time has come.
     fn next_groups(&mut self) -> Vec<u32> {
-        let Firing { groups, next, .. } = &mut self.firing;
+        let Firing { due, next_due, groups, next, .. } = &mut self.firing;
         let (from, mut rows) = (*next, 0);
         while let Some(group) = groups.get(*next).filter(|_| rows < WORK_ROWS) {
-            let partition = &self.partitions[*group as usize];
+            let partition = &mut self.partitions[*group as usize];
+            while let Some(row) = due.get(*next_due).filter(|row| row.group == *group) {
+                partition.push(row.time, row.slot);
+                *next_due += 1;
+            }
             rows += partition.rows.len() - partition.known + 1;
             *next += 1;
         }
@@ -439,16 +459,8 @@ impl Match {
             self.intern(&columns, slots.len(), &mut groups)?;
             self.wait(&columns, &groups, slots)?;
         }
-        let reached = match self.node.basis {
-            TimeBasis::Event => self.due.complete(),
-            TimeBasis::Processing => i64::MAX,
-        };
-        let mut due = self.waiting.take(reached);
-        due.sort_unstable_by_key(|entry| (entry.group, entry.time));
-        self.break_ties(&mut due)?;
-        for Entry { time, group, slot } in due {
-            let row = Kept { time, slot, mask: 0, doubts: 0 };
-            self.partitions[group as usize].rows.push_back(row);
+        for Entry { time, group, slot } in self.take_due()? {
+            self.partitions[group as usize].push(time, slot);
             self.restored.push(group);
         }
         Ok(())

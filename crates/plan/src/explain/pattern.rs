@@ -68,11 +68,7 @@ pub(super) fn kept(schema: &SchemaRef, search: &MatchNode, is_bounded: bool) -> 
         TimeBasis::Event => "rows that the watermark has not reached, and those",
         TimeBasis::Processing => "the rows",
     };
-    let numbers = match search.counts_for_ever() {
-        true if by.is_empty() => ", and how many matches there were",
-        true => ", and how many matches each had, for ever: grows with the keys",
-        false => "",
-    };
+    let numbers = for_ever(search, !by.is_empty());
     let text = format!("{waiting}{per} from which a match may still come");
     let time = search.order.first().map(|key| schema.field(key.column).data_type());
     if let (Some(within), Some(time), None) = (search.within, time, search.endless()) {
@@ -100,6 +96,28 @@ pub(super) fn kept(schema: &SchemaRef, search: &MatchNode, is_bounded: bool) -> 
             let many = "as many as the pattern has, for ever: grows with the keys";
             vec![("state", format!("{text}, {many}{numbers}")), help]
         }
+    }
+}
+
+/// Says what is kept whatever becomes of matches.
+fn for_ever(search: &MatchNode, has_keys: bool) -> String {
+    let rows = |rows: usize, why: &str| match rows {
+        1 => format!("its last row ({why})"),
+        rows => format!("its last {rows} rows ({why})"),
+    };
+    let around = match (search.rows_back(), search.rows_ahead()) {
+        (0, 0) => None,
+        (back, 0) => Some(rows(back, "PREV")),
+        (0, ahead) => Some(rows(ahead, "NEXT")),
+        (back, ahead) => Some(rows(back.saturating_add(ahead), "PREV, NEXT")),
+    };
+    let matches = search.counts_for_ever().then(|| "how many matches there were".to_owned());
+    let all: Vec<String> = around.into_iter().chain(matches).collect();
+    let all = all.join(" and ");
+    match (all.is_empty(), has_keys) {
+        (true, _) => String::new(),
+        (false, false) => format!(", and {all}"),
+        (false, true) => format!(", and of each key {all}, for ever: grows with the keys"),
     }
 }
 

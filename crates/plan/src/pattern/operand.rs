@@ -1,11 +1,12 @@
 //! What conditions and measures are shown: values of rows of a match, and of all of it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use thalweg_types::{Error, Result};
 
-use super::syntax::VariableId;
+use super::syntax::{VARIABLES_MAX, VariableId};
 use crate::function::AggregateCall;
 
 /// Some variables: one, those of a `SUBSET`, or all.
@@ -25,6 +26,17 @@ impl Scope {
     #[inline]
     pub fn contains(self, variable: VariableId) -> bool {
         self.0 & variable.bit() != 0
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Scope::ALL {
+            return f.write_str("all");
+        }
+        let ids = (0..VARIABLES_MAX).filter(|id| self.0 & (1 << id) != 0);
+        let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+        f.write_str(&ids.join("+"))
     }
 }
 
@@ -63,6 +75,20 @@ impl Position {
     }
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = match self.from {
+            End::First => "first",
+            End::Last => "last",
+        };
+        write!(f, "{from} of {}", self.of)?;
+        match (self.offset, self.shift) {
+            (0, 0) => Ok(()),
+            (offset, shift) => write!(f, " ({offset}, {shift:+})"),
+        }
+    }
+}
+
 /// What an operand is the value of.
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -96,6 +122,22 @@ pub enum Value {
     },
 }
 
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Column { column, at } => write!(f, "{column} at {at}"),
+            Value::Classifier(at) => write!(f, "variable at {at}"),
+            Value::MatchNumber => f.write_str("number of the match"),
+            Value::IsMatched => f.write_str("is matched"),
+            Value::Aggregate { of, call } => {
+                write!(f, "{}{:?} of {of}", call.name(), call.arguments)?;
+                call.filter.map_or(Ok(()), |filter| write!(f, " where {filter}"))
+            }
+            Value::Rows { of, columns } => write!(f, "rows of {of}, {columns:?}"),
+        }
+    }
+}
+
 /// A column that a condition is shown, or that comes out.
 #[derive(Clone, Debug)]
 pub struct Operand {
@@ -104,6 +146,13 @@ pub struct Operand {
     /// Is it of the whole match (`FINAL`)? Else of its rows up to the one that comes out (`RUNNING`), which
     /// with one row per match is the last one. In a condition it is not.
     pub is_final: bool,
+}
+
+impl fmt::Display for Operand {
+    /// Writes all that decides its value, in one way in all processes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_final { "final " } else { "" }, self.value)
+    }
 }
 
 impl Operand {
@@ -126,6 +175,14 @@ impl Operand {
             }
             Value::IsMatched => true,
             Value::MatchNumber | Value::Aggregate { .. } | Value::Rows { .. } => false,
+        }
+    }
+
+    /// Returns the row of which it is a column, if it is one.
+    pub fn position(&self) -> Option<Position> {
+        match &self.value {
+            Value::Column { at, .. } => Some(*at),
+            _ => None,
         }
     }
 

@@ -2,6 +2,9 @@
 
 use thalweg_types::{Error, Result};
 
+/// Variables of a pattern, at most.
+pub const VARIABLES_MAX: usize = 64;
+
 /// The number of a variable among those of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VariableId(pub u8);
@@ -160,6 +163,37 @@ impl Pattern {
     /// Has every match as many rows, one at least?
     pub fn is_of_fixed_length(&self) -> bool {
         self.length().is_some_and(|length| length > 0) && !self.asks_for_end()
+    }
+
+    /// Returns how many rows a match has at least.
+    fn least(&self) -> u64 {
+        let parts = self.parts().iter().map(Pattern::least);
+        match self {
+            Pattern::Variable(_) => 1,
+            Pattern::Choice(_) => parts.min().unwrap_or(0),
+            Pattern::Repeat { least, .. } => {
+                parts.fold(0, u64::saturating_add).saturating_mul(u64::from(*least))
+            }
+            _ => parts.fold(0, u64::saturating_add),
+        }
+    }
+
+    /// Returns how many rows of a match stand before each row of a variable at least; `None` if the pattern
+    /// does not have it.
+    pub fn least_before(&self, variable: VariableId) -> Option<u64> {
+        match self {
+            Pattern::Variable(id) => (*id == variable).then_some(0),
+            Pattern::Sequence(parts) => {
+                let mut before = 0_u64;
+                let found = parts.iter().map(|part| {
+                    let start = before;
+                    before = before.saturating_add(part.least());
+                    Some(start.saturating_add(part.least_before(variable)?))
+                });
+                found.flatten().min()
+            }
+            _ => self.parts().iter().filter_map(|part| part.least_before(variable)).min(),
+        }
     }
 
     /// Returns how many rows a match has, if that is always the same.

@@ -80,3 +80,22 @@ fn a_pattern_that_cannot_be_is_refused() {
     assert!(refused(Pattern::Sequence(vec![variable(1), variable(2)])).contains("variable 2"));
     assert!(variable(1).check(2).is_ok());
 }
+
+/// A row before a match that is dropped and then asked for, or rows that are kept for nothing.
+#[test]
+fn rows_before_a_variable_are_those_that_every_match_has() {
+    let before =
+        |pattern: &Pattern| (0..3).map(|id| pattern.least_before(VariableId(id))).collect();
+    let check = |pattern: Pattern, expected: [Option<u64>; 3]| {
+        let found: Vec<Option<u64>> = before(&pattern);
+        assert_eq!(found, expected, "{}", text(&pattern));
+    };
+    let [a, b, c] = [variable(0), variable(1), variable(2)];
+    let sequence = Pattern::Sequence(vec![a.clone(), repeat(b.clone(), 2, None, true), c.clone()]);
+    check(sequence, [Some(0), Some(1), Some(3)]);
+    let optional = Pattern::Sequence(vec![repeat(a.clone(), 0, Some(1), true), b.clone()]);
+    check(optional, [Some(0), Some(0), None]);
+    let choice = Pattern::Choice(vec![Pattern::Sequence(vec![a.clone(), b.clone()]), c.clone()]);
+    check(Pattern::Sequence(vec![choice, c.clone()]), [Some(0), Some(1), Some(0)]);
+    check(Pattern::Permutation(vec![a, b, c]), [Some(0); 3]);
+}

@@ -88,6 +88,11 @@ pub(super) struct Partition {
 }
 
 impl Partition {
+    /// Adds a row behind all others.
+    pub(super) fn push(&mut self, time: i64, slot: u32) {
+        self.rows.push_back(Kept { time, slot, mask: 0, doubts: 0 });
+    }
+
     /// Returns how many rows can be looked at: those behind which there are enough.
     pub(super) fn available(&self, setting: &Setting<'_>) -> usize {
         let ahead = if setting.is_end { 0 } else { setting.ahead };
