@@ -8,6 +8,7 @@ again changes nothing:
     python3 examples/make_data.py
 """
 
+import heapq
 import json
 import random
 from collections import Counter, defaultdict
@@ -334,6 +335,83 @@ def sessions():
                   for user, of in sessions.items() for session in of))
 
 
+def links():
+    """Returns the links of a network that are open in the end; each row of the script is the last word
+    on its link."""
+    rng = random.Random(15)
+    time, script, last = START, [], {}
+    for step in range(24):
+        rows = []
+        for _ in range(12 if step == 0 else 1 + int(4 * rng.random())):
+            time += timedelta(milliseconds=int(9_000 * rng.random()) + 1)
+            link = {"link": int(60 * rng.random()), "from_station": int(30 * rng.random()),
+                    "to_station": int(30 * rng.random()), "minutes": 1 + int(20 * rng.random()),
+                    "is_open": rng.random() < 0.75, "changed": stamp(time)}
+            rows.append(link)
+            last[link["link"]] = link
+        script.append({"rows": rows})
+    write_rows("connected-components/links.json", script)
+    return [link for link in last.values() if link["is_open"]]
+
+
+def connected_components():
+    component = {}
+
+    def least(station):
+        while component.setdefault(station, station) != station:
+            station = component[station]
+        return station
+
+    for link in links():
+        ends = sorted((least(link["from_station"]), least(link["to_station"])))
+        component[ends[1]] = ends[0]
+    write_answer("connected-components/expected.json",
+                 ({"station": station, "component": least(station)} for station in component))
+
+
+def shortest_paths():
+    ways = defaultdict(list)
+    for link in links():
+        ends = (link["from_station"], link["to_station"])
+        for start, end in (ends, ends[::-1]):
+            ways[start].append((end, link["minutes"]))
+    minutes, queue = {}, [(0, 0)] if 0 in ways else []
+    while queue:
+        time, station = heapq.heappop(queue)
+        if station not in minutes:
+            minutes[station] = time
+            for end, length in ways[station]:
+                heapq.heappush(queue, (time + length, end))
+    write_answer("shortest-paths/expected.json",
+                 ({"station": station, "minutes": time} for station, time in minutes.items()))
+
+
+def page_rank():
+    ways = Counter((link["from_station"], link["to_station"]) for link in links())
+    degrees = Counter()
+    for (start, _), count in ways.items():
+        degrees[start] += count
+    stations = {station for way in ways for station in way}
+    ranks, before = {station: 1_500 for station in stations}, None
+    while ranks != before:
+        before, ranks = ranks, {station: 1_500 for station in stations}
+        for (start, end), count in ways.items():
+            ranks[end] += before[start] * 85 // (100 * degrees[start]) * count
+    write_answer("page-rank/expected.json",
+                 ({"station": station, "rank": rank} for station, rank in ranks.items()))
+
+
+def reachability():
+    ways = {(link["from_station"], link["to_station"]) for link in links()}
+    while True:
+        further = {(a, d) for a, b in ways for c, d in ways if b == c} | ways
+        if further == ways:
+            break
+        ways = further
+    write_answer("reachability/expected.json",
+                 ({"from_station": start, "to_station": end} for start, end in ways))
+
+
 def abandoned_carts():
     rng = random.Random(14)
     users = [f"user-{n:02d}" for n in range(1, 41)]
@@ -420,6 +498,6 @@ if __name__ == "__main__":
     for make in (word_count, socket_word_count, running_mean, page_views, trending_topics,
                  distinct_records, zip_codes, profiles, exclamation, sums_each_minute,
                  action_counts, ad_clicks, hourly_buckets, fraud, sessions, abandoned_carts,
-                 price_dips):
+                 price_dips, connected_components, shortest_paths, page_rank, reachability):
         make()
         print(f"examples: wrote {make.__name__.replace('_', '-')}")

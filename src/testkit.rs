@@ -57,6 +57,7 @@ use thalweg_cluster::{Control, Outcome, RunOptions};
 use thalweg_plan::Plan;
 use thalweg_plan::connector::{Connector, Registry};
 use thalweg_plan::source::Step;
+use thalweg_storage::lock::StateDirLock;
 use thalweg_types::{Error, EventTime, Result};
 
 use self::board::{Board, Line};
@@ -312,6 +313,7 @@ impl TestRun {
             attempt.control.stop(Stop::AtOnce);
         }
         self.join()?;
+        self.state.iter().try_for_each(|state| wait_for_lock(Path::new(state)))?;
         (self.workers, self.checkpoints) = (workers, 0);
         self.attempt = Some(attempt(&self.plan, &self.board, &self.state, workers)?);
         Ok(())
@@ -363,4 +365,19 @@ impl Drop for TestRun {
 fn instant(time: &str) -> Result<EventTime> {
     let Timestamp(millis) = Timestamp::parse(time)?;
     Ok(EventTime(millis.saturating_mul(1_000_000)))
+}
+
+/// How often the lock of a state directory is asked for, where it is free as soon as a program has started.
+const LOCK_TRIES: usize = 100_000;
+
+/// Waits until the lock of a state directory is free: a process that another test starts has it, too,
+/// from when it is copied until it runs its own program.
+fn wait_for_lock(state: &Path) -> Result<()> {
+    for _ in 0..LOCK_TRIES {
+        if StateDirLock::acquire(state, "a test").is_ok() {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+    StateDirLock::acquire(state, "a test").map(drop)
 }

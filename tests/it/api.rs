@@ -179,6 +179,21 @@ fn sums_each_minute_in_rust_gives_the_answer_of_sql() {
 }
 
 #[test]
+fn connected_components_follow_links() {
+    run_example("connected-components");
+}
+
+#[test]
+fn shortest_paths_follow_links() {
+    run_example("shortest-paths");
+}
+
+#[test]
+fn page_ranks_follow_links() {
+    run_example("page-rank");
+}
+
+#[test]
 fn ad_clicks_in_rust_gives_the_answer_of_sql() {
     run_example("ad-clicks");
 }

@@ -97,6 +97,11 @@ fn sessions() {
 }
 
 #[test]
+fn reachability() {
+    run_to_files("reachability");
+}
+
+#[test]
 fn abandoned_carts() {
     run_to_files("abandoned-carts");
 }

@@ -14,6 +14,7 @@ mod generators;
 mod guide;
 mod joins;
 mod lookup;
+mod loops;
 mod match_recognize;
 mod memory;
 mod nexmark;

@@ -9,6 +9,7 @@ mod cases;
 mod data;
 mod joins;
 mod patterns;
+mod recursion;
 
 mod updated;
 
@@ -196,6 +197,21 @@ async fn patterns_give_the_batch_answer() {
         }
         for seed in 0..seeds(1) {
             wrong.extend(killed::run(case, seed * 1000 + 31, None).await.err());
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Would fail if a relation that follows from itself depended on epochs, workers or kills.
+#[tokio::test]
+async fn recursion_gives_the_batch_answer() {
+    let mut wrong = Vec::new();
+    for case in recursion::RECURSION {
+        for seed in 0..seeds(3) {
+            wrong.extend(run(case, seed * 1000 + 37).await.err());
+        }
+        for seed in 0..seeds(1) {
+            wrong.extend(killed::run(case, seed * 1000 + 41, None).await.err());
         }
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));

@@ -51,10 +51,13 @@ pub mod windowed;
 pub mod join;
 pub mod pattern;
 
+pub mod iterate;
+
 pub mod sql;
 
 pub use aggregate::{Accumulated, Aggregate, average, combine, count, fold, max, min, reduce, sum};
 pub use counted::Counted;
+pub use iterate::{Enters, Looped, LoopedKeyed};
 pub use job::Job;
 pub use join::{Join, Span};
 pub use keyed::Keyed;

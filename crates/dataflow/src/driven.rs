@@ -78,7 +78,7 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// Returns the counters of `node` on this worker.
-    fn counters(&self, node: &Node) -> Arc<Counters> {
+    pub fn counters(&self, node: &Node) -> Arc<Counters> {
         self.job.counters[self.worker - self.job.first_worker][node.id.0].clone()
     }
 }

@@ -34,6 +34,8 @@ pub mod sink;
 
 pub mod driven;
 
+pub mod loops;
+
 pub mod lower;
 
 pub mod worker;

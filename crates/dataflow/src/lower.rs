@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use thalweg_plan::loops::LoopNode;
 use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, Node, NodeKind};
 use thalweg_types::{Error, NodeId, Place, Result};
 use timely::container::NoopBuilder;
@@ -19,6 +20,7 @@ use crate::chain::{self, ChainOperator};
 use crate::container::{Container, FrameId};
 use crate::driven::{DrivenInput, Route, Surroundings, driven};
 use crate::job::{Job, Seat};
+use crate::loops;
 use crate::operator::Operator;
 use crate::operators;
 use crate::pacer::Dispatch;
@@ -89,6 +91,7 @@ impl<'scope> Lowering<'scope> {
                 Ok(self.driven(node, Box::new(chain)))
             }
             NodeKind::Union => Ok(self.union(node)),
+            NodeKind::Loop(looped) => self.looped(node, looped),
             NodeKind::Sink(_) => {
                 let port = self.seat.sinks.get(&node.id).cloned();
                 let port = port.ok_or_else(|| missing(node, "writer"))?;
@@ -115,6 +118,14 @@ impl<'scope> Lowering<'scope> {
                 Ok(self.driven(node, operator))
             }
         }
+    }
+
+    /// Builds a loop, and behind it the operator that takes what leaves it.
+    fn looped(&mut self, node: &Node, looped: &LoopNode) -> Result<Outputs<'scope>> {
+        let (inputs, around) = (self.inputs(node), self.surroundings());
+        let built = loops::build::build(self.scope, (node, looped), inputs, &around)?;
+        let operator = self.restored(node, built.operator)?;
+        Ok(driven(self.scope, node, operator, vec![built.input], around))
     }
 
     /// Gives an operator the state of its key groups, if there is any.
@@ -149,6 +160,19 @@ impl<'scope> Lowering<'scope> {
     }
 
     fn driven(&self, node: &Node, operator: Box<dyn Operator>) -> Outputs<'scope> {
+        driven(self.scope, node, operator, self.inputs(node), self.surroundings())
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            job: self.job.clone(),
+            worker: self.worker,
+            book: self.book.clone(),
+            outbox: self.outbox.clone(),
+        }
+    }
+
+    fn inputs(&self, node: &Node) -> Vec<DrivenInput<'scope>> {
         let is_spread = self.job.groups.workers > self.job.seats.len();
         let inputs = node.inputs.iter().map(|input| DrivenInput {
             stream: self.stream(input),
@@ -164,13 +188,7 @@ impl<'scope> Lowering<'scope> {
             schema: self.job.plan.output_schema(input.from, input.port),
             frame: self.frame(input.from, input.port),
         });
-        let around = Surroundings {
-            job: self.job.clone(),
-            worker: self.worker,
-            book: self.book.clone(),
-            outbox: self.outbox.clone(),
-        };
-        driven(self.scope, node, operator, inputs.collect(), around)
+        inputs.collect()
     }
 
     /// Puts the inputs together; each batch gets the channel of the union.

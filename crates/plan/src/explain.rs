@@ -7,6 +7,7 @@
 
 mod text;
 
+mod looped;
 mod pane;
 mod pattern;
 

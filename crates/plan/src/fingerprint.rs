@@ -79,6 +79,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
         }
         NodeKind::Process(process) => process_state(plan, node, process),
+        NodeKind::Loop(node) => node.described(),
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };

@@ -191,6 +191,9 @@ impl PlanBuilder {
             | NodeKind::TemporalJoin(_)
             | NodeKind::Match(_) => false,
             NodeKind::Process(_) => false,
+            NodeKind::Loop(node) => {
+                !node.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
+            }
             NodeKind::Top(top) => top.final_by.is_none(),
             NodeKind::Over(over) => over.basis.is_none(),
             NodeKind::Join(join) => {

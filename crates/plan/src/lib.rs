@@ -25,6 +25,7 @@ pub mod aggregate;
 pub mod sketch;
 
 pub mod join;
+pub mod loops;
 pub mod pattern;
 pub mod process;
 

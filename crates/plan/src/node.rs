@@ -9,6 +9,7 @@ use thalweg_types::{DomainId, NodeId, OperatorId};
 
 use crate::function::{Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
+use crate::loops::LoopNode;
 use crate::pane::Panes;
 use crate::pattern::MatchNode;
 use crate::process::ProcessNode;
@@ -402,6 +403,8 @@ pub enum NodeKind {
     TemporalJoin(TemporalJoinNode),
     /// Applies a user's function to keyed rows.
     Process(ProcessNode),
+    /// Repeats steps until nothing changes.
+    Loop(LoopNode),
     /// Puts several inputs of one schema together.
     Union,
     /// Orders a bounded input.
@@ -425,7 +428,8 @@ impl NodeKind {
             | NodeKind::Sort(_)
             | NodeKind::Join(_)
             | NodeKind::TemporalJoin(_)
-            | NodeKind::Process(_) => true,
+            | NodeKind::Process(_)
+            | NodeKind::Loop(_) => true,
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => false,
             NodeKind::Compact(_) | NodeKind::Sink(_) => false,
         }
@@ -477,6 +481,7 @@ impl NodeKind {
             NodeKind::Join(_) => "Join",
             NodeKind::TemporalJoin(_) => "TemporalJoin",
             NodeKind::Process(_) => "Process",
+            NodeKind::Loop(_) => "Loop",
             NodeKind::Union => "Union",
             NodeKind::Sort(_) => "Sort",
             NodeKind::Sink(_) => "Sink",

@@ -124,6 +124,9 @@ fn describe(plan: &Plan, node: &Node) -> String {
             format!("Temporal{join} by {:?}", temporal.versions)
         }
         NodeKind::Process(process) => describe_process(plan, node, process),
+        NodeKind::Loop(node) => {
+            format!("Loop {} in at most {} rounds", node.described(), node.rounds_max)
+        }
         NodeKind::Union => "Union".to_owned(),
         NodeKind::Sort(sort) => match sort.limit {
             Some(limit) => format!("Sort, first {limit}; rows come out at the end of the input"),

@@ -145,6 +145,10 @@ pub struct DueTimers<'a> {
     pub keys: &'a [ArrayRef],
 }
 
+/// The time of a timer by the clock that is due at the end of the epoch in which it is set: a
+/// notification that nothing of the epoch is still to come.
+pub const EPOCH_END: EventTime = EventTime::MIN;
+
 /// A timer of a key that is to be set, or not to be set any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerChange {

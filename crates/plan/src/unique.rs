@@ -10,6 +10,7 @@ use thalweg_types::NodeId;
 
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
+use crate::loops::{LoopNode, Reducing, StepKind};
 use crate::node::{AggregateNode, MapNode, Node, NodeKind, Ranking, Stage};
 use crate::pane::PaneColumn;
 
@@ -48,6 +49,7 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
             Versions::Current { .. } => of_join(plan, node, &temporal.join),
         },
         NodeKind::Sort(_) | NodeKind::SessionRows(_) => input_keys(plan, node),
+        NodeKind::Loop(node) => of_loop(node),
         NodeKind::CountWindow(_)
         | NodeKind::Match(_)
         | NodeKind::Process(_)
@@ -56,6 +58,15 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
     };
     keys.iter_mut().for_each(|key| key.sort_unstable());
     keys
+}
+
+/// A reduction makes one row of each key, unless a function does it; a loop within leaves them as they are.
+fn of_loop(node: &LoopNode) -> Vec<Key> {
+    match &node.steps[node.result.0].kind {
+        StepKind::Reduce { reducing: Reducing::By(_), .. } => Vec::new(),
+        StepKind::Reduce { keys, .. } => vec![(0..*keys).collect()],
+        _ => Vec::new(),
+    }
 }
 
 fn input_keys(plan: &Plan, node: &Node) -> Vec<Key> {

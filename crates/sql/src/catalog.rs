@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use thalweg_plan::connector::{Options, TableSpec};
@@ -225,6 +227,13 @@ impl TableProvider for Planned {
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         Err(DataFusionError::Plan(format!("table `{}` is a stream", self.0.name)))
     }
+}
+
+/// Returns the recursive relation that a scan reads, if it reads one.
+pub(crate) fn recursive_relation(scan: &TableScan) -> Option<String> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let table: &dyn Any = provider.as_ref();
+    table.downcast_ref::<CteWorkTable>().map(|table| table.name().to_owned())
 }
 
 /// Finds the table behind what DataFusion calls a source.

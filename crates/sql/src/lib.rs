@@ -50,6 +50,7 @@ mod aggregate;
 mod as_of;
 mod not_in;
 mod one_group;
+mod recursive;
 mod scalar_subquery;
 mod set_operation;
 

@@ -18,6 +18,8 @@ mod time_bound;
 
 mod join;
 
+mod recursion;
+
 mod scan;
 mod search;
 mod sessions;
@@ -41,6 +43,7 @@ use thalweg_plan::PlanBuilder;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Transform;
 use thalweg_plan::join::VersionSource;
+use thalweg_plan::loops::ROUNDS_MAX;
 use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, NodeKind};
 use thalweg_plan::trail::Share;
 use thalweg_plan::window::{Assigner, TimeBasis};
@@ -56,7 +59,7 @@ use crate::local_time::is_instant;
 use crate::noted::{Note, Noted};
 use crate::session::Session;
 use crate::table_hint::Asked;
-use crate::text::{PATTERNS, RELATIONAL, plan_error, to_come};
+use crate::text::{RELATIONAL, plan_error, to_come};
 use crate::unnest::{SplitWords, Unnest};
 use crate::window_tvf::{WindowTvf, in_unit};
 use crate::windowing::{AssignWindow, ExpandWindows};
@@ -166,6 +169,8 @@ pub(crate) struct Lowering<'a> {
     percentile: Option<Share>,
     /// How long the statement keeps rows of state after they were written; `None` for ever.
     ttl: Option<Duration>,
+    /// Rounds after which recursive relations of the statement end the job.
+    rounds_max: u32,
     /// Late rows and bad records, by the table that they go to.
     rejected: BTreeMap<String, Vec<Input>>,
     /// Can a changelog say the same change several times?
@@ -205,6 +210,7 @@ impl<'a> Lowering<'a> {
             zone,
             percentile: None,
             ttl: None,
+            rounds_max: ROUNDS_MAX,
             rejected,
             has_duplicates: false,
             to_come,
@@ -227,6 +233,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::RecursiveQuery(query) => self.recursive(query),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Sort(sort) => self.sort(sort, 0, sort.fetch),
             LogicalPlan::Limit(limit) => self.limit(limit),
@@ -477,7 +484,6 @@ impl<'a> Lowering<'a> {
 /// Says what cannot run as a stream, or not yet.
 fn unsupported(plan: &LogicalPlan) -> Error {
     let (item, what, remedy) = match plan {
-        LogicalPlan::RecursiveQuery(_) => (PATTERNS, "a recursive query is", ""),
         LogicalPlan::Subquery(_) => (RELATIONAL, "a sub-query outside FROM is", "put it into FROM"),
         other => return Error::invalid(format!("`{}` is not supported yet", other.display())),
     };

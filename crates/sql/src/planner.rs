@@ -19,6 +19,7 @@ use std::time::Duration;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use thalweg_plan::connector::{Registry, parse_duration};
+use thalweg_plan::loops::ROUNDS_MAX;
 use thalweg_plan::sink::{Delivery, Sink};
 use thalweg_plan::source::Replay;
 use thalweg_plan::{NodeKind, Plan, explain};
@@ -88,6 +89,8 @@ struct Job {
     zone: Zone,
     /// How long its state keeps rows.
     ttl: Option<Duration>,
+    /// Rounds after which its recursive relations end the job.
+    rounds_max: u32,
     first: TokenWithSpan,
 }
 
@@ -255,7 +258,8 @@ impl Workspace {
                 let target = Target { name, sink };
                 let name = name_of(&target.name, others);
                 let (zone, ttl) = (self.zone(), self.span(settings::STATE_TTL));
-                Ok(Job { name, plan, target, is_shown: false, zone, ttl, first })
+                let rounds_max = self.rounds_max();
+                Ok(Job { name, plan, target, is_shown: false, zone, ttl, rounds_max, first })
             }
             Kind::Query(query) => {
                 if others.iter().any(|job| job.is_shown) {
@@ -268,7 +272,8 @@ impl Workspace {
                 let target = Target { name: RESULT.to_owned(), sink: (self.planner.result)() };
                 let name = name_of(RESULT, others);
                 let (zone, ttl) = (self.zone(), self.span(settings::STATE_TTL));
-                Ok(Job { name, plan, target, is_shown: true, zone, ttl, first })
+                let rounds_max = self.rounds_max();
+                Ok(Job { name, plan, target, is_shown: true, zone, ttl, rounds_max, first })
             }
             _ => Err(text::at(&first, "only a query or an INSERT can be planned")),
         }
@@ -435,7 +440,8 @@ impl Workspace {
         for job in &jobs {
             let plan = self.session.optimize(&job.plan, job.zone);
             let plan = plan.map_err(|e| located(e, &job.first))?;
-            optimized.push(Query { plan, zone: job.zone, ttl: job.ttl });
+            let (zone, ttl, rounds_max) = (job.zone, job.ttl, job.rounds_max);
+            optimized.push(Query { plan, zone, ttl, rounds_max });
         }
         let mut lowering = Lowering::new(&self.session, &self.planner.registry, &optimized)?;
         let has_duplicates = self.script.settings.get(CDC_DUPLICATES);
@@ -465,6 +471,12 @@ impl Workspace {
     }
 
     /// Returns a span of time that is set; `None` if it is not, or 0.
+    /// Returns how many rounds a recursive relation may take.
+    fn rounds_max(&self) -> u32 {
+        let rounds = self.script.settings.get(settings::ROUNDS);
+        rounds.and_then(|text| text.trim().parse().ok()).unwrap_or(ROUNDS_MAX)
+    }
+
     fn span(&self, key: &str) -> Option<Duration> {
         let text = self.script.settings.get(key)?;
         parse_duration(text.trim()).filter(|span| !span.is_zero())

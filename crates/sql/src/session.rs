@@ -46,6 +46,7 @@ use crate::one_group::LeaveOutColumns;
 use crate::pane_functions;
 use crate::patterns::{self, Patterns};
 use crate::planned;
+use crate::recursive;
 use crate::rewrite::{self, Unnests};
 use crate::scalar_subquery::{self, JoinScalars};
 use crate::set_operation;
@@ -281,10 +282,10 @@ impl Session {
             .and_then(set_operation::count)
             .and_then(as_of::tie)
             .and_then(grouping::of_columns);
-        let coerced = joined.and_then(|plan| {
-            state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
-        });
-        let meant = coerced.and_then(|plan| local_time::plan(plan, zone));
+        let analyze =
+            |plan| state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
+        let settled = joined.and_then(|plan| recursive::settle(plan, &analyze));
+        let meant = settled.and_then(analyze).and_then(|plan| local_time::plan(plan, zone));
         let optimized = meant.and_then(|plan| state.optimizer().optimize(plan, &state, |_, _| {}));
         optimized.map_err(plan_error)
     }

@@ -28,10 +28,8 @@ pub(crate) fn at(token: &TokenWithSpan, message: impl Into<String>) -> Error {
     Error::invalid(message).at(place(token.span))
 }
 
-/// Names in `ROADMAP.md` of what is to come.
+/// Name in `ROADMAP.md` of what is to come.
 pub(crate) const RELATIONAL: &str = "Relational streaming";
-/// See [`RELATIONAL`].
-pub(crate) const PATTERNS: &str = "Patterns and loops";
 
 /// Returns an error about what is not there yet: what helps meanwhile, and where it is planned.
 pub(crate) fn to_come(item: &str, message: &str, meanwhile: &str) -> Error {

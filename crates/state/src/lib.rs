@@ -6,6 +6,8 @@
 //! any snapshot. It does *not* know operators, files or checkpoints; it makes and reads bytes.
 #![forbid(unsafe_code)]
 
+pub mod canonical;
+
 pub mod group_table;
 
 pub mod snapshot;

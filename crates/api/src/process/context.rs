@@ -5,9 +5,9 @@ use std::cell::OnceCell;
 use std::marker::PhantomData;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use thalweg_plan::process::{Effects, TimerChange};
+use thalweg_plan::process::{EPOCH_END, Effects, TimerChange};
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::{Moment, Result};
+use thalweg_types::{EventTime, Moment, Result};
 
 use super::cells::Slot;
 use crate::record::{ReadRows, Record, WriteRows, batch};
@@ -229,12 +229,22 @@ impl<K: Key, U: Record> Context<'_, K, U> {
         self.change(timer, false);
     }
 
+    /// Asks for a call of `epoch_end` with this key, when no row of this epoch is still to come: neither
+    /// from a source nor from any step that could make one, on any worker. There is one call for each key
+    /// and epoch, however often it is asked for; what `epoch_end` asks for comes in the same epoch again.
+    pub fn notify_at_epoch_end(&mut self) {
+        let (group, basis, time) = (self.group, TimeBasis::Processing, EPOCH_END);
+        self.outbox.timers.push(TimerChange { group, basis, time, is_set: true });
+    }
+
     fn change(&mut self, timer: Timer, is_set: bool) {
-        let basis = match timer {
-            Timer::Event(_) => TimeBasis::Event,
-            Timer::Clock(_) => TimeBasis::Processing,
+        let time = timer.time().instant();
+        let (basis, time) = match timer {
+            Timer::Event(_) => (TimeBasis::Event, time),
+            // What is long over is due at the end of the epoch, and is no notification of it.
+            Timer::Clock(_) => (TimeBasis::Processing, time.max(EventTime(EPOCH_END.0 + 1))),
         };
-        let (group, time) = (self.group, timer.time().instant());
+        let group = self.group;
         self.outbox.timers.push(TimerChange { group, basis, time, is_set });
     }
 }

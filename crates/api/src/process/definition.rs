@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use thalweg_plan::process::{
-    DueTimers, Effects, KeyedRows, ProcessFunction, Processor, SavedState, StateChanges, StateSpec,
+    DueTimers, EPOCH_END, Effects, KeyedRows, ProcessFunction, Processor, SavedState, StateChanges,
+    StateSpec,
 };
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Moment, Result};
@@ -83,9 +84,11 @@ impl<K: Key, U: Record> Running<K, U> {
 
     fn fire(&mut self, due: DueTimers<'_>, at: &Moment) -> Result<()> {
         let timer = match due.basis {
-            TimeBasis::Event => Timer::Event(Timestamp::of(due.time)),
-            TimeBasis::Processing => Timer::Clock(Timestamp::of(due.time)),
+            TimeBasis::Event => Some(Timer::Event(Timestamp::of(due.time))),
+            TimeBasis::Processing if due.time == EPOCH_END => None,
+            TimeBasis::Processing => Some(Timer::Clock(Timestamp::of(due.time))),
         };
+        let body = &self.definition.body;
         let mut site = Site {
             keys: Keys::new(due.keys),
             groups: due.groups,
@@ -94,8 +97,10 @@ impl<K: Key, U: Record> Running<K, U> {
             slots: &mut self.slots,
             outbox: &mut self.outbox,
         };
-        (0..due.groups.len())
-            .try_for_each(|row| self.definition.body.timer(timer, &mut site.context(row)))
+        (0..due.groups.len()).try_for_each(|row| match timer {
+            Some(timer) => body.timer(timer, &mut site.context(row)),
+            None => body.epoch_end(&mut site.context(row)),
+        })
     }
 }
 

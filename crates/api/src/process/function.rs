@@ -30,6 +30,16 @@ pub trait Process<K, T, U: Record>: Send + Sync + 'static {
         let _ = (timer, context);
         Ok(())
     }
+
+    /// Is told that no row of this epoch is still to come, on any worker, if it asked for it by
+    /// [`Context::notify_at_epoch_end`].
+    ///
+    /// # Errors
+    /// As `row`.
+    fn epoch_end(&self, context: &mut Context<'_, K, U>) -> Result<()> {
+        let _ = context;
+        Ok(())
+    }
 }
 
 impl<K, T, U: Record, F> Process<K, T, U> for F
@@ -66,6 +76,15 @@ pub trait CoProcess<K, A, B, U: Record>: Send + Sync + 'static {
         let _ = (timer, context);
         Ok(())
     }
+
+    /// As [`Process::epoch_end`].
+    ///
+    /// # Errors
+    /// As `left`.
+    fn epoch_end(&self, context: &mut Context<'_, K, U>) -> Result<()> {
+        let _ = context;
+        Ok(())
+    }
 }
 
 /// A function over the rows of keys of type `K`, beside a stream that every worker gets.
@@ -94,6 +113,15 @@ pub trait BroadcastProcess<K, T, B, U: Record>: Send + Sync + 'static {
         let _ = (timer, context);
         Ok(())
     }
+
+    /// As [`Process::epoch_end`].
+    ///
+    /// # Errors
+    /// As `row`.
+    fn epoch_end(&self, context: &mut Context<'_, K, U>) -> Result<()> {
+        let _ = context;
+        Ok(())
+    }
 }
 
 /// A function over batches.
@@ -103,6 +131,9 @@ pub(crate) trait Body<K, U: Record>: Send + Sync + 'static {
 
     /// Is told that a timer is due.
     fn timer(&self, timer: Timer, context: &mut Context<'_, K, U>) -> Result<()>;
+
+    /// Is told that all of the epoch has been seen.
+    fn epoch_end(&self, context: &mut Context<'_, K, U>) -> Result<()>;
 }
 
 /// A [`Process`].
@@ -115,6 +146,10 @@ impl<K: Key, T: Record, U: Record, P: Process<K, T, U>> Body<K, U> for Single<P,
 
     fn timer(&self, timer: Timer, context: &mut Context<'_, K, U>) -> Result<()> {
         self.0.timer(timer, context)
+    }
+
+    fn epoch_end(&self, context: &mut Context<'_, K, U>) -> Result<()> {
+        self.0.epoch_end(context)
     }
 }
 
@@ -139,6 +174,10 @@ where
     fn timer(&self, timer: Timer, context: &mut Context<'_, K, U>) -> Result<()> {
         self.0.timer(timer, context)
     }
+
+    fn epoch_end(&self, context: &mut Context<'_, K, U>) -> Result<()> {
+        self.0.epoch_end(context)
+    }
 }
 
 /// A [`BroadcastProcess`].
@@ -161,5 +200,9 @@ where
 
     fn timer(&self, timer: Timer, context: &mut Context<'_, K, U>) -> Result<()> {
         self.0.timer(timer, context)
+    }
+
+    fn epoch_end(&self, context: &mut Context<'_, K, U>) -> Result<()> {
+        self.0.epoch_end(context)
     }
 }

@@ -116,6 +116,7 @@ fn make_single(
         | NodeKind::Join(_)
         | NodeKind::TemporalJoin(_)
         | NodeKind::Process(_)
+        | NodeKind::Loop(_)
         | NodeKind::Union
         | NodeKind::Sink(_) => None,
     })

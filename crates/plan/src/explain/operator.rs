@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use thalweg_types::NodeId;
 
 use super::text::columns;
-use super::{Fact, pane, pattern};
+use super::{Fact, looped, pane, pattern};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, VersionSource, Versions};
 use crate::node::{
@@ -74,6 +74,7 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
             vec![("does", format!("{} {when}", joins(plan, node, &temporal.join)))]
         }
         NodeKind::Process(process) => vec![("does", process.function.describe())],
+        NodeKind::Loop(node) => looped::does(node),
         NodeKind::Union => vec![("does", "puts its inputs together".to_owned())],
         NodeKind::Sort(sort) => vec![("does", sorts(plan, node, sort))],
         NodeKind::Sink(sink) => {
@@ -362,6 +363,9 @@ pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
             Versions::Current { waits: false } => "at the end of each epoch",
         },
         NodeKind::Process(_) => "rows as they come, and those of timers at the end of each epoch",
+        NodeKind::Loop(_) => {
+            "what changed, at the end of each epoch, when no round changes anything"
+        }
         NodeKind::Join(_) if node.is_updating => "what changed, at the end of each epoch",
         NodeKind::Join(join) => match join.kind {
             JoinKind::Inner | JoinKind::Semi => "rows as they match",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::operator::{calls, functions, input_schema, is_updated};
 use super::text::columns;
-use super::{Fact, pane, pattern, text};
+use super::{Fact, looped, pane, pattern, text};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
 use crate::node::{
@@ -63,6 +63,7 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Join(join) => return joined(plan, node, join),
         NodeKind::Process(process) => processed(process),
+        NodeKind::Loop(node) => return looped::keeps(node),
         NodeKind::TemporalJoin(temporal) => match temporal.versions {
             Versions::ByTime { .. } => {
                 "rows until the watermark passes them, and of each key the versions from then on: \

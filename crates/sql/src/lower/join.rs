@@ -284,17 +284,17 @@ impl Lowering<'_> {
 }
 
 /// What a join asks of its pairs.
-struct Conditions {
+pub(super) struct Conditions {
     /// Expressions of the two sides that must be equal.
-    on: Vec<(Expr, Expr)>,
+    pub(super) on: Vec<(Expr, Expr)>,
     /// What else must be true.
-    filter: Option<Expr>,
+    pub(super) filter: Option<Expr>,
     /// The time whose version of the right side counts.
-    time: Option<Expr>,
+    pub(super) time: Option<Expr>,
 }
 
 impl Conditions {
-    fn of(join: &Join) -> Result<Conditions> {
+    pub(super) fn of(join: &Join) -> Result<Conditions> {
         let (mut on, mut filter) = (join.on.clone(), join.filter.clone());
         let time = time_of(&filter).map(|(time, rest)| {
             filter = rest;
@@ -379,7 +379,7 @@ fn is_nullable(join: &Join) -> Result<bool> {
 }
 
 /// Gives keys that are compared one type.
-fn same_types(
+pub(super) fn same_types(
     left: Vec<Expr>,
     right: Vec<Expr>,
     (left_schema, right_schema): (&DFSchema, &DFSchema),

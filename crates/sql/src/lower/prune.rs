@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, lit};
 use thalweg_plan::function::Transform;
 use thalweg_types::{Error, Result};
 
-use crate::catalog::{Table, table_of};
+use crate::catalog::{Table, recursive_relation, table_of};
 use crate::expression::{Expression, Filter};
 use crate::text::plan_error;
 
@@ -34,9 +34,14 @@ pub(super) fn collect(plan: &LogicalPlan, kept: &mut Kept) -> Result<()> {
     let mut outcome = Ok(());
     let walked = plan.apply(|node| {
         let (scan, predicate) = match node {
+            LogicalPlan::TableScan(scan) if recursive_relation(scan).is_some() => {
+                return Ok(TreeNodeRecursion::Jump);
+            }
             LogicalPlan::TableScan(scan) => (scan, None),
             LogicalPlan::Filter(filter) => match filter.input.as_ref() {
-                LogicalPlan::TableScan(scan) => (scan, Some(&filter.predicate)),
+                LogicalPlan::TableScan(scan) if recursive_relation(scan).is_none() => {
+                    (scan, Some(&filter.predicate))
+                }
                 _ => return Ok(TreeNodeRecursion::Continue),
             },
             _ => return Ok(TreeNodeRecursion::Continue),

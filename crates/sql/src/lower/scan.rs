@@ -17,9 +17,11 @@ use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
+use super::recursion;
 use super::{Lowering, Query, Role, Stream, Versioned, forward, nullable_tail, role_of};
 use crate::catalog::{
     CDC_DUPLICATES, Column, Table, Watermark, declared_name, hint_of, hinted_name,
+    recursive_relation,
 };
 use crate::expression::{
     AtTheEnd, Expression, GreatestWatermark, OfSource, PercentileWatermark, Projection,
@@ -37,7 +39,9 @@ pub(super) fn collect_needed(
 ) -> Result<()> {
     let mut outcome = Ok(());
     let walked = query.plan.apply(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
+        if let LogicalPlan::TableScan(scan) = node
+            && recursive_relation(scan).is_none()
+        {
             let columns = table(scan).and_then(|table| {
                 let shape = Shape::of(session, &table, query.zone)?;
                 let scanned = scanned_columns(scan, &table);
@@ -65,7 +69,9 @@ pub(super) fn collect_readings(
     percentile: Option<Share>,
     readings: &mut BTreeMap<String, BTreeSet<String>>,
 ) -> Result<()> {
-    if let LogicalPlan::TableScan(scan) = plan {
+    if let LogicalPlan::TableScan(scan) = plan
+        && recursive_relation(scan).is_none()
+    {
         let table = table(scan)?;
         let names = readings.entry(declared_name(&table.name).to_owned()).or_default();
         names.insert(reading_name(&table, percentile));
@@ -194,6 +200,9 @@ pub(super) struct Reading {
 impl Lowering<'_> {
     /// Lowers a scan: the table's one source, and a projection to what this scan reads.
     pub(super) fn scan(&mut self, scan: &TableScan) -> Result<Stream> {
+        if let Some(name) = recursive_relation(scan) {
+            return Err(recursion::unseen(&name));
+        }
         let table = table(scan)?;
         let shape = Shape::of(self.session, &table, self.zone)?;
         let mut stream = self.changes_of(&table, &shape)?;

@@ -23,6 +23,8 @@ pub(crate) struct Query {
     pub(crate) zone: Zone,
     /// How long rows of state are kept after they were written; `None` for ever.
     pub(crate) ttl: Option<Duration>,
+    /// Rounds after which its recursive relations end the job.
+    pub(crate) rounds_max: u32,
 }
 
 /// Where a statement's rows go.
@@ -35,6 +37,7 @@ impl Lowering<'_> {
     /// Adds a statement: its query, and the sink behind it.
     pub(crate) fn statement(&mut self, name: &str, query: &Query, target: Target) -> Result<()> {
         (self.statement, self.zone, self.ttl) = (name.to_owned(), query.zone, query.ttl);
+        self.rounds_max = query.rounds_max;
         self.builder.statement(name);
         let stream = self.lower(&query.plan)?;
         let mut stream = self.settle(stream)?;

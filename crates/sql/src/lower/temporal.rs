@@ -11,6 +11,7 @@ use thalweg_types::{Error, Result};
 use super::ranking::Numbered;
 use super::{Lowering, Role, Stream, Versioned, column_of};
 use crate::as_of::time_of;
+use crate::catalog::recursive_relation;
 use crate::noted::Noted;
 use crate::text::plan_error;
 
@@ -47,6 +48,7 @@ pub(super) fn collect_awaited(plan: &LogicalPlan, awaited: &mut BTreeSet<String>
         {
             join.right.apply(|node| {
                 match node {
+                    LogicalPlan::TableScan(scan) if recursive_relation(scan).is_some() => {}
                     LogicalPlan::TableScan(scan) => match super::prune::table(scan) {
                         Ok(table) => drop(awaited.insert(table.name.clone())),
                         Err(error) => outcome = Err(error),

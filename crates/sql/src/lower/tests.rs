@@ -8,6 +8,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::util::display::array_value_to_string;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
+use thalweg_plan::loops::ROUNDS_MAX;
 use thalweg_plan::outline::outline;
 use thalweg_plan::sink::{Accepts, Committer, Delivery, Sink, SinkWriter, WriterContext};
 use thalweg_plan::source::{Discovery, Offset, Replay, Source, Split, SplitReader};
@@ -148,7 +149,7 @@ fn lowered(queries: &[&str]) -> Result<Plan> {
     let zone = Zone::utc();
     let plans = queries.iter().map(|query| {
         let plan = session.query(&tokenize(query)?)?;
-        Ok(Query { plan: session.optimize(&plan, zone)?, zone, ttl: None })
+        Ok(Query { plan: session.optimize(&plan, zone)?, zone, ttl: None, rounds_max: ROUNDS_MAX })
     });
     let plans = plans.collect::<Result<Vec<_>>>()?;
     let mut lowering = Lowering::new(&session, &registry, &plans)?;

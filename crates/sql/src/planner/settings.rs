@@ -25,6 +25,7 @@ pub(super) enum Effect {
 #[derive(Clone, Copy, Debug)]
 enum Values {
     Workers,
+    Rounds,
     Span,
     /// A time span; 0 turns it off.
     SpanOrNone,
@@ -34,7 +35,7 @@ enum Values {
 }
 
 /// Settings that the engine obeys.
-const OBEYED: [(&str, Values); 8] = [
+const OBEYED: [(&str, Values); 9] = [
     ("execution.checkpointing.interval", Values::Span),
     ("parallelism.default", Values::Workers),
     ("pipeline.name", Values::Text),
@@ -42,6 +43,7 @@ const OBEYED: [(&str, Values); 8] = [
     (CDC_DUPLICATES, Values::Flag),
     (STATE_TTL, Values::SpanOrNone),
     (IDLE_TIMEOUT, Values::SpanOrNone),
+    (ROUNDS, Values::Rounds),
     (TIME_ZONE, Values::Zone),
 ];
 
@@ -56,6 +58,10 @@ pub(super) const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 /// How long the statements behind it keep rows of state that nothing else bounds, after they were
 /// written.
 pub(super) const STATE_TTL: &str = "table.exec.state.ttl";
+
+/// Rounds after which a recursive relation of the statements behind it is taken for one that never
+/// ends.
+pub(super) const ROUNDS: &str = "table.exec.recursion.max-rounds";
 
 /// Settings of Flink's that change how it works, not what comes out.
 const WITHOUT_MEANING: [&str; 62] = [
@@ -170,6 +176,10 @@ pub(super) fn check(pair: &Pair) -> Result<Effect> {
         Values::Workers => (
             value.parse().is_ok_and(|workers: u64| (1..=WORKERS_MAX).contains(&workers)),
             "a number of workers, 1 to 256",
+        ),
+        Values::Rounds => (
+            value.parse().is_ok_and(|rounds: u32| (1..u32::MAX).contains(&rounds)),
+            "a number of rounds, 1 or more",
         ),
         Values::Span => {
             (parse_duration(value).is_some_and(|span| !span.is_zero()), "a time span such as '1s'")

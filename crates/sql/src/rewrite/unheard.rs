@@ -4,7 +4,7 @@
 //! the others are refused.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, LimitClause, Query, Select, Spanned, TableFactor, Value,
+    Expr, GroupByExpr, LimitClause, Query, Select, SetExpr, Spanned, TableFactor, Value,
 };
 use thalweg_types::{Error, Result};
 
@@ -28,6 +28,16 @@ pub(super) fn in_query(query: &mut Query) -> Result<()> {
     if let Some((_, what)) = clauses.iter().find(|(is_there, _)| *is_there) {
         return refuse(what, query.body.as_ref().clone());
     }
+    if let Some(cte) = query
+        .with
+        .iter()
+        .filter(|with| with.recursive)
+        .flat_map(|with| &with.cte_tables)
+        .find(|cte| is_cut(&cte.query))
+    {
+        return refuse("ORDER BY or LIMIT behind the UNION of WITH RECURSIVE", cte.alias.clone())
+            .map_err(|error| error.remedy("order and cut what WITH RECURSIVE returns"));
+    }
     let Some(fetch) = query.fetch.take() else { return Ok(()) };
     if fetch.with_ties || fetch.percent {
         return refuse("FETCH with PERCENT or WITH TIES", query.body.as_ref().clone());
@@ -42,6 +52,12 @@ pub(super) fn in_query(query: &mut Query) -> Result<()> {
         Some(_) => return refuse("LIMIT and FETCH in one query", query.body.as_ref().clone()),
     };
     Ok(())
+}
+
+/// Do clauses stand behind a UNION that the planner would not hear if it were one of WITH RECURSIVE?
+fn is_cut(query: &Query) -> bool {
+    let is_cut = query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some();
+    is_cut && matches!(query.body.as_ref(), SetExpr::SetOperation { .. })
 }
 
 /// Looks at the clauses of one SELECT.

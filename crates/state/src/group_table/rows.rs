@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
 use thalweg_types::{Error, Groups, Result};
 
 use super::bytes::BytesTable;
+use crate::canonical::canonical;
 
 #[derive(Debug)]
 pub(super) struct RowsTable {
@@ -61,28 +62,4 @@ impl RowsTable {
         };
         keys.into_iter().zip(&self.types).map(of_type).collect()
     }
-}
-
-/// Gives floating-point numbers one zero and one NaN.
-fn canonical(column: &ArrayRef) -> Result<ArrayRef> {
-    Ok(match column.data_type() {
-        DataType::Float64 => {
-            let fix = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };
-            Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(fix))
-        }
-        DataType::Float32 => {
-            let fix = |v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 };
-            Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(fix))
-        }
-        DataType::Struct(fields) if !fields.is_empty() => {
-            let (fields, columns, nulls) = column.as_struct().clone().into_parts();
-            let columns = columns.iter().map(canonical).collect::<Result<Vec<_>>>()?;
-            Arc::new(StructArray::try_new(fields, columns, nulls)?)
-        }
-        DataType::List(_) => {
-            let (field, offsets, values, nulls) = column.as_list::<i32>().clone().into_parts();
-            Arc::new(ListArray::try_new(field, offsets, canonical(&values)?, nulls)?)
-        }
-        _ => column.clone(),
-    })
 }

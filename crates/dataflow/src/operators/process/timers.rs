@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use thalweg_plan::process::TimerChange;
+use thalweg_plan::process::{EPOCH_END, TimerChange};
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::EventTime;
 
@@ -69,9 +69,10 @@ impl Timers {
         due.into_iter().map(|(_, group)| group).collect()
     }
 
-    /// Returns the clock's time of the first timer by it.
+    /// Returns the clock's time of the first timer by it; the end of an epoch comes by itself.
     pub(super) fn wake(&self) -> Option<EventTime> {
-        self.processing.first().map(|(time, _)| EventTime(*time))
+        let mut later = self.processing.range((EPOCH_END.0 + 1, 0)..);
+        later.next().map(|(time, _)| EventTime(*time))
     }
 
     /// Returns all timers.
