@@ -7,6 +7,7 @@ mod limit;
 mod schema;
 mod state_ttl;
 mod tables;
+mod temporary;
 
 use crate::support::Place;
 

@@ -107,6 +107,11 @@ fn abandoned_carts() {
 }
 
 #[test]
+fn fraud() {
+    run_to_files("fraud");
+}
+
+#[test]
 fn price_dips() {
     run_to_files("price-dips");
 }

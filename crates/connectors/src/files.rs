@@ -28,7 +28,7 @@ mod source;
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::Field;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{Changes, Source};
@@ -75,8 +75,8 @@ impl Connector for Filesystem {
         "filesystem"
     }
 
-    fn metadata(&self) -> Vec<(&'static str, DataType)> {
-        constant::metadata()
+    fn metadata(&self, options: &Options) -> Vec<Field> {
+        constant::metadata().into_iter().chain(formats::metadata(options)).collect()
     }
 
     fn has_partitions(&self) -> bool {

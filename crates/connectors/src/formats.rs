@@ -17,6 +17,8 @@ mod column;
 pub mod csv;
 pub mod json;
 
+mod facts;
+
 mod changelog;
 
 pub mod infer;
@@ -41,6 +43,7 @@ use self::envelope::UPSERT;
 use self::json_dialect::JsonDialect;
 
 pub use self::envelope::{accepts, changes};
+pub use self::facts::metadata;
 
 /// A record of a block that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use arrow::buffer::Buffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
-use thalweg_plan::connector::{Connector, TableSpec};
+use thalweg_plan::connector::{Connector, Options, TableSpec};
 use thalweg_plan::sink::Sink;
 use thalweg_plan::source::{
     BadRecord, Changes, Discovery, Offset, Replay, Source, SourceBatch, Split, SplitReader,
@@ -67,6 +67,10 @@ impl Connector for Lines {
             Lines::Socket => "socket",
             Lines::Stdin => "stdin",
         }
+    }
+
+    fn metadata(&self, options: &Options) -> Vec<Field> {
+        formats::metadata(options)
     }
 
     fn changes(&self, table: &TableSpec) -> Changes {

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use thalweg_types::{Error, Result};
 
 use crate::sink::Sink;
@@ -201,8 +201,8 @@ pub trait Connector: Send + Sync + Debug {
     /// Returns the name by which tables ask for it.
     fn name(&self) -> &'static str;
 
-    /// Returns the keys of the metadata that its sources hand over, and their types.
-    fn metadata(&self) -> Vec<(&'static str, DataType)> {
+    /// Returns the metadata that the sources of a table with these options hand over, by their keys.
+    fn metadata(&self, _options: &Options) -> Vec<Field> {
         Vec::new()
     }
 

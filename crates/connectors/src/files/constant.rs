@@ -10,11 +10,11 @@ use arrow::array::{
     TimestampMillisecondArray, UInt32Array,
 };
 use arrow::compute::take;
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use thalweg_plan::connector::TableSpec;
 use thalweg_plan::source::{SourceBatch, SplitReader};
-use thalweg_types::{Change, Error, Result};
+use thalweg_types::{Change, Result};
 
 use super::listing::Seen;
 use super::partition::Partitions;
@@ -37,9 +37,9 @@ const FACTS: [(&str, Fact); 4] = [
     ("file.modification-time", Fact::Modified),
 ];
 
-/// Returns the keys of the metadata of files, and their types.
-pub(super) fn metadata() -> Vec<(&'static str, DataType)> {
-    FACTS.iter().map(|(key, fact)| (*key, fact.kind())).collect()
+/// Returns the metadata of files.
+pub(super) fn metadata() -> Vec<Field> {
+    FACTS.iter().map(|(key, fact)| Field::new(*key, fact.kind(), false)).collect()
 }
 
 impl Fact {
@@ -102,10 +102,16 @@ impl Constants {
             origins.push(match key {
                 Some(key) => Origin::Partition(key),
                 None if *column >= physical => {
-                    let key = &table.metadata[column - physical].key;
-                    let fact = FACTS.iter().find(|(known, _)| known == key);
-                    let (_, fact) = fact.ok_or_else(|| Error::internal(format!("no `{key}`")))?;
-                    Origin::Fact(*fact)
+                    let place = column - physical;
+                    let key = &table.metadata[place].key;
+                    match FACTS.iter().find(|(known, _)| known == key) {
+                        Some((_, fact)) => Origin::Fact(*fact),
+                        // The format knows it.
+                        None => {
+                            asked.push(in_files.len() + place);
+                            Origin::File(asked.len() - 1)
+                        }
+                    }
                 }
                 None => {
                     asked.extend(in_files.iter().position(|place| place == column));

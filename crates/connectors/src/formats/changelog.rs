@@ -4,14 +4,18 @@
 //! anything is wrong leaves none of its rows behind. Whether a row that is taken back was ever
 //! there is not known here.
 
-use arrow::array::Int64Array;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
+use arrow::compute::filter;
 use arrow::datatypes::SchemaRef;
 use sonic_rs::{JsonValueTrait, LazyValue, to_object_iter};
 use thalweg_plan::connector::TableSpec;
 use thalweg_types::{Change, Result};
 
 use super::envelope::{self, Envelope, Included};
+use super::facts::Fact;
 use super::json::{JsonDecoder, reason};
 use super::json_dialect::JsonDialect;
 use super::lines::lines;
@@ -31,7 +35,11 @@ enum Shape {
 pub(super) struct ChangelogDecoder {
     shape: Shape,
     rows: JsonDecoder,
-    schema: SchemaRef,
+    /// The columns of rows, and all columns.
+    schemas: [SchemaRef; 2],
+    facts: Vec<Fact>,
+    /// Where each column stands among those of rows, and behind them facts.
+    places: Vec<usize>,
     /// Of each row of the block: is it whole, and what does it weigh?
     keep: Vec<bool>,
     weights: Vec<i64>,
@@ -59,9 +67,20 @@ impl ChangelogDecoder {
             None => Shape::Upsert,
         };
         let dialect = JsonDialect::of(options, format)?;
-        let rows = JsonDecoder::new(dialect, &table.schema, columns)?;
+        let physical = table.schema.fields().len();
+        let is_fact = |place: &usize| columns[*place] >= physical;
+        let (of_facts, of_rows): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(is_fact);
+        let own: Vec<usize> = of_rows.iter().map(|place| columns[*place]).collect();
+        let rows = JsonDecoder::new(dialect, &table.schema, &own)?;
+        let fact =
+            |place: &usize| Fact::new(table, &table.metadata[columns[*place] - physical].key);
+        let facts = of_facts.iter().map(fact).collect::<Result<_>>()?;
+        let schemas = [Arc::new(delivered.project(&of_rows)?), delivered];
+        let made: Vec<usize> = of_rows.into_iter().chain(of_facts).collect();
+        let places = (0..columns.len()).map(|column| made.iter().position(|one| *one == column));
+        let places = places.flatten().collect();
         let (keep, weights) = (Vec::new(), Vec::new());
-        Ok(ChangelogDecoder { shape, rows, schema: delivered, keep, weights })
+        Ok(ChangelogDecoder { shape, rows, schemas, facts, places, keep, weights })
     }
 
     /// Adds a row made of objects, the first of which that has a field counts.
@@ -159,7 +178,34 @@ impl ChangelogDecoder {
             return self.push(1, &[text(key), text(&value)]);
         }
         let row = self.begin(-1);
-        self.rows.some(text(key), row, &self.schema)
+        self.rows.some(text(key), row, &self.schemas[0])
+    }
+
+    /// Notes what a line says of the rows from `first` on.
+    fn notes(&mut self, line: &[u8], first: usize) -> Result<(), String> {
+        let rows = self.keep.len();
+        self.facts.iter_mut().try_for_each(|fact| {
+            fact.fill(first);
+            fact.add(line, rows - first)
+        })
+    }
+
+    /// Returns the rows that are kept, with what was noted of them.
+    fn finish(&mut self) -> Result<RecordBatch> {
+        let keep = std::mem::take(&mut self.keep);
+        let rows = self.rows.finish(&self.schemas[0], keep.clone())?;
+        if self.facts.is_empty() {
+            return Ok(rows);
+        }
+        let (count, mut columns) = (rows.num_rows(), rows.columns().to_vec());
+        let mask = BooleanArray::from(keep);
+        for fact in &mut self.facts {
+            fact.fill(mask.len());
+            columns.push(filter(&fact.finish(), &mask)?);
+        }
+        let columns = self.places.iter().map(|place| columns[*place].clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(RecordBatch::try_new_with_options(self.schemas[1].clone(), columns, &options)?)
     }
 
     /// Takes the weights of the rows that are kept.
@@ -179,7 +225,8 @@ impl Decoder for ChangelogDecoder {
                 continue;
             }
             let first = self.keep.len();
-            if let Err(error) = self.line(line) {
+            let outcome = self.line(line).and_then(|()| self.notes(line, first));
+            if let Err(error) = outcome {
                 if let Some(last) = self.keep.len().checked_sub(1).filter(|last| *last >= first) {
                     self.rows.complete(last);
                 }
@@ -188,7 +235,7 @@ impl Decoder for ChangelogDecoder {
             }
         }
         let weights = self.take_weights();
-        let rows = self.rows.finish(&self.schema, std::mem::take(&mut self.keep))?;
+        let rows = self.finish()?;
         Ok(Decoded { rows: Change::weighted(rows, weights)?, bad })
     }
 }

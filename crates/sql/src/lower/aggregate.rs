@@ -289,7 +289,7 @@ fn with_own_time(
     Ok(Some(panes))
 }
 
-/// Returns the column of event time of what an aggregation reads, in the time that its windows lie in.
+/// Returns the column of event time of what an aggregation reads, in the unit of its windows.
 fn time_of_rows(stream: &Stream, input: &DFSchema) -> Result<usize> {
     let found = |role: Role| stream.roles.iter().position(|own| *own == role);
     let (Some(time), Some(end)) = (found(Role::Rowtime), found(Role::WindowEnd)) else {
@@ -298,10 +298,10 @@ fn time_of_rows(stream: &Stream, input: &DFSchema) -> Result<usize> {
         )
         .remedy("let it read the table that declares the WATERMARK"));
     };
-    match input.field(time).data_type() == input.field(end).data_type() {
+    let schema = input.inner();
+    match unit_of(schema, time)? == unit_of(schema, end)? {
         true => Ok(time),
-        false => Err(Error::invalid("OF EACH KEY for windows in local time is not supported")
-            .remedy("use a TIMESTAMP column, or leave OF EACH KEY out")),
+        false => Err(Error::internal("windows have another unit than the time of their rows")),
     }
 }
 

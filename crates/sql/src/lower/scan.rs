@@ -218,6 +218,13 @@ impl Lowering<'_> {
         let NodeKind::Source(source) = &self.builder.plan().node(stream.node).kind else {
             return Err(Error::internal("a table is read by something else than a source"));
         };
+        if source.changes == Changes::Changelog && self.reads_facts(&table) {
+            return Err(Error::invalid(format!(
+                "metadata of changes of table `{}`, whose versions a temporal join takes",
+                table.name
+            ))
+            .remedy("leave the metadata out, or join by PROCTIME()"));
+        }
         stream.versioned = match source.changes {
             Changes::Append if table.spec.primary_key.is_empty() => None,
             Changes::Append => Some(VersionSource::Rows),
@@ -403,7 +410,7 @@ impl Lowering<'_> {
         };
         match source.changes {
             Changes::Append => return Ok(from),
-            Changes::Changelog if !self.has_duplicates => return Ok(from),
+            Changes::Changelog if !self.is_kept_by_key(table) => return Ok(from),
             Changes::Changelog | Changes::Upsert => {}
         }
         if let Some(rows) = self.sources.get(&self.name_of(table)).and_then(|reading| reading.rows)
@@ -412,18 +419,41 @@ impl Lowering<'_> {
         }
         let (name, key) = (source.table.clone(), source.key.clone());
         let schema = Arc::new(table.spec.readable().project(&self.columns_read(table))?);
-        let rows = self.upsert(from, UpsertNode { table: name, key, ttl: self.ttl }, schema)?;
+        let why = match self.has_duplicates {
+            true => format!("'{CDC_DUPLICATES}' is set"),
+            false => "an update has other metadata than the row that it takes back".to_owned(),
+        };
+        let rows =
+            self.upsert(from, UpsertNode { table: name, key, ttl: self.ttl }, (why, schema))?;
         if let Some(reading) = self.sources.get_mut(&self.name_of(table)) {
             reading.rows = Some(rows);
         }
         Ok(rows)
     }
 
+    /// Must the row of each key be kept, so that what takes a row back is that row? Changes may come again, and
+    /// what is known of a change is not what was known of the one before.
+    fn is_kept_by_key(&self, table: &Table) -> bool {
+        self.has_duplicates || self.reads_facts(table)
+    }
+
+    /// Is something read that the format of a table says of changes?
+    fn reads_facts(&self, table: &Table) -> bool {
+        let physical = table.spec.schema.fields().len();
+        let read = self.columns_read(table).into_iter().filter_map(|c| c.checked_sub(physical));
+        read.into_iter().any(|place| table.spec.metadata[place].key.starts_with("value."))
+    }
+
     /// Keeps the row of each key of a source.
-    fn upsert(&mut self, from: NodeId, node: UpsertNode, schema: SchemaRef) -> Result<NodeId> {
+    fn upsert(
+        &mut self,
+        from: NodeId,
+        node: UpsertNode,
+        (why, schema): (String, SchemaRef),
+    ) -> Result<NodeId> {
         if node.key.is_empty() {
             return Err(Error::invalid(format!(
-                "'{CDC_DUPLICATES}' is set, and table `{}` has no PRIMARY KEY to tell duplicates by",
+                "{why}, and table `{}` has no PRIMARY KEY to tell its rows by",
                 node.table
             ))
             .remedy("declare PRIMARY KEY (…) NOT ENFORCED"));

@@ -4,6 +4,7 @@
 //! watermark is a time, its key is made of its columns, its connector took its options. It does
 //! *not* look at anything outside: files and ports are the business of the run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::can_cast_types;
@@ -85,16 +86,19 @@ fn spec(create: &CreateTable, registry: &Registry) -> Result<TableSpec> {
         return Err(text::at(&create.name.at, message));
     }
     let texts = |names: &[Name]| names.iter().map(|name| name.text.clone()).collect();
-    let options = create.options.iter();
-    let options = options.map(|Pair { key, value }| (key.text.clone(), value.text.clone()));
     Ok(TableSpec {
         name: create.name.text.clone(),
         schema,
         metadata: metadata(create, registry)?,
         primary_key: texts(&create.primary_key),
         partitions: texts(&create.partitions),
-        options: Options(options.collect()),
+        options: Options(options(create)),
     })
+}
+
+fn options(create: &CreateTable) -> BTreeMap<String, String> {
+    let pairs = create.options.iter();
+    pairs.map(|Pair { key, value }| (key.text.clone(), value.text.clone())).collect()
 }
 
 /// Returns what the metadata columns of a table are read from.
@@ -104,9 +108,10 @@ fn metadata(create: &CreateTable, registry: &Registry) -> Result<Vec<connector::
         Declared::Physical(..) | Declared::Computed(..) => None,
     });
     // A table without a connector, or with an unknown one, is refused for that.
-    let known = create.options.iter().find(|option| option.key.text == "connector");
-    let known = known.and_then(|option| registry.get(&option.value.text).ok());
-    let known = known.map(|connector| (connector.name(), connector.metadata())).unwrap_or_default();
+    let options = Options(options(create));
+    let known = options.get("connector").and_then(|name| registry.get(name).ok());
+    let known = known.map(|connector| (connector.name(), connector.metadata(&options)));
+    let known = known.unwrap_or_default();
     declared.map(|(name, field, key)| given(name, field, key, &known)).collect()
 }
 
@@ -115,22 +120,23 @@ fn given(
     name: &Name,
     field: &Field,
     key: &Name,
-    (connector, known): &(&str, Vec<(&str, DataType)>),
+    (connector, known): &(&str, Vec<Field>),
 ) -> Result<connector::Metadata> {
-    let Some((_, kind)) = known.iter().find(|(known, _)| *known == key.text) else {
+    let Some(found) = known.iter().find(|known| *known.name() == key.text) else {
         let message = format!("connector '{connector}' has no metadata '{}'", key.text);
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = known.iter().map(|known| known.name().as_str()).collect();
         return Err(text::at(&key.at, message).remedy(match names.is_empty() {
             true => "it has no metadata at all".to_owned(),
             false => format!("known keys: {}", names.join(", ")),
         }));
     };
+    let kind = found.data_type();
     if field.data_type().is_nested() || !can_cast_types(kind, field.data_type()) {
         let (declared, given) = (types::name(field.data_type()), types::name(kind));
         let message = format!("metadata '{}' is {given}, which is no {declared}", key.text);
         return Err(text::at(&name.at, message).remedy(format!("declare it {given}")));
     }
-    let field = Field::new(name.text.clone(), kind.clone(), false);
+    let field = found.clone().with_name(name.text.clone());
     Ok(connector::Metadata { key: key.text.clone(), field })
 }
 

@@ -228,3 +228,51 @@ fn what_is_written_is_read_again() {
         check(&options, &text.lines().collect::<Vec<_>>(), &rows, &[]);
     }
 }
+
+/// Would fail if a fact stood in another row than those of its line, or a line with an odd one left a row behind.
+#[test]
+fn facts_stand_in_the_rows_of_their_lines() {
+    let fact = |name: &str, key: &str, options: &[(&str, &str)]| {
+        let known = crate::formats::metadata(&table(options).options);
+        let field = known.iter().find(|field| field.name() == key).unwrap();
+        thalweg_plan::connector::Metadata {
+            key: key.to_owned(),
+            field: field.clone().with_name(name),
+        }
+    };
+    let read = |options: &[(&str, &str)], keys: [&str; 2], lines: &[&str]| {
+        let metadata = vec![fact("x", keys[0], options), fact("y", keys[1], options)];
+        let table = TableSpec { metadata, ..table(options) };
+        let mut decoder = decoder(&table, &[3, 0, 4]).unwrap();
+        let found = decoder.decode(&Buffer::from(lines.join("\n").as_bytes())).unwrap();
+        let rows = (0..found.rows.len()).map(|row| {
+            let mut text = format!("{:+} ", found.rows.weight(row));
+            write_object(&found.rows.rows, row, &JsonDialect::default(), &mut text);
+            text
+        });
+        let bad = found.bad.iter().map(|bad| bad.error.clone());
+        (rows.collect::<Vec<_>>(), bad.collect::<Vec<_>>())
+    };
+    let lines = [
+        r#"{"op":"c","after":{"id":1,"name":"a"},"ts_ms":1000,"source":{"db":"shop"}}"#,
+        r#"{"op":"c","after":{"id":9,"name":"a"},"ts_ms":"soon","source":{"db":"shop"}}"#,
+        r#"{"op":"u","before":{"id":1,"name":"a"},"after":{"id":1,"name":"b"},"source":null,"ts_ms":2500}"#,
+    ];
+    let keys = ["value.source.database", "value.ingestion-timestamp"];
+    let (rows, bad) = read(&DEBEZIUM, keys, &lines);
+    let row = |weight: &str, x: &str, y: &str| {
+        format!(r#"{weight} {{"x":{x},"id":1,"y":"1970-01-01 00:00:{y}Z"}}"#)
+    };
+    let expected =
+        [row("+1", "\"shop\"", "01.000"), row("-1", "null", "02.500"), row("+1", "null", "02.500")];
+    assert_eq!(rows, expected);
+    assert_eq!(bad, ["metadata `value.ingestion-timestamp`: found \"soon\""]);
+    let line = r#"{"type":"insert","data":{"id":1,"name":"a"},"table":"stock","ts":3}"#;
+    let (rows, _) =
+        read(&[("format", "maxwell-json")], ["value.table", "value.ingestion-timestamp"], &[line]);
+    assert_eq!(rows, [row("+1", "\"stock\"", "00.003")]);
+    let wrapped = [("format", "debezium-json"), ("debezium-json.schema-include", "true")];
+    let line = format!(r#"{{"schema":{{}},"payload":{}}}"#, lines[0]);
+    let (rows, _) = read(&wrapped, keys, &[&line]);
+    assert_eq!(rows, expected[..1]);
+}

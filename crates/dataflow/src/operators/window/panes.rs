@@ -97,7 +97,7 @@ impl PaneWindow {
             divert_late: node.divert_late,
             due,
             over: due,
-            own: OwnTime::new(&panes, blueprint.key_fields(), input)?,
+            own: OwnTime::new((&panes, node.window.as_ref()), blueprint.key_fields(), input)?,
             is_finished: false,
             state: blueprint.state_schema(&middle),
             input: input.clone(),

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a key's watermark is so much behind its newest row; it counts from the close of the epoch
 //! in which that row came, so a row is late by what came in epochs before; it never goes back. A key is
-//! never forgotten: what it has seen decides what is late.
+//! never forgotten: what it has seen decides what is late. Times of rows are instants; windows may lie in the
+//! local time of a zone, and are complete as `due.rs` says.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,25 +11,29 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use thalweg_plan::pane::Panes;
+use thalweg_plan::window::WindowSpec;
 use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
 use thalweg_types::time::nanos_per;
+use thalweg_types::zone::ZonedUnit;
 use thalweg_types::{Error, Groups, Result};
 
 use crate::operators::batches::{batch, check_state};
 use crate::operators::slices::times;
 
-/// What is known of a key; times are in the unit of its windows.
+/// What is known of a key, in the unit of its windows.
 #[derive(Clone, Copy, Debug)]
 struct Key {
-    /// Its newest row; the least number if there is none.
+    /// Its newest row, an instant; the least number if there is none.
     newest: i64,
     /// Windows that end at or before this were complete at the last close.
     complete: i64,
     /// The same of the close before.
     before: i64,
+    /// Windows that end at or before this take no more rows.
+    over: i64,
 }
 
-const UNKNOWN: Key = Key { newest: i64::MIN, complete: i64::MIN, before: i64::MIN };
+const UNKNOWN: Key = Key { newest: i64::MIN, complete: i64::MIN, before: i64::MIN, over: i64::MIN };
 
 /// The event time of all keys.
 pub(super) struct OwnTime {
@@ -36,6 +41,8 @@ pub(super) struct OwnTime {
     column: usize,
     behind: i64,
     lateness: i64,
+    /// Where windows lie in local time: what turns instants into it.
+    zone: Option<ZonedUnit>,
     /// By group.
     keys: Vec<Key>,
     /// Keys with rows in the open epoch.
@@ -53,7 +60,11 @@ impl OwnTime {
     ///
     /// # Errors
     /// `Internal` if the time of rows is no timestamp.
-    pub(super) fn new(panes: &Panes, keys: &[Field], input: &SchemaRef) -> Result<Option<OwnTime>> {
+    pub(super) fn new(
+        (panes, window): (&Panes, Option<&WindowSpec>),
+        keys: &[Field],
+        input: &SchemaRef,
+    ) -> Result<Option<OwnTime>> {
         let Some(own) = &panes.own_time else { return Ok(None) };
         let DataType::Timestamp(unit, _) = input.field(own.column).data_type() else {
             return Err(Error::internal("the time of rows is no timestamp"));
@@ -67,6 +78,7 @@ impl OwnTime {
             column: own.column,
             behind: units(own.behind),
             lateness: units(panes.lateness),
+            zone: window.and_then(|window| window.zone).map(|zone| zone.in_unit(*unit)),
             keys: Vec::new(),
             touched: BTreeSet::new(),
             risen: Vec::new(),
@@ -79,7 +91,7 @@ impl OwnTime {
     fn key(&self, group: u32) -> Key {
         let key = self.keys.get(group as usize).copied().unwrap_or(UNKNOWN);
         match self.is_finished {
-            true => Key { complete: i64::MAX, ..key },
+            true => Key { complete: i64::MAX, over: i64::MAX, ..key },
             false => key,
         }
     }
@@ -96,10 +108,17 @@ impl OwnTime {
 
     /// Returns the greatest end of a window of a key that takes no more rows.
     pub(super) fn over(&self, group: u32) -> i64 {
-        match self.complete(group) {
-            i64::MAX => i64::MAX,
-            complete => complete.saturating_sub(self.lateness),
-        }
+        self.key(group).over
+    }
+
+    /// Goes on to the watermark of a key.
+    fn advance(&mut self, group: u32) {
+        let (behind, lateness, zone) = (self.behind, self.lateness, self.zone);
+        let key = self.key_mut(group);
+        // As for all watermarks: no row at or before it is still to come.
+        let next = key.newest.saturating_sub(behind).saturating_add(1);
+        let local = |instant: i64| zone.map_or(instant, |zone| zone.least_from(instant));
+        (key.complete, key.over) = (local(next), local(next.saturating_sub(lateness)));
     }
 
     /// Takes the times of rows of these groups.
@@ -129,10 +148,7 @@ impl OwnTime {
         }
         let touched = std::mem::take(&mut self.touched);
         for group in &touched {
-            let behind = self.behind;
-            let key = self.key_mut(*group);
-            // As for all watermarks: no row at or before it is still to come.
-            key.complete = key.newest.saturating_sub(behind).saturating_add(1);
+            self.advance(*group);
             self.unsaved.insert(*group);
         }
         self.risen = touched.into_iter().collect();
@@ -170,8 +186,10 @@ impl OwnTime {
             keys.intern(&rows.columns()[..last], rows.num_rows(), &mut groups)?;
             let newest = rows.column(last).as_primitive::<Int64Type>();
             for (group, newest) in groups.into_iter().zip(newest.values()) {
-                let complete = newest.saturating_sub(self.behind).saturating_add(1);
-                *self.key_mut(group) = Key { newest: *newest, complete, before: complete };
+                self.key_mut(group).newest = *newest;
+                self.advance(group);
+                let key = self.key_mut(group);
+                key.before = key.complete;
             }
         }
         Ok(())
