@@ -55,8 +55,9 @@ def write_rows(path, rows):
 
 def write_answer(path, rows):
     """Writes rows as JSON, one a line, in the order of their text."""
-    texts = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
-    write_lines(path, sorted(texts))
+    texts = sorted(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+    assert texts, f"{path} has nothing to compare"
+    write_lines(path, texts)
 
 
 def disordered(rng, rows, seconds):
@@ -375,7 +376,7 @@ def shortest_paths():
         ends = (link["from_station"], link["to_station"])
         for start, end in (ends, ends[::-1]):
             ways[start].append((end, link["minutes"]))
-    minutes, queue = {}, [(0, 0)] if 0 in ways else []
+    minutes, queue = {}, [(0, 1)]
     while queue:
         time, station = heapq.heappop(queue)
         if station not in minutes:

@@ -1,4 +1,4 @@
-//! How far each station is from station 0, while links between stations open and close: in each round a
+//! How far each station is from station 1, while links between stations open and close: in each round a
 //! station takes the shortest way that a neighbour knows, and the link to it.
 //!
 //!     cargo run --example shortest-paths
@@ -9,6 +9,9 @@ use std::process::ExitCode;
 
 use thalweg::stream::{Enters, Stream};
 use thalweg::{Job, Record, Result};
+
+/// Where all ways begin.
+const HOME: i64 = 1;
 
 /// What is said of a link between two stations; the last word on each counts.
 #[derive(Clone, Record)]
@@ -43,8 +46,8 @@ struct Way {
 }
 
 fn shortest(links: Stream<'_, Link>) -> Result<Stream<'_, Way>> {
-    let home = links.clone().filter(|link| link.from_station == 0);
-    let home = home.map(|_| Way { station: 0, minutes: 0 });
+    let home = links.clone().filter(|link| link.from_station == HOME);
+    let home = home.map(|_| Way { station: HOME, minutes: 0 });
     home.clone().iterate("shortest ways", |ways| {
         let (links, home) = (links.enter(&ways)?, home.enter(&ways)?);
         Ok(ways
