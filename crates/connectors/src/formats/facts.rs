@@ -17,24 +17,30 @@ use super::json::reason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
-    /// Milliseconds since 1970.
-    Instant,
+    /// Time since 1970, and of how many milliseconds its unit is.
+    Instant(i64),
 }
 
 /// A fact of a format: the key of its metadata, where it stands in a line, and what it is.
 type Known = (&'static str, &'static [&'static str], Kind);
 
 const DEBEZIUM: [Known; 5] = [
-    ("value.ingestion-timestamp", &["ts_ms"], Kind::Instant),
-    ("value.source.timestamp", &["source", "ts_ms"], Kind::Instant),
+    ("value.ingestion-timestamp", &["ts_ms"], Kind::Instant(1)),
+    ("value.source.timestamp", &["source", "ts_ms"], Kind::Instant(1)),
     ("value.source.database", &["source", "db"], Kind::Text),
     ("value.source.schema", &["source", "schema"], Kind::Text),
     ("value.source.table", &["source", "table"], Kind::Text),
 ];
 
-/// Of Canal's lines and of Maxwell's.
-const OTHERS: [Known; 3] = [
-    ("value.ingestion-timestamp", &["ts"], Kind::Instant),
+const CANAL: [Known; 4] = [
+    ("value.ingestion-timestamp", &["ts"], Kind::Instant(1)),
+    ("value.event-timestamp", &["es"], Kind::Instant(1)),
+    ("value.database", &["database"], Kind::Text),
+    ("value.table", &["table"], Kind::Text),
+];
+
+const MAXWELL: [Known; 3] = [
+    ("value.ingestion-timestamp", &["ts"], Kind::Instant(1000)),
     ("value.database", &["database"], Kind::Text),
     ("value.table", &["table"], Kind::Text),
 ];
@@ -43,7 +49,8 @@ const OTHERS: [Known; 3] = [
 fn known(options: &Options) -> &'static [Known] {
     match options.get("format") {
         Some("debezium-json") => &DEBEZIUM,
-        Some("canal-json" | "maxwell-json") => &OTHERS,
+        Some("canal-json") => &CANAL,
+        Some("maxwell-json") => &MAXWELL,
         _ => &[],
     }
 }
@@ -58,7 +65,7 @@ impl Kind {
     fn column(self) -> DataType {
         match self {
             Kind::Text => DataType::Utf8View,
-            Kind::Instant => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            Kind::Instant(_) => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
         }
     }
 }
@@ -67,7 +74,7 @@ impl Kind {
 #[derive(Debug)]
 enum Values {
     Texts(Vec<Option<String>>),
-    Instants(Vec<Option<i64>>),
+    Instants { unit: i64, times: Vec<Option<i64>> },
 }
 
 /// Reads a fact.
@@ -90,7 +97,7 @@ impl Fact {
         let wrapped = envelope::has_schema(&table.options)?.then_some("payload");
         let values = match kind {
             Kind::Text => Values::Texts(Vec::new()),
-            Kind::Instant => Values::Instants(Vec::new()),
+            Kind::Instant(unit) => Values::Instants { unit: *unit, times: Vec::new() },
         };
         Ok(Fact { key, path: wrapped.into_iter().chain(path.iter().copied()).collect(), values })
     }
@@ -113,8 +120,11 @@ impl Fact {
                     value.map(|value| value.as_str().map(str::to_owned).ok_or_else(|| odd(&value)));
                 texts.extend(std::iter::repeat_n(text.transpose()?, rows));
             }
-            Values::Instants(times) => {
-                let time = value.map(|value| value.as_i64().ok_or_else(|| odd(&value)));
+            Values::Instants { unit, times } => {
+                let time = value.map(|value| {
+                    let time = value.as_i64().and_then(|time| time.checked_mul(*unit));
+                    time.ok_or_else(|| odd(&value))
+                });
                 times.extend(std::iter::repeat_n(time.transpose()?, rows));
             }
         }
@@ -125,7 +135,7 @@ impl Fact {
     pub(super) fn fill(&mut self, rows: usize) {
         match &mut self.values {
             Values::Texts(texts) => texts.resize(rows, None),
-            Values::Instants(times) => times.resize(rows, None),
+            Values::Instants { times, .. } => times.resize(rows, None),
         }
     }
 
@@ -133,7 +143,7 @@ impl Fact {
     pub(super) fn finish(&mut self) -> ArrayRef {
         match &mut self.values {
             Values::Texts(texts) => Arc::new(StringViewArray::from_iter(std::mem::take(texts))),
-            Values::Instants(times) => {
+            Values::Instants { times, .. } => {
                 let times = TimestampMillisecondArray::from(std::mem::take(times));
                 Arc::new(times.with_timezone("UTC"))
             }

@@ -270,7 +270,13 @@ fn facts_stand_in_the_rows_of_their_lines() {
     let line = r#"{"type":"insert","data":{"id":1,"name":"a"},"table":"stock","ts":3}"#;
     let (rows, _) =
         read(&[("format", "maxwell-json")], ["value.table", "value.ingestion-timestamp"], &[line]);
-    assert_eq!(rows, [row("+1", "\"stock\"", "00.003")]);
+    assert_eq!(rows, [row("+1", "\"stock\"", "03.000")]);
+    let line = line
+        .replace("insert", "INSERT")
+        .replace(r#""data":{"id":1,"name":"a"}"#, r#""data":[{"id":1,"name":"a"}],"es":40"#);
+    let (rows, _) =
+        read(&[("format", "canal-json")], ["value.table", "value.event-timestamp"], &[&line]);
+    assert_eq!(rows, [row("+1", "\"stock\"", "00.040")]);
     let wrapped = [("format", "debezium-json"), ("debezium-json.schema-include", "true")];
     let line = format!(r#"{{"schema":{{}},"payload":{}}}"#, lines[0]);
     let (rows, _) = read(&wrapped, keys, &[&line]);
