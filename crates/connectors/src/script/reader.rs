@@ -15,7 +15,7 @@ use super::line::{Action, Line};
 use crate::formats::Decoder;
 
 /// Longest line, in bytes.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+const LINE_BYTES_MAX: u64 = 1 << 24;
 
 /// Where a reader is: lines read, and the hash of all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
