@@ -5,7 +5,9 @@ use std::ops::Range;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
-use thalweg_types::{Error, Result};
+use thalweg_types::{Change, Error, Result};
+
+use crate::operator::Output;
 
 /// Rows of one batch of results.
 pub const BATCH_ROWS: usize = 8192;
@@ -25,6 +27,32 @@ pub fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<
 /// Returns the next rows of `total` to send behind `from`, at most `most`.
 pub fn next_rows(from: usize, total: usize, most: usize) -> Range<usize> {
     from..(from + most).min(total)
+}
+
+/// Rows that are sent in pieces, as far as the output takes them.
+#[derive(Debug, Default)]
+pub struct Results(Option<(RecordBatch, usize)>);
+
+impl Results {
+    /// Returns rows of which nothing is sent.
+    pub fn new(rows: RecordBatch) -> Results {
+        Results(Some((rows, 0)))
+    }
+
+    /// Sends what is left, as far as the output takes it; returns whether all of it is sent.
+    pub fn send(&mut self, out: &mut Output) -> bool {
+        let Some((rows, next)) = &mut self.0 else { return true };
+        while *next < rows.num_rows() {
+            if out.is_full() {
+                return false;
+            }
+            let range = next_rows(*next, rows.num_rows(), BATCH_ROWS);
+            *next = range.end;
+            out.send(Change::append(rows.slice(range.start, range.len())));
+        }
+        self.0 = None;
+        true
+    }
 }
 
 /// Returns the numbers of a range of groups.

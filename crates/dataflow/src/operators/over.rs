@@ -34,7 +34,7 @@ use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Change, Error, EventTime, Groups, Moment, Result};
 
-use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
+use super::batches::{BATCH_ROWS, Results, batch, check_state, groups_of};
 use super::coded_rows::{CodedRows, PACK_PARTITIONS};
 use super::due::{Due, refuse};
 use super::group_set::GroupSet;
@@ -96,8 +96,8 @@ struct Firing {
     until: i64,
     /// Rows that must be there behind a row.
     ahead: usize,
-    /// Results that are being sent, and the next of them.
-    results: Option<(RecordBatch, usize)>,
+    /// Results that are being sent.
+    results: Results,
 }
 
 impl Over {
@@ -203,27 +203,20 @@ impl Over {
             false => now.into_iter().map(|(_, group)| group).collect(),
         };
         let ahead = if is_last { 0 } else { self.node.rows_ahead() };
-        self.firing = Firing { groups, next: 0, until, ahead, results: None };
+        self.firing = Firing { groups, next: 0, until, ahead, results: Results::default() };
     }
 
     fn fire(&mut self, out: &mut Output) -> Result<Step> {
         loop {
-            if let Some((rows, next)) = &mut self.firing.results {
-                while *next < rows.num_rows() {
-                    if out.is_full() {
-                        return Ok(Step::More);
-                    }
-                    let range = next_rows(*next, rows.num_rows(), BATCH_ROWS);
-                    *next = range.end;
-                    out.send(Change::append(rows.slice(range.start, range.len())));
-                }
+            if !self.firing.results.send(out) {
+                return Ok(Step::More);
             }
-            self.firing.results = self.compute()?.map(|rows| (rows, 0));
-            if self.firing.results.is_none() {
+            let Some(rows) = self.compute()? else {
                 self.sweep()?;
                 self.forget_idle(out);
                 return Ok(Step::Done);
-            }
+            };
+            self.firing.results = Results::new(rows);
         }
     }
 

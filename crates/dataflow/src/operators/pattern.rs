@@ -40,7 +40,7 @@ use self::operands::{Book, Operands, Shown, View};
 use self::partition::{Found, Partition, Progress, SAVED, Setting};
 use self::program::Program;
 use self::search::Taken;
-use super::batches::{BATCH_ROWS, batch, check_state, groups_of, next_rows};
+use super::batches::{BATCH_ROWS, Results, batch, check_state, groups_of};
 use super::due::{Due, refuse};
 use super::group_set::GroupSet;
 use super::ordering::Ordering;
@@ -100,14 +100,14 @@ struct Firing {
     next: usize,
     /// Partitions in which the search goes on when what was found has been sent.
     open: Vec<u32>,
-    /// Results that are being sent, and the next of them.
-    results: Option<(RecordBatch, usize)>,
+    /// Results that are being sent.
+    results: Results,
 }
 
 impl Firing {
     fn new(moment: Moment, until: i64, is_end: bool) -> Firing {
         let (due, groups, open) = (Vec::new(), Vec::new(), Vec::new());
-        let (next_due, next, results) = (0, 0, None);
+        let (next_due, next, results) = (0, 0, Results::default());
         Firing { moment, until, is_end, due, next_due, groups, next, open, results }
     }
 }
@@ -252,20 +252,13 @@ impl Match {
 
     fn fire(&mut self, out: &mut Output) -> Result<Step> {
         loop {
-            if let Some((rows, next)) = &mut self.firing.results {
-                while *next < rows.num_rows() {
-                    if out.is_full() {
-                        return Ok(Step::More);
-                    }
-                    let range = next_rows(*next, rows.num_rows(), BATCH_ROWS);
-                    *next = range.end;
-                    out.send(Change::append(rows.slice(range.start, range.len())));
-                }
+            if !self.firing.results.send(out) {
+                return Ok(Step::More);
             }
-            self.firing.results = self.compute()?.map(|rows| (rows, 0));
-            if self.firing.results.is_none() {
+            let Some(rows) = self.compute()? else {
                 return Ok(Step::Done);
-            }
+            };
+            self.firing.results = Results::new(rows);
         }
     }
 
