@@ -18,6 +18,7 @@ pub mod csv;
 pub mod json;
 
 mod facts;
+mod halves;
 
 mod changelog;
 

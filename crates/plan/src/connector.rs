@@ -152,6 +152,10 @@ fn distance(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
+/// The key of metadata that tables never declare, and plans ask of sources of changelogs: is the row the
+/// old half of an update that keeps its primary key? BOOLEAN, and of an insertion or a deletion false.
+pub const OLD_HALF: &str = "row.is-old-half";
+
 /// A column that says where a row comes from.
 #[derive(Clone, Debug)]
 pub struct Metadata {
@@ -216,7 +220,8 @@ pub trait Connector: Send + Sync + Debug {
         false
     }
 
-    /// Returns what the rows of a table say that is read.
+    /// Returns what the rows of a table say that is read. Sources of a [`Changes::Changelog`] with a
+    /// primary key hand over [`OLD_HALF`] where it is asked for.
     fn changes(&self, table: &TableSpec) -> Changes {
         let _ = table;
         Changes::Append

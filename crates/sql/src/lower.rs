@@ -20,6 +20,8 @@ mod join;
 
 mod recursion;
 
+mod halves;
+
 mod scan;
 mod search;
 mod sessions;

@@ -11,11 +11,12 @@ use arrow::buffer::Buffer;
 use arrow::compute::filter;
 use arrow::datatypes::SchemaRef;
 use sonic_rs::{JsonValueTrait, LazyValue, to_object_iter};
-use thalweg_plan::connector::TableSpec;
+use thalweg_plan::connector::{OLD_HALF, TableSpec};
 use thalweg_types::{Change, Result};
 
 use super::envelope::{self, Envelope, Included};
 use super::facts::Fact;
+use super::halves::Halves;
 use super::json::{JsonDecoder, reason};
 use super::json_dialect::JsonDialect;
 use super::lines::lines;
@@ -38,7 +39,8 @@ pub(super) struct ChangelogDecoder {
     /// The columns of rows, and all columns.
     schemas: [SchemaRef; 2],
     facts: Vec<Fact>,
-    /// Where each column stands among those of rows, and behind them facts.
+    halves: Option<Halves>,
+    /// Where each column stands among those of rows, and behind them facts and which halves are old.
     places: Vec<usize>,
     /// Of each row of the block: is it whole, and what does it weigh?
     keep: Vec<bool>,
@@ -68,25 +70,38 @@ impl ChangelogDecoder {
         };
         let dialect = JsonDialect::of(options, format)?;
         let physical = table.schema.fields().len();
-        let is_fact = |place: &usize| columns[*place] >= physical;
-        let (of_facts, of_rows): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(is_fact);
+        let key =
+            |place: &usize| columns[*place].checked_sub(physical).map(|at| &table.metadata[at].key);
+        let (of_rows, noted): (Vec<usize>, Vec<usize>) =
+            (0..columns.len()).partition(|place| key(place).is_none());
+        let (of_halves, of_facts): (Vec<usize>, Vec<usize>) =
+            noted.into_iter().partition(|place| key(place).is_some_and(|key| key == OLD_HALF));
         let own: Vec<usize> = of_rows.iter().map(|place| columns[*place]).collect();
         let rows = JsonDecoder::new(dialect, &table.schema, &own)?;
         let fact =
             |place: &usize| Fact::new(table, &table.metadata[columns[*place] - physical].key);
         let facts = of_facts.iter().map(fact).collect::<Result<_>>()?;
+        let halves = of_halves.first().map(|_| Halves::new(table, &own)).transpose()?;
         let schemas = [Arc::new(delivered.project(&of_rows)?), delivered];
-        let made: Vec<usize> = of_rows.into_iter().chain(of_facts).collect();
+        let made: Vec<usize> = of_rows.into_iter().chain(of_facts).chain(of_halves).collect();
         let places = (0..columns.len()).map(|column| made.iter().position(|one| *one == column));
         let places = places.flatten().collect();
         let (keep, weights) = (Vec::new(), Vec::new());
-        Ok(ChangelogDecoder { shape, rows, schemas, facts, places, keep, weights })
+        Ok(ChangelogDecoder { shape, rows, schemas, facts, halves, places, keep, weights })
     }
 
     /// Adds a row made of objects, the first of which that has a field counts.
     fn push(&mut self, weight: i64, objects: &[&[u8]]) -> Result<(), String> {
         let row = self.begin(weight);
         self.rows.row(objects, row)
+    }
+
+    /// Adds the old half of an update, like [`ChangelogDecoder::push`].
+    fn old_half(&mut self, objects: &[&[u8]]) -> Result<(), String> {
+        if let Some(halves) = &mut self.halves {
+            halves.note(self.keep.len());
+        }
+        self.push(-1, objects)
     }
 
     /// Begins a row; returns its number.
@@ -123,7 +138,7 @@ impl ChangelogDecoder {
         match op.as_str() {
             Some("c" | "r") => self.push(1, &[text(there(&after, "after")?)]),
             Some("u") => {
-                self.push(-1, &[text(old(&before, "an update")?)])?;
+                self.old_half(&[text(old(&before, "an update")?)])?;
                 self.push(1, &[text(there(&after, "after")?)])
             }
             Some("d") => self.push(-1, &[text(old(&before, "a deletion")?)]),
@@ -166,7 +181,7 @@ impl ChangelogDecoder {
 
     /// Adds an update of which `old` has the fields that it changed.
     fn update(&mut self, old: &LazyValue<'_>, new: &LazyValue<'_>) -> Result<(), String> {
-        self.push(-1, &[text(old), text(new)])?;
+        self.old_half(&[text(old), text(new)])?;
         self.push(1, &[text(new)])
     }
 
@@ -194,7 +209,7 @@ impl ChangelogDecoder {
     fn finish(&mut self) -> Result<RecordBatch> {
         let keep = std::mem::take(&mut self.keep);
         let rows = self.rows.finish(&self.schemas[0], keep.clone())?;
-        if self.facts.is_empty() {
+        if self.facts.is_empty() && self.halves.is_none() {
             return Ok(rows);
         }
         let (count, mut columns) = (rows.num_rows(), rows.columns().to_vec());
@@ -202,6 +217,9 @@ impl ChangelogDecoder {
         for fact in &mut self.facts {
             fact.fill(mask.len());
             columns.push(filter(&fact.finish(), &mask)?);
+        }
+        if let Some(halves) = &mut self.halves {
+            columns.push(halves.finish(&rows, &mask)?);
         }
         let columns = self.places.iter().map(|place| columns[*place].clone()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(count));

@@ -17,8 +17,8 @@ use thalweg_plan::window::TimeBasis;
 use thalweg_types::{Error, NodeId, Result, Zone};
 
 use super::prune::{self, table};
-use super::recursion;
 use super::{Lowering, Query, Role, Stream, Versioned, forward, nullable_tail, role_of};
+use super::{halves, recursion};
 use crate::catalog::{
     CDC_DUPLICATES, Column, Table, Watermark, declared_name, hint_of, hinted_name,
     recursive_relation,
@@ -225,7 +225,8 @@ impl Lowering<'_> {
             ))
             .remedy("leave the metadata out, or join by PROCTIME()"));
         }
-        stream.versioned = match source.changes {
+        let source_changes = source.changes;
+        stream.versioned = match source_changes {
             Changes::Append if table.spec.primary_key.is_empty() => None,
             Changes::Append => Some(VersionSource::Rows),
             // Without a key nothing says what a row is a version of.
@@ -239,6 +240,9 @@ impl Lowering<'_> {
             changes => Some(VersionSource::Changes(changes)),
         }
         .map(|source| Versioned { source, key: table.spec.primary_key.clone() });
+        if self.tells_halves(&table, source_changes) {
+            self.leave_out_old_halves(&mut stream)?;
+        }
         let mut stream = self.scanned(stream, (&table, &shape), scan)?;
         let names = scanned_columns(scan, &table).into_iter();
         let names = names.map(|column| table.columns[column].field().name());
@@ -310,7 +314,11 @@ impl Lowering<'_> {
     fn source(&mut self, table: &Arc<Table>, shape: &Shape) -> Result<Stream> {
         let columns = self.columns_read(table);
         let connector = self.registry.get(table.connector()?)?;
-        let mut source = connector.source(&table.spec, &columns)?;
+        let changes = connector.changes(&table.spec);
+        let mut source = match self.tells_halves(table, changes) {
+            true => halves::source(connector.as_ref(), &table.spec, &columns)?,
+            false => connector.source(&table.spec, &columns)?,
+        };
         if let Some(filter) = prune::filter(&self.kept, table)? {
             source = source.pruned(filter).unwrap_or(source);
         }
@@ -333,7 +341,7 @@ impl Lowering<'_> {
         let node = SourceNode {
             table: name,
             source,
-            changes: connector.changes(&table.spec),
+            changes,
             key: key.unwrap_or_default(),
             domain,
             watermark,
@@ -418,6 +426,10 @@ impl Lowering<'_> {
             return Ok(rows);
         }
         let (name, key) = (source.table.clone(), source.key.clone());
+        let from = match self.tells_halves(table, source.changes) {
+            true => self.without_halves(from)?,
+            false => from,
+        };
         let schema = Arc::new(table.spec.readable().project(&self.columns_read(table))?);
         let why = match self.has_duplicates {
             true => format!("'{CDC_DUPLICATES}' is set"),

@@ -4,10 +4,9 @@
 //! was deleted, is one too, that no row can meet. Of those that the watermark passed only the last is
 //! kept, and none if it is an end.
 //!
-//! Where a changelog takes back the row of a version directly before it puts another one of its key
-//! there, that is the old half of an update: the new half says when the version ends. Any other row that
-//! is taken back is a deletion, at the time that it has; one without a time, or with the very time of the
-//! version, ends that where it began.
+//! A row that is taken back is a deletion, at the time that it has; one without a time, or with the very time
+//! of the version, ends that where it began. Old halves of updates, which end nothing, do not come here: what
+//! follows one cannot tell it from a deletion, since batches are cut anywhere.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +14,6 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use thalweg_plan::join::{TimeColumn, VersionSource};
-use thalweg_plan::source::Changes;
 use thalweg_state::{RowStore, StateReader, StateWriter};
 use thalweg_types::{Change, Result};
 
@@ -97,8 +95,6 @@ impl VersionTable {
         let kept: Vec<u32> = (0..change.len() as u32).filter(is_kept).collect();
         let mut slots = Vec::new();
         self.rows.insert(columns, &kept, &mut slots)?;
-        let halves = self.halves(change, groups);
-        let encoded = self.rows.encode(columns, &halves)?;
         let (mut slots, mut timeless) = (slots.into_iter(), 0);
         for (row, group) in groups.iter().enumerate() {
             match (change.weight(row) > 0, time(row)) {
@@ -107,29 +103,10 @@ impl VersionTable {
                     self.put(*group, Version { from, slot, is_end: false })?;
                 }
                 (true, None) => timeless += 1,
-                (false, time) => {
-                    let half = halves.binary_search(&(row as u32)).ok();
-                    let row_of = |time| self.at(*group, time).map(|slot| self.rows.row(slot));
-                    let is_old = |half| time.and_then(row_of) == Some(encoded.row(half));
-                    if !half.is_some_and(is_old) {
-                        self.end(*group, time, change.rows.slice(row, 1))?;
-                    }
-                }
+                (false, time) => self.end(*group, time, change.rows.slice(row, 1))?,
             }
         }
         Ok(timeless)
-    }
-
-    /// Returns the rows that may be the old halves of updates.
-    fn halves(&self, change: &Change, groups: &[u32]) -> Vec<u32> {
-        if self.source != VersionSource::Changes(Changes::Changelog) {
-            return Vec::new();
-        }
-        let is_one = |row: &u32| {
-            let (row, next) = (*row as usize, *row as usize + 1);
-            change.weight(row) < 0 && groups[row] == groups[next] && change.weight(next) > 0
-        };
-        (0..change.len().saturating_sub(1) as u32).filter(is_one).collect()
     }
 
     /// Ends the last version: at a time, or where it began.

@@ -112,29 +112,43 @@ fn a_deletion_without_a_time_ends_the_last_version_as_if_it_had_not_begun() {
     assert_eq!(found, [["+1 1|0|19|10", "+1 1|0|20|", "+1 1|0|39|", "+1 1|0|40|40"]]);
 }
 
-/// Would fail if the old half of an update ended anything, or the deletion of another key were taken
-/// for one.
+/// Would fail if it made a difference where a changelog is cut, as when a deletion directly before an
+/// insertion of its key was taken for the old half of an update in one batch, and not in two.
 #[test]
-fn the_old_half_of_an_update_says_nothing() {
+fn each_cut_into_batches_and_epochs_gives_the_same_answer() {
     let changes = [
         (1, 10, Some(10), 1),
         (2, 11, Some(10), 1),
         (1, 10, Some(10), -1),
         (1, 20, Some(20), 1),
-        (2, 11, Some(10), -1),
-        (1, 30, Some(30), 1),
+        (2, 11, Some(15), -1),
+        (2, 30, Some(30), 1),
+        (1, 40, Some(40), 1),
     ];
-    let left = vec![added(&[(1, 0, Some(15), 1), (2, 0, Some(15), 1), (1, 0, Some(29), 1)])];
-    let found = run(&mut operator(CHANGELOG), &[(50, left, vec![changed(&changes)])]);
-    assert_eq!(found, [["+1 1|0|15|10", "+1 1|0|29|20", "+1 2|0|15|"]]);
-}
-
-/// Would fail if a deletion were taken for the old half of an update since the key comes again.
-#[test]
-fn a_deletion_directly_before_the_next_insertion_ends_the_version() {
-    let changes = [(1, 10, Some(10), 1), (1, 10, Some(20), -1), (1, 30, Some(30), 1)];
-    let found = run(&mut operator(CHANGELOG), &[(50, at(&[19, 29, 30]), vec![changed(&changes)])]);
-    assert_eq!(found, [["+1 1|0|19|10", "+1 1|0|29|", "+1 1|0|30|30"]]);
+    let asked =
+        [(1, 0, Some(15), 1), (1, 0, Some(39), 1), (2, 0, Some(14), 1), (2, 0, Some(29), 1)];
+    let expected = ["+1 1|0|15|", "+1 1|0|39|20", "+1 2|0|14|11", "+1 2|0|29|"];
+    // Of each change but the first: does it stand with the one before, in the next batch, in the next epoch?
+    for cut in 0..3_usize.pow(changes.len() as u32 - 1) {
+        let mut epochs = vec![vec![vec![changes[0]]]];
+        let mut rest = cut;
+        for change in &changes[1..] {
+            match rest % 3 {
+                0 => epochs.last_mut().unwrap().last_mut().unwrap().push(*change),
+                1 => epochs.last_mut().unwrap().push(vec![*change]),
+                _ => epochs.push(vec![vec![*change]]),
+            }
+            rest /= 3;
+        }
+        let last = epochs.len() - 1;
+        let epochs = epochs.iter().enumerate().map(|(epoch, batches)| {
+            let batches = batches.iter().map(|lines| changed(lines)).collect();
+            let left = if epoch == 0 { vec![added(&asked)] } else { vec![] };
+            (if epoch == last { 50 } else { 1 }, left, batches)
+        });
+        let found = run(&mut operator(CHANGELOG), &epochs.collect::<Vec<_>>());
+        assert_eq!(found.concat(), expected, "cut {cut}");
+    }
 }
 
 #[test]
