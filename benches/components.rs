@@ -127,7 +127,10 @@ fn components(job: &Job, script: &Path) -> Result<()> {
     let both: Stream<'_, Edge> =
         there.flat_map(|edge| [edge, Edge { from: edge.to, to: edge.from, ..edge }]);
     let own = both.clone().map(|edge| Label { node: edge.from, component: edge.from });
-    let labels = own.clone().iterate("components", |labels| {
+    // Labels come in by their size, so that few nodes ever pass on one that is not the least.
+    let delay = |label: &Label| 64 * (i64::BITS - label.component.leading_zeros());
+    let none = own.clone().filter(|_| false);
+    let labels = none.iterate("components", |labels| {
         let (both, own) = (both.enter(&labels)?, own.enter(&labels)?);
         Ok(labels
             .key_by(|label| label.node)
@@ -135,7 +138,7 @@ fn components(job: &Job, script: &Path) -> Result<()> {
                 node: edge.to,
                 component: label.component,
             })
-            .union(own)
+            .union(own.delay(delay))
             .key_by(|label| label.node)
             .least())
     })?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter, filter_record_batch, take};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use thalweg_plan::function::{Transform, Watermarker};
 use thalweg_plan::trail::Share;
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
@@ -96,6 +96,16 @@ impl Closure {
             Ok(Change { rows: batch::<U>(columns, made)?, weights })
         });
         Closure { schema: U::schema(), text, apply }
+    }
+
+    /// Makes a column of by how many rounds each row is delayed.
+    pub(crate) fn rounds<T: Record>(rounds: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Closure {
+        let schema = Schema::new(vec![Field::new("rounds", DataType::UInt32, false)]);
+        Closure::columns(Arc::new(schema), name_of::<T>().to_owned(), move |batch| {
+            let mut delays = Vec::with_capacity(batch.num_rows());
+            each(batch, |record| delays.push(rounds(record)))?;
+            Ok(vec![Arc::new(UInt32Array::from(delays))])
+        })
     }
 
     /// Makes columns of a batch: for what reads columns and not structs.

@@ -229,6 +229,16 @@ impl<T: Record> Looped<T> {
         self.then(Closure::flat_map(function))
     }
 
+    /// Lets each row count only from as many rounds later on as `rounds` says.
+    ///
+    /// It does not change what a loop comes to, but how much it does on the way: where the least value
+    /// wins, values that are likely to win go first, and the others find that they have lost already.
+    pub fn delay(self, rounds: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Looped<T> {
+        let Looped { within, step, .. } = self;
+        let rounds = shared(Closure::rounds(rounds));
+        within.add(|steps| steps.delay(step, rounds))
+    }
+
     /// Puts the rows of another stream of this loop beside those of this one.
     pub fn union(self, other: Looped<T>) -> Looped<T> {
         let Looped { within, step, .. } = self;

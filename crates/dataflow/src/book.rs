@@ -4,9 +4,10 @@
 //! stay until the epoch is complete everywhere. Rows from other workers may be here earlier: who
 //! takes such rows waits for the facts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use thalweg_plan::source::Step;
@@ -19,7 +20,13 @@ pub struct Book {
     open: Rc<RefCell<BTreeMap<u64, EpochInfo>>>,
     /// Whom to activate when an epoch is opened.
     waiting: Rc<RefCell<Vec<Rc<Activator>>>>,
+    /// Until when the worker looks for work before it parks.
+    awake: Rc<Cell<Option<Instant>>>,
 }
+
+/// How long a worker stays awake. It takes longer to be woken than most rounds of a loop take, and a
+/// round that is late by that much is late on all workers.
+const AWAKE: Duration = Duration::from_micros(50);
 
 impl Book {
     /// Writes the facts of an epoch down.
@@ -48,6 +55,20 @@ impl Book {
         let info = book.get(&epoch)?;
         let watermark = info.watermark_before(domains);
         Some(Moment { epoch: Epoch(epoch), clock: info.clock, watermark })
+    }
+
+    /// Keeps the worker awake for a moment: what it did is likely to be answered at once.
+    pub fn stay_awake(&self) {
+        self.awake.set(Some(Instant::now() + AWAKE));
+    }
+
+    /// Is the worker to look for work rather than park?
+    pub fn is_awake(&self) -> bool {
+        let is_awake = self.awake.get().is_some_and(|until| Instant::now() < until);
+        if !is_awake {
+            self.awake.set(None);
+        }
+        is_awake
     }
 
     /// Forgets the epochs before `epoch`.

@@ -18,7 +18,7 @@
 //!
 //! * [`time`] says how epoch and rounds are ordered: for differences by each level, for progress from the
 //!   outside in;
-//! * [`logic`] is the contract of a step; `passing`, `join` and `reduce` are the steps;
+//! * [`logic`] is the contract of a step; `passing`, `join`, `pick` and `reduce` are the steps;
 //! * [`history`] is what a step keeps: rows with the rounds in which they came and went;
 //! * `shell` drives a step, `exit` nets what leaves and speaks for the state of all steps, [`build`]
 //!   puts it all together.
@@ -40,6 +40,7 @@ pub mod logic;
 
 mod join;
 mod passing;
+mod pick;
 mod reduce;
 
 mod exit;

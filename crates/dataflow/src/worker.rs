@@ -134,7 +134,10 @@ fn attempt(worker: &mut Worker, job: &Arc<Job>) -> Result<()> {
     let is_scripted = job.plan.is_scripted();
     let mut seen = 0;
     while !probe.done() && !job.stop.is_set() {
-        worker.step_or_park(Some(PARK_MAX));
+        match book.is_awake() {
+            true => worker.step(),
+            false => worker.step_or_park(Some(PARK_MAX)),
+        };
         let frontier = probe.with_frontier(|frontier| frontier.first().copied());
         if let Some(frontier) = frontier
             && frontier != seen

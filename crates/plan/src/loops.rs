@@ -113,6 +113,8 @@ pub enum StepKind {
     Leave,
     /// Stateless functions.
     Map(Vec<Arc<dyn Transform>>),
+    /// The same rows in later rounds: a function makes one column, by how many rounds, of `UInt32`.
+    Delay(Arc<dyn Transform>),
     /// Several inputs of one schema together.
     Union,
     /// Pairs of rows: the columns of the left one, then those of the right one.
@@ -204,6 +206,7 @@ fn described(step: &LoopStep) -> String {
             let steps: Vec<String> = transforms.iter().map(|t| t.explain()).collect();
             format!("map {}", steps.join(" then "))
         }
+        StepKind::Delay(rounds) => format!("delay {}", rounds.explain()),
         StepKind::Union => "union".to_owned(),
         StepKind::Join(keys) => format!("join {:?}{}", keys.columns, nulls(keys)),
         StepKind::Reduce { keys, reducing } => match reducing {
@@ -319,6 +322,13 @@ impl LoopBuilder {
         self.add(StepKind::Map(vec![transform]), vec![from], schema, scope)
     }
 
+    /// Adds the same rows in later rounds.
+    pub fn delay(&mut self, from: StepId, rounds: Arc<dyn Transform>) -> StepId {
+        let LoopStep { schema, scope, .. } = self.step(from);
+        let (schema, scope) = (schema.clone(), *scope);
+        self.add(StepKind::Delay(rounds), vec![from], schema, scope)
+    }
+
     /// Puts steps of one scope together, whose columns have the types of `schema`.
     pub fn union(&mut self, inputs: Vec<StepId>, schema: SchemaRef) -> StepId {
         let scope = self.step(inputs[0]).scope;
@@ -352,7 +362,8 @@ impl LoopBuilder {
 
     /// Returns the loop, whose rows are those of `result`.
     ///
-    /// Functions behind functions become one step, and steps that nothing depends on are left out: nobody would know when they are through an epoch.
+    /// Functions behind functions become one step, and steps that nothing depends on are left out: nobody
+    /// would know when they are through an epoch.
     pub fn finish(self, name: &str, result: StepId, rounds_max: u32) -> LoopNode {
         let (steps, result) = needed(fused(self.steps, result), result);
         let scopes = self.scopes;

@@ -15,7 +15,8 @@ use timely::dataflow::operators::{ConnectLoop, Enter, Feedback, Leave};
 use super::exit::{Exit, Gate, Shared};
 use super::join::Join;
 use super::logic::Logic;
-use super::passing::{Apply, Net, Pass};
+use super::passing::{Apply, Delay, Net, Pass};
+use super::pick::{Pick, Which};
 use super::reduce::Reduce;
 use super::shell::{Flowing, Site, moved, shell};
 use super::time::{Path, Time};
@@ -119,6 +120,10 @@ impl<'a, 'scope> Building<'a, 'scope> {
                 let logic = Apply::new(transforms, &self.looped.name);
                 self.step(step, Box::new(logic), vec![(from(0), None)])
             }
+            StepKind::Delay(rounds) => {
+                let logic = Delay::new(rounds.clone(), &self.looped.name, depth);
+                self.step(step, Box::new(logic), vec![(from(0), None)])
+            }
             StepKind::Union => {
                 let inputs = (0..step.inputs.len()).map(|at| (from(at), None)).collect();
                 let logic = Pass { schema: step.schema.clone(), less: None };
@@ -134,9 +139,12 @@ impl<'a, 'scope> Building<'a, 'scope> {
                 self.step(step, Box::new(logic), inputs)
             }
             StepKind::Reduce { keys, reducing } => {
-                let how = (*keys, reducing);
-                let logic = Reduce::new(&name, how, &from(0).schema, &step.schema)?;
-                self.step(step, Box::new(logic), vec![(from(0), Some((0..*keys).collect()))])
+                let schemas = [&from(0).schema, &step.schema];
+                let logic: Box<dyn Logic> = match Which::of(reducing).filter(|_| depth == 1) {
+                    Some(which) => Box::new(Pick::new(&name, (*keys, which), schemas)?),
+                    None => Box::new(Reduce::new(&name, (*keys, reducing), schemas)?),
+                };
+                self.step(step, logic, vec![(from(0), Some((0..*keys).collect()))])
             }
         };
         self.flowing.push(flowing);
@@ -174,7 +182,7 @@ impl<'a, 'scope> Building<'a, 'scope> {
     fn is_netted(&self, step: StepId) -> bool {
         self.looped.steps.get(step.0).is_some_and(|step| match step.kind {
             StepKind::Reduce { .. } => true,
-            StepKind::Map(_) => self.is_netted(step.inputs[0]),
+            StepKind::Map(_) | StepKind::Delay(_) => self.is_netted(step.inputs[0]),
             _ => false,
         })
     }

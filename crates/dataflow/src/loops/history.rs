@@ -17,6 +17,7 @@ use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::{Error, Result};
 
 use super::codes::{Code, Codec};
+use super::logic::Sent;
 use super::time::Rounds;
 use crate::operators::batches::{BATCH_ROWS, batch, check_state};
 
@@ -32,6 +33,9 @@ pub struct Entry {
     /// The weight in the last snapshot.
     saved: i64,
 }
+
+/// Rows, and how many there are of each.
+pub type Counted = Vec<(Code, i64)>;
 
 /// The entries of a key: by row, then by rounds.
 #[derive(Debug, Default)]
@@ -140,7 +144,7 @@ impl History {
     ///
     /// # Errors
     /// `Data` if there is more of a row than can be counted.
-    pub fn add(&mut self, key: &Code, rounds: Rounds, rows: Vec<(Code, i64)>) -> Result<()> {
+    pub fn add(&mut self, key: &Code, rounds: Rounds, rows: Counted) -> Result<()> {
         if !self.keys.contains_key(key) {
             self.keys.insert(key.clone(), Kept::default());
             self.bytes += key.len() + KEY_BYTES;
@@ -192,6 +196,26 @@ impl History {
             self.bytes -= key.len() + KEY_BYTES;
             self.keys.remove(key);
         }
+    }
+
+    /// Adds what changed of keys in some rounds, and sends it.
+    ///
+    /// # Errors
+    /// `Data` if there is more of a row than can be counted.
+    pub fn send(
+        &mut self,
+        rounds: Rounds,
+        changed: Vec<(Code, Counted)>,
+        out: &mut Sent,
+    ) -> Result<()> {
+        let flat = changed.iter().flat_map(|(key, rows)| rows.iter().map(move |row| (key, row)));
+        let flat: Vec<(&Code, &(Code, i64))> = flat.collect();
+        for rows in flat.chunks(BATCH_ROWS) {
+            let codes = rows.iter().map(|(key, (row, _))| (key.as_ref(), row.as_ref()));
+            let made = batch(&self.shape.schema, self.shape.columns(codes)?, rows.len())?;
+            out.send_rows(rounds, made, rows.iter().map(|(_, (_, weight))| *weight))?;
+        }
+        changed.into_iter().try_for_each(|(key, rows)| self.add(&key, rounds, rows))
     }
 
     /// Returns about how many bytes and how many rows there are.
@@ -298,9 +322,9 @@ pub fn within<'a>(
 ///
 /// # Errors
 /// `Data` if there is more of a row than can be counted.
-pub fn netted(mut rows: Vec<(Code, i64)>) -> Result<Vec<(Code, i64)>> {
+pub fn netted(mut rows: Counted) -> Result<Counted> {
     rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let mut netted: Vec<(Code, i64)> = Vec::with_capacity(rows.len());
+    let mut netted = Counted::with_capacity(rows.len());
     for (row, weight) in rows {
         match netted.last_mut() {
             Some(last) if last.0 == row => last.1 = sum(last.1, weight)?,

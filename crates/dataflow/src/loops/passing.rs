@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::Int64Array;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, Int64Array, UInt32Array};
+use arrow::datatypes::{SchemaRef, UInt32Type};
 use thalweg_plan::function::Transform;
 use thalweg_plan::node::{BadRecords, MapNode};
 use thalweg_types::{Change, Result};
@@ -34,6 +34,41 @@ impl Logic for Apply {
     fn batch(&mut self, _: usize, came: Came, out: &mut Sent) -> Result<()> {
         let mapped = chain::apply(&self.0, came.change, &came.moment)?;
         mapped.rows.into_iter().for_each(|change| out.send(came.rounds, change));
+        Ok(())
+    }
+}
+
+/// Passes rows on in later rounds.
+pub(super) struct Delay {
+    rounds: Apply,
+    /// The level whose rounds are meant.
+    level: usize,
+}
+
+impl Delay {
+    /// Returns the step in a loop that the user calls `name`, with `depth` loops around it; `rounds` makes
+    /// a column of by how many rounds.
+    pub(super) fn new(rounds: Arc<dyn Transform>, name: &str, depth: usize) -> Delay {
+        Delay { rounds: Apply::new(&[rounds], name), level: depth - 1 }
+    }
+}
+
+impl Logic for Delay {
+    fn batch(&mut self, _: usize, came: Came, out: &mut Sent) -> Result<()> {
+        let delays = chain::apply(&self.rounds.0, came.change.clone(), &came.moment)?.rows;
+        let mut by_delay: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let delays = delays.iter().flat_map(|delays| {
+            delays.rows.column(0).as_primitive::<UInt32Type>().values().iter().copied()
+        });
+        for (row, delay) in (0..).zip(delays) {
+            by_delay.entry(delay).or_default().push(row);
+        }
+        for (delay, rows) in by_delay {
+            let mut rounds = came.rounds;
+            // Rounds that cannot be counted are more than a loop may have, and end it.
+            rounds.0[self.level] = rounds.0[self.level].saturating_add(delay);
+            out.send(rounds, came.change.take(&UInt32Array::from(rows))?);
+        }
         Ok(())
     }
 }

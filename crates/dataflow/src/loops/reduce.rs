@@ -16,10 +16,11 @@ use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::{Error, Result};
 
 use super::codes::Code;
-use super::history::{Entry, History, netted, within};
+use super::history::{Counted, History, netted, within};
 use super::logic::{Came, Logic, Sent};
+use super::pick::Which;
 use super::time::Rounds;
-use crate::operators::batches::{BATCH_ROWS, batch};
+use crate::operators::batches::batch;
 
 /// Reduces the rows of each key.
 pub(super) struct Reduce {
@@ -30,9 +31,6 @@ pub(super) struct Reduce {
     due: BTreeMap<Rounds, HashMap<Code, Vec<(Code, i64)>>>,
 }
 
-/// Rows, and how many there are of each.
-type Counted = Vec<(Code, i64)>;
-
 impl Reduce {
     /// Returns a reduction by the first `keys` columns, whose state is saved under names that begin with
     /// `name`.
@@ -42,8 +40,7 @@ impl Reduce {
     pub(super) fn new(
         name: &str,
         (keys, reducing): (usize, &Reducing),
-        input: &SchemaRef,
-        output: &SchemaRef,
+        [input, output]: [&SchemaRef; 2],
     ) -> Result<Reduce> {
         let keys: Vec<usize> = (0..keys).collect();
         Ok(Reduce {
@@ -82,15 +79,13 @@ impl Reduce {
 
     /// Returns what becomes of each key in some rounds.
     fn results(&self, keys: &[Code], rounds: &Rounds) -> Result<Vec<Counted>> {
-        let one = |key: &Code, pick: fn(&[Entry], &Rounds) -> Option<Code>| -> Counted {
-            pick(self.input.of(key), rounds).map(|row| (row, 1)).into_iter().collect()
-        };
-        let pick: fn(&[Entry], &Rounds) -> Option<Code> = match &self.reducing {
+        let which = match &self.reducing {
             Reducing::By(reduction) => return self.reduced(reduction.as_ref(), keys, rounds),
-            Reducing::Distinct | Reducing::Least => least,
-            Reducing::Greatest => greatest,
+            Reducing::Distinct | Reducing::Least => Which::Least,
+            Reducing::Greatest => Which::Greatest,
         };
-        Ok(keys.iter().map(|key| one(key, pick)).collect())
+        let one = |key: &Code| which.pick(self.input.of(key), rounds);
+        Ok(keys.iter().map(|key| one(key).map(|row| (row, 1)).into_iter().collect()).collect())
     }
 
     /// Applies a function to the rows of each key in some rounds.
@@ -104,7 +99,8 @@ impl Reduce {
         let mut there = Vec::new();
         for (at, key) in keys.iter().enumerate() {
             let before = codes.len();
-            for (row, count) in positive(self.input.of(key), rounds) {
+            let rows = within(self.input.of(key), rounds).filter(|(_, count)| *count > 0);
+            for (row, count) in rows {
                 codes.push(row.as_ref());
                 counts.push(count);
             }
@@ -131,31 +127,22 @@ impl Reduce {
         Ok(results)
     }
 
-    /// Sends by what results differ from what was sent until then.
-    fn send(
-        &mut self,
-        rounds: Rounds,
+    /// Returns by what the results of keys differ from what they sent until some rounds.
+    fn changed(
+        &self,
+        rounds: &Rounds,
         results: Vec<(Code, Counted)>,
-        out: &mut Sent,
-    ) -> Result<()> {
+    ) -> Result<Vec<(Code, Counted)>> {
         let mut changed: Vec<(Code, Counted)> = Vec::new();
         for (key, mut rows) in results {
-            let sent = within(self.output.of(&key), &rounds);
+            let sent = within(self.output.of(&key), rounds);
             rows.extend(sent.map(|(row, weight)| (row.clone(), -weight)));
             let rows = netted(rows)?;
             if !rows.is_empty() {
                 changed.push((key, rows));
             }
         }
-        let shape = &self.output.shape;
-        let flat = changed.iter().flat_map(|(key, rows)| rows.iter().map(move |row| (key, row)));
-        let flat: Vec<(&Code, &(Code, i64))> = flat.collect();
-        for rows in flat.chunks(BATCH_ROWS) {
-            let codes = rows.iter().map(|(key, (row, _))| (key.as_ref(), row.as_ref()));
-            let made = batch(&shape.schema, shape.columns(codes)?, rows.len())?;
-            out.send_rows(rounds, made, rows.iter().map(|(_, (_, weight))| *weight))?;
-        }
-        changed.into_iter().try_for_each(|(key, rows)| self.output.add(&key, rounds, rows))
+        Ok(changed)
     }
 }
 
@@ -176,7 +163,8 @@ impl Logic for Reduce {
         let Some(due) = self.due.remove(&rounds) else { return Ok(()) };
         let keys = self.absorb(rounds, due, out)?;
         let results = self.results(&keys, &rounds)?;
-        self.send(rounds, keys.into_iter().zip(results).collect(), out)
+        let changed = self.changed(&rounds, keys.into_iter().zip(results).collect())?;
+        self.output.send(rounds, changed, out)
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
@@ -193,22 +181,6 @@ impl Logic for Reduce {
         let (input, output) = (self.input.size(), self.output.size());
         (input.0 + output.0, input.1 + output.1)
     }
-}
-
-/// Returns the rows that are there in some rounds.
-fn positive<'a>(
-    entries: &'a [Entry],
-    rounds: &'a Rounds,
-) -> impl DoubleEndedIterator<Item = (&'a Code, i64)> {
-    within(entries, rounds).filter(|(_, count)| *count > 0)
-}
-
-fn least(entries: &[Entry], rounds: &Rounds) -> Option<Code> {
-    positive(entries, rounds).next().map(|(row, _)| row.clone())
-}
-
-fn greatest(entries: &[Entry], rounds: &Rounds) -> Option<Code> {
-    positive(entries, rounds).next_back().map(|(row, _)| row.clone())
 }
 
 #[cfg(test)]

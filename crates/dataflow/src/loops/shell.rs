@@ -189,6 +189,7 @@ impl Shell {
             self.fail(error);
         }
         self.site.counters.count_busy(began.elapsed());
+        self.site.book.stay_awake();
     }
 
     /// Does what can be done now: what came in the open epoch, then the rounds that are over.

@@ -31,6 +31,7 @@ fn described(node: &LoopNode, step: &LoopStep) -> Option<String> {
                 false => steps.join(", then "),
             }
         }
+        StepKind::Delay(_) => "lets rows count in later rounds".to_owned(),
         StepKind::Union => "puts rows together".to_owned(),
         StepKind::Join(keys) if keys.columns.is_empty() => {
             "joins each row with each, on one worker".to_owned()
