@@ -34,9 +34,9 @@ pub mod time;
 
 pub mod codes;
 
-pub mod history;
-
 pub mod logic;
+
+pub mod history;
 
 mod join;
 mod passing;
