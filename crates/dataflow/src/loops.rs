@@ -19,7 +19,8 @@
 //! * [`time`] says how epoch and rounds are ordered: for differences by each level, for progress from the
 //!   outside in;
 //! * [`logic`] is the contract of a step; `passing`, `join`, `pick` and `reduce` are the steps;
-//! * [`history`] is what a step keeps: rows with the rounds in which they came and went;
+//! * [`history`] is what a step keeps: rows with the rounds in which they came and went; a `ledger` holds what
+//!   came to a reduction and what it sent;
 //! * `shell` drives a step, `exit` nets what leaves and speaks for the state of all steps, [`build`]
 //!   puts it all together.
 //!
@@ -39,6 +40,7 @@ pub mod logic;
 pub mod history;
 
 mod join;
+mod ledger;
 mod passing;
 mod pick;
 mod reduce;

@@ -17,7 +17,6 @@ use thalweg_state::{StateReader, StateWriter, TableSpec};
 use thalweg_types::{Error, Result};
 
 use super::codes::{Code, Codec};
-use super::logic::Sent;
 use super::time::Rounds;
 use crate::operators::batches::{BATCH_ROWS, batch, check_state};
 
@@ -196,26 +195,6 @@ impl History {
             self.bytes -= key.len() + KEY_BYTES;
             self.keys.remove(key);
         }
-    }
-
-    /// Adds what changed of keys in some rounds, and sends it.
-    ///
-    /// # Errors
-    /// `Data` if there is more of a row than can be counted.
-    pub fn send(
-        &mut self,
-        rounds: Rounds,
-        changed: Vec<(Code, Counted)>,
-        out: &mut Sent,
-    ) -> Result<()> {
-        let flat = changed.iter().flat_map(|(key, rows)| rows.iter().map(move |row| (key, row)));
-        let flat: Vec<(&Code, &(Code, i64))> = flat.collect();
-        for rows in flat.chunks(BATCH_ROWS) {
-            let codes = rows.iter().map(|(key, (row, _))| (key.as_ref(), row.as_ref()));
-            let made = batch(&self.shape.schema, self.shape.columns(codes)?, rows.len())?;
-            out.send_rows(rounds, made, rows.iter().map(|(_, (_, weight))| *weight))?;
-        }
-        changed.into_iter().try_for_each(|(key, rows)| self.add(&key, rounds, rows))
     }
 
     /// Returns about how many bytes and how many rows there are.

@@ -13,7 +13,8 @@ use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::Result;
 
 use super::codes::Code;
-use super::history::{Counted, Entry, History, netted, within};
+use super::history::{Counted, Entry, netted, within};
+use super::ledger::Ledger;
 use super::logic::{Came, Logic, Sent};
 use super::time::Rounds;
 
@@ -106,8 +107,7 @@ fn are_right<'a>(
 /// Picks one row of each key.
 pub(super) struct Pick {
     which: Which,
-    input: History,
-    output: History,
+    ledger: Ledger,
     /// Keys, by rounds in which what they sent is no longer right.
     due: BTreeMap<Rounds, BTreeSet<Code>>,
 }
@@ -121,20 +121,14 @@ impl Pick {
     pub(super) fn new(
         name: &str,
         (keys, which): (usize, Which),
-        [input, output]: [&SchemaRef; 2],
+        schemas: [&SchemaRef; 2],
     ) -> Result<Pick> {
-        let keys: Vec<usize> = (0..keys).collect();
-        Ok(Pick {
-            which,
-            input: History::new(format!("{name}.in"), input, &keys)?,
-            output: History::new(format!("{name}.out"), output, &keys)?,
-            due: BTreeMap::new(),
-        })
+        Ok(Pick { which, ledger: Ledger::new(name, keys, schemas)?, due: BTreeMap::new() })
     }
 
     /// Returns the first rounds, from some on, in which what a key sent is wrong.
     fn first_wrong(&self, key: &Code, from: Rounds) -> Option<Rounds> {
-        let (input, output) = (self.input.of(key), self.output.of(key));
+        let (input, output) = (self.ledger.input.of(key), self.ledger.output.of(key));
         let later = input.iter().chain(output).filter(|entry| entry.rounds > from);
         let later = later.filter(|entry| entry.weight != 0).map(|entry| entry.rounds);
         let mut rounds: Vec<Rounds> = std::iter::once(from).chain(later).collect();
@@ -160,7 +154,7 @@ impl Pick {
 
 impl Logic for Pick {
     fn batch(&mut self, _: usize, came: Came, out: &mut Sent) -> Result<()> {
-        let shape = &self.input.shape;
+        let shape = &self.ledger.input.shape;
         let keys = shape.key.encode(&came.change.rows)?;
         let rows = shape.row.encode(&came.change.rows)?;
         let mut by_key: HashMap<Code, Counted> = HashMap::new();
@@ -170,7 +164,7 @@ impl Logic for Pick {
         for (key, rows) in &mut by_key {
             let rows = netted(std::mem::take(rows))?;
             if !rows.is_empty() {
-                self.input.add(key, came.rounds, rows)?;
+                self.ledger.input.add(key, came.rounds, rows)?;
             }
         }
         self.look(by_key.into_keys(), came.rounds, out);
@@ -178,35 +172,26 @@ impl Logic for Pick {
     }
 
     fn close(&mut self, rounds: Rounds, out: &mut Sent) -> Result<()> {
-        let mut changed: Vec<(Code, Counted)> = Vec::new();
-        for key in self.due.remove(&rounds).unwrap_or_default() {
-            let sent = within(self.output.of(&key), &rounds);
-            let mut rows: Counted = sent.map(|(row, count)| (row.clone(), -count)).collect();
-            let picked = self.which.pick(self.input.of(&key), &rounds);
-            rows.extend(picked.map(|row| (row, 1)));
-            let rows = netted(rows)?;
-            if !rows.is_empty() {
-                changed.push((key, rows));
-            }
-        }
-        let keys: Vec<Code> = changed.iter().map(|(key, _)| key.clone()).collect();
-        self.output.send(rounds, changed, out)?;
+        let keys = self.due.remove(&rounds).unwrap_or_default();
+        let results = keys.into_iter().map(|key| {
+            let picked = self.which.pick(self.ledger.input.of(&key), &rounds);
+            (key, picked.map(|row| (row, 1)).into_iter().collect())
+        });
+        let results: Vec<(Code, Counted)> = results.collect();
+        let keys = self.ledger.send(rounds, results, out)?;
         self.look(keys.into_iter(), rounds, out);
         Ok(())
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        self.input.snapshot(to)?;
-        self.output.snapshot(to)
+        self.ledger.snapshot(to)
     }
 
     fn restore(&mut self, from: &StateReader) -> Result<()> {
-        self.input.restore(from)?;
-        self.output.restore(from)
+        self.ledger.restore(from)
     }
 
     fn size(&self) -> (usize, usize) {
-        let (input, output) = (self.input.size(), self.output.size());
-        (input.0 + output.0, input.1 + output.1)
+        self.ledger.size()
     }
 }

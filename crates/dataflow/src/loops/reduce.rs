@@ -16,7 +16,8 @@ use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::{Error, Result};
 
 use super::codes::Code;
-use super::history::{Counted, History, netted, within};
+use super::history::{Counted, netted, within};
+use super::ledger::Ledger;
 use super::logic::{Came, Logic, Sent};
 use super::pick::Which;
 use super::time::Rounds;
@@ -25,8 +26,7 @@ use crate::operators::batches::batch;
 /// Reduces the rows of each key.
 pub(super) struct Reduce {
     reducing: Reducing,
-    input: History,
-    output: History,
+    ledger: Ledger,
     /// What came, and the keys that are to be looked at again, by the rounds in which to do it.
     due: BTreeMap<Rounds, HashMap<Code, Vec<(Code, i64)>>>,
 }
@@ -40,15 +40,10 @@ impl Reduce {
     pub(super) fn new(
         name: &str,
         (keys, reducing): (usize, &Reducing),
-        [input, output]: [&SchemaRef; 2],
+        schemas: [&SchemaRef; 2],
     ) -> Result<Reduce> {
-        let keys: Vec<usize> = (0..keys).collect();
-        Ok(Reduce {
-            reducing: reducing.clone(),
-            input: History::new(format!("{name}.in"), input, &keys)?,
-            output: History::new(format!("{name}.out"), output, &keys)?,
-            due: BTreeMap::new(),
-        })
+        let ledger = Ledger::new(name, keys, schemas)?;
+        Ok(Reduce { reducing: reducing.clone(), ledger, due: BTreeMap::new() })
     }
 
     /// Adds what came to the keys, and waits for the rounds in which it meets something else.
@@ -63,9 +58,9 @@ impl Reduce {
         for (key, rows) in &mut keys {
             let rows = netted(std::mem::take(rows))?;
             if !rows.is_empty() {
-                self.input.add(key, rounds, rows)?;
+                self.ledger.input.add(key, rounds, rows)?;
             }
-            let others = self.input.of(key).iter().filter(|entry| entry.weight != 0);
+            let others = self.ledger.input.of(key).iter().filter(|entry| entry.weight != 0);
             for others in others.map(|entry| entry.rounds).collect::<BTreeSet<Rounds>>() {
                 let meet = others.join(&rounds);
                 if meet != rounds {
@@ -84,7 +79,7 @@ impl Reduce {
             Reducing::Distinct | Reducing::Least => Which::Least,
             Reducing::Greatest => Which::Greatest,
         };
-        let one = |key: &Code| which.pick(self.input.of(key), rounds);
+        let one = |key: &Code| which.pick(self.ledger.input.of(key), rounds);
         Ok(keys.iter().map(|key| one(key).map(|row| (row, 1)).into_iter().collect()).collect())
     }
 
@@ -99,7 +94,7 @@ impl Reduce {
         let mut there = Vec::new();
         for (at, key) in keys.iter().enumerate() {
             let before = codes.len();
-            let rows = within(self.input.of(key), rounds).filter(|(_, count)| *count > 0);
+            let rows = within(self.ledger.input.of(key), rounds).filter(|(_, count)| *count > 0);
             for (row, count) in rows {
                 codes.push(row.as_ref());
                 counts.push(count);
@@ -109,7 +104,7 @@ impl Reduce {
                 ends.push(codes.len());
             }
         }
-        let shape = &self.input.shape;
+        let shape = &self.ledger.input.shape;
         let width = shape.keys.len();
         let schema = |columns: Vec<usize>| shape.schema.project(&columns).map(Arc::new);
         let key_columns = shape.key.decode(there.iter().map(|at| keys[*at].as_ref()))?;
@@ -118,7 +113,8 @@ impl Reduce {
         let rows = batch(&others, shape.row.decode(codes.iter().copied())?, codes.len())?;
         let keyed = KeyedRows { keys: &key_rows, rows: &rows, counts: &counts, ends: &ends };
         let made = reduction.reduce(&keyed)?;
-        let codes = self.output.shape.row.encode_columns(made.rows.columns(), made.keys.len())?;
+        let codes =
+            self.ledger.output.shape.row.encode_columns(made.rows.columns(), made.keys.len())?;
         let mut results = vec![Counted::new(); keys.len()];
         for (row, key) in codes.into_iter().zip(&made.keys) {
             let at = there.get(*key).ok_or_else(|| Error::internal("a result of no key"))?;
@@ -126,29 +122,11 @@ impl Reduce {
         }
         Ok(results)
     }
-
-    /// Returns by what the results of keys differ from what they sent until some rounds.
-    fn changed(
-        &self,
-        rounds: &Rounds,
-        results: Vec<(Code, Counted)>,
-    ) -> Result<Vec<(Code, Counted)>> {
-        let mut changed: Vec<(Code, Counted)> = Vec::new();
-        for (key, mut rows) in results {
-            let sent = within(self.output.of(&key), rounds);
-            rows.extend(sent.map(|(row, weight)| (row.clone(), -weight)));
-            let rows = netted(rows)?;
-            if !rows.is_empty() {
-                changed.push((key, rows));
-            }
-        }
-        Ok(changed)
-    }
 }
 
 impl Logic for Reduce {
     fn batch(&mut self, _: usize, came: Came, out: &mut Sent) -> Result<()> {
-        let shape = &self.input.shape;
+        let shape = &self.ledger.input.shape;
         let keys = shape.key.encode(&came.change.rows)?;
         let rows = shape.row.encode(&came.change.rows)?;
         let due = self.due.entry(came.rounds).or_default();
@@ -163,23 +141,19 @@ impl Logic for Reduce {
         let Some(due) = self.due.remove(&rounds) else { return Ok(()) };
         let keys = self.absorb(rounds, due, out)?;
         let results = self.results(&keys, &rounds)?;
-        let changed = self.changed(&rounds, keys.into_iter().zip(results).collect())?;
-        self.output.send(rounds, changed, out)
+        self.ledger.send(rounds, keys.into_iter().zip(results), out).map(drop)
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
-        self.input.snapshot(to)?;
-        self.output.snapshot(to)
+        self.ledger.snapshot(to)
     }
 
     fn restore(&mut self, from: &StateReader) -> Result<()> {
-        self.input.restore(from)?;
-        self.output.restore(from)
+        self.ledger.restore(from)
     }
 
     fn size(&self) -> (usize, usize) {
-        let (input, output) = (self.input.size(), self.output.size());
-        (input.0 + output.0, input.1 + output.1)
+        self.ledger.size()
     }
 }
 
