@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_plan::NodeKind;
+use thalweg_plan::alignment::Alignment;
 use thalweg_plan::connector::TableSpec;
 use thalweg_plan::function::Watermarker;
 use thalweg_plan::node::{BadRecords, SourceNode};
@@ -31,6 +32,7 @@ impl Job {
             rows_per_second: None,
             watermark: Ok(None),
             split_share: Ok(Share::ALL),
+            alignment: None,
             claims_watermark: false,
             bad_records: BadRecords::Fail,
             rows: PhantomData,
@@ -47,6 +49,8 @@ pub struct SourceBuilder<'j, T> {
     watermark: Result<Option<Arc<dyn Watermarker>>>,
     /// Of which share of its splits the watermark is; or why there is no such share.
     split_share: Result<Share>,
+    /// Which splits wait for others.
+    alignment: Option<Alignment>,
     /// Does the connector say how far event time has come?
     claims_watermark: bool,
     bad_records: BadRecords,
@@ -90,6 +94,13 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
         self
     }
 
+    /// Lets splits wait that are further than `max_drift` ahead of the slowest one of all sources of a group, as
+    /// `scan.watermark.alignment.max-drift` says in SQL; what is idle is not waited for.
+    pub fn alignment(mut self, group: impl Into<String>, max_drift: Duration) -> Self {
+        self.alignment = Some(Alignment { group: group.into(), max_drift });
+        self
+    }
+
     /// Takes the watermark that the connector claims itself, as `SOURCE_WATERMARK()` does in SQL.
     pub fn source_watermark(mut self) -> Self {
         self.claims_watermark = true;
@@ -127,6 +138,12 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
                 .remedy("use watermark(…), and say when a row happened"));
         }
         let watermark = self.watermark?;
+        if self.alignment.is_some() && watermark.is_none() {
+            return Err(Error::invalid(
+                "splits wait for each other by their watermarks, and there are none",
+            )
+            .remedy("say by watermark(…) when a row happened, or leave alignment(…) out"));
+        }
         let columns: Vec<usize> = (0..self.spec.schema.fields().len()).collect();
         let source = connector.source(&self.spec, &columns)?;
         let changes = connector.changes(&self.spec);
@@ -142,6 +159,7 @@ impl<'j, T: Record> SourceBuilder<'j, T> {
             watermark,
             idle_timeout: None,
             split_share: self.split_share?,
+            alignment: self.alignment,
             rows_per_second: self.rows_per_second,
             bad_records: self.bad_records,
         };

@@ -100,6 +100,10 @@ struct Pacer {
     watermarks_before: Vec<EventTime>,
     /// Each source: its domain and the share of its splits that decides, if it has one; how far it is.
     sources: BTreeMap<NodeId, (Option<(DomainId, Share)>, SourceProgress)>,
+    /// The group of each source whose splits wait for others.
+    groups: Vec<(NodeId, String)>,
+    /// What the last epoch said of them.
+    slowest: Vec<(NodeId, EventTime)>,
     wakes: BTreeMap<(NodeId, usize), EventTime>,
     checkpoint: bool,
     /// Was an epoch opened since the last checkpoint?
@@ -123,9 +127,14 @@ impl Pacer {
             let follows = source.domain.map(|domain| (domain, source.split_share));
             (node.id, (follows, SourceProgress { pending, ..SourceProgress::default() }))
         });
+        let groups = job.plan.sources().filter_map(|(node, source)| {
+            source.alignment.as_ref().map(|alignment| (node.id, alignment.group.clone()))
+        });
         let scripted = || job.plan.sources().map(|(node, _)| node.id);
         Pacer {
             sources: sources.collect(),
+            groups: groups.collect(),
+            slowest: Vec::new(),
             script: job.plan.is_scripted().then(|| Script::new(scripted(), workers)),
             workers,
             inbox,
@@ -268,9 +277,22 @@ impl Pacer {
             self.risen |= watermark > current;
             self.watermarks[domain.0] = watermark;
         }
+        // Who waits must be told.
+        self.risen |= self.slowest() != self.slowest;
         if self.end.is_none() && self.sources.values().all(|(_, p)| p.is_finished(self.workers)) {
             self.end = Some(Ending::Finish);
         }
+    }
+
+    /// Returns how far the slowest split is for which those of each source wait, where there is one.
+    fn slowest(&self) -> Vec<(NodeId, EventTime)> {
+        let reached = |node: &NodeId| self.sources.get(node).and_then(|(_, p)| p.slowest());
+        let slowest = |group: &str| {
+            let own = self.groups.iter().filter(|(_, other)| other == group);
+            own.filter_map(|(node, _)| reached(node)).min()
+        };
+        let groups = self.groups.iter();
+        groups.filter_map(|(node, group)| Some((*node, slowest(group)?))).collect()
     }
 
     fn take_commands(&mut self) {
@@ -340,11 +362,13 @@ impl Pacer {
             self.watermarks.fill(EventTime::MAX);
         }
         let before = std::mem::replace(&mut self.watermarks_before, self.watermarks.clone());
+        self.slowest = self.slowest();
         let info = EpochInfo {
             epoch: self.next,
             clock: now,
             watermarks: self.watermarks.clone(),
             watermarks_before: before,
+            slowest: self.slowest.clone(),
             intake,
             is_checkpoint: std::mem::take(&mut self.checkpoint) || self.end.is_some(),
             ending: self.end,

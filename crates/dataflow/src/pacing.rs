@@ -111,6 +111,11 @@ impl SourceProgress {
         self.finished.len() == workers
     }
 
+    /// Returns the watermark of the slowest split that is open and not idle, if there is one.
+    pub fn slowest(&self) -> Option<EventTime> {
+        self.watermarks.values().flatten().copied().min()
+    }
+
     /// Returns the watermark after `current`, never less than it: the greatest that `share` of the splits
     /// has reached. What is held back has reached nothing yet; what is idle, or at its end, does not count.
     pub fn watermark(&self, current: EventTime, share: Share, workers: usize) -> EventTime {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use thalweg_plan::Node;
+use thalweg_plan::alignment::Alignment;
 use thalweg_plan::node::{BadRecords, SourceNode};
 use thalweg_plan::source::{Offset, Step};
 use thalweg_plan::trail::Trail;
@@ -100,6 +101,10 @@ pub struct SourceInstance {
     frames: [FrameId; 2],
     sent: Arc<Unconsumed>,
     open: BTreeMap<SplitId, OpenSplit>,
+    /// Which splits wait for others.
+    alignment: Option<Alignment>,
+    /// How far the slowest one of all workers is, as far as this worker was told.
+    slowest: Option<EventTime>,
     /// Splits at their end that no cut has named yet.
     finished: Vec<SplitProgress>,
     begun: BTreeSet<String>,
@@ -137,6 +142,8 @@ impl SourceInstance {
             frames: [frame(0), frame(1)],
             sent: Arc::default(),
             open: BTreeMap::new(),
+            alignment: source.alignment.clone().filter(|_| source.source.script().is_none()),
+            slowest: None,
             finished: Vec::new(),
             begun: BTreeSet::new(),
             last: None,
@@ -153,6 +160,8 @@ impl SourceInstance {
     /// Takes what waits into the epoch of `info`.
     fn take(&mut self, info: &EpochInfo) -> Taken {
         let mut taken = Taken::default();
+        let own = info.slowest.iter().find(|(node, _)| *node == self.node);
+        self.slowest = own.map(|(_, slowest)| *slowest);
         match info.intake {
             Intake::Waiting if info.ending.is_none() => self.take_waiting(&mut taken),
             Intake::Waiting | Intake::Nothing => {}
@@ -172,11 +181,18 @@ impl SourceInstance {
 
     fn take_waiting(&mut self, taken: &mut Taken) {
         let mut bytes = 0;
-        while bytes < EPOCH_BYTES_MAX {
+        while bytes < EPOCH_BYTES_MAX && !self.is_ahead() {
             let Some((item, item_bytes)) = self.port.pop() else { break };
             bytes += item_bytes;
             self.take_item(item, taken);
         }
+    }
+
+    /// Is a split of this worker so far ahead that what waits must go on waiting?
+    fn is_ahead(&self) -> bool {
+        let Some(alignment) = &self.alignment else { return false };
+        let mut open = self.open.values();
+        open.any(|open| alignment.holds(self.slowest, (open.watermark, open.is_idle)))
     }
 
     /// Goes on to the next line of a script; what stands between lines belongs to no epoch.
@@ -264,7 +280,8 @@ impl SourceInstance {
         }
         let head = self.head.as_ref().map(|(_, step)| *step);
         let (items, bytes) = self.port.waiting();
-        let waiting = if items == 0 { 0 } else { bytes.max(1) };
+        // What waits for others is no reason for an epoch; the pacer has one when these have gone on.
+        let waiting = if items == 0 || self.is_ahead() { 0 } else { bytes.max(1) };
         let live = self.open.values().filter(|open| !open.is_idle);
         let watermarks: Vec<EventTime> = live.map(|open| open.watermark).collect();
         let is_finished = self.is_ended && items == 0 && head.is_none();

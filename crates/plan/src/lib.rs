@@ -14,6 +14,8 @@ pub mod pane;
 
 pub mod trail;
 
+pub mod alignment;
+
 pub mod function;
 pub mod order;
 pub mod sink;

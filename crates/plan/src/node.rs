@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use thalweg_types::{DomainId, NodeId, OperatorId};
 
+use crate::alignment::Alignment;
 use crate::function::{Transform, Watermarker};
 use crate::join::{JoinNode, TemporalJoinNode};
 use crate::loops::LoopNode;
@@ -77,6 +78,8 @@ pub struct SourceNode {
     pub idle_timeout: Option<Duration>,
     /// The watermark is the greatest that this share of the open splits has reached.
     pub split_share: Share,
+    /// Which of its splits wait for others; none does without it.
+    pub alignment: Option<Alignment>,
     /// Rows per second over all workers; `None` for as fast as it goes.
     pub rows_per_second: Option<u64>,
     /// What becomes of malformed records.

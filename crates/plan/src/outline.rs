@@ -156,13 +156,15 @@ fn describe_source(node: &Node, source: &SourceNode) -> String {
     };
     let watermark = source.watermark.as_ref();
     let watermark = watermark.map(|w| format!(", watermark {}{share}", w.explain()));
+    let aligned = source.alignment.as_ref().map(|alignment| format!(", {alignment}"));
+    let aligned = aligned.unwrap_or_default();
     let bad = match source.bad_records {
         BadRecords::Fail => "",
         BadRecords::Skip => ", bad records skipped",
         BadRecords::Divert => ", bad records diverted",
     };
     format!(
-        "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}",
+        "Source {} ({}, {bounded}, {guarantee}){bad} columns: {}{}{aligned}",
         source.table,
         source.source.connector(),
         columns.join(", "),

@@ -82,8 +82,8 @@ pub(crate) struct EngineOptions {
     pub(crate) idle_timeout: Option<Duration>,
     /// The share of the splits with which the watermark goes on.
     pub(crate) split_share: Share,
-    /// How far a split may run ahead of the slowest one.
-    pub(crate) max_drift: Option<Duration>,
+    /// Which splits wait for others, without a group those of the table.
+    pub(crate) alignment: Option<(Option<String>, Duration)>,
     /// Options that say how many workers there are, which the job does.
     pub(crate) parallelism: Vec<&'static str>,
     pub(crate) bad_records: BadRecords,
@@ -96,6 +96,9 @@ const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 const SPLIT_PERCENTILE: &str = "scan.watermark.split-percentile";
 /// Key of the option that keeps splits together.
 pub(crate) const MAX_DRIFT: &str = "scan.watermark.alignment.max-drift";
+const ALIGNMENT_GROUP: &str = "scan.watermark.alignment.group";
+/// How often Flink's readers are told; ours are told with each epoch.
+const ALIGNMENT_INTERVAL: &str = "scan.watermark.alignment.update-interval";
 const BAD_RECORDS: &str = "bad-records";
 const LATE_RECORDS: &str = "late-records";
 /// Setting: can a changelog say the same change several times? Then its rows are told apart by the
@@ -105,8 +108,16 @@ pub(crate) const CDC_DUPLICATES: &str = "table.exec.source.cdc-events-duplicate"
 const PARALLELISM: [&str; 2] = ["scan.parallelism", "sink.parallelism"];
 
 /// Keys that tables of every connector take.
-pub(crate) const ENGINE_OPTIONS: [&str; 6] =
-    [ROWS_PER_SECOND, IDLE_TIMEOUT, SPLIT_PERCENTILE, MAX_DRIFT, BAD_RECORDS, LATE_RECORDS];
+pub(crate) const ENGINE_OPTIONS: [&str; 8] = [
+    ROWS_PER_SECOND,
+    IDLE_TIMEOUT,
+    SPLIT_PERCENTILE,
+    MAX_DRIFT,
+    ALIGNMENT_GROUP,
+    ALIGNMENT_INTERVAL,
+    BAD_RECORDS,
+    LATE_RECORDS,
+];
 
 impl EngineOptions {
     /// Takes the engine's options out of a table's.
@@ -114,7 +125,7 @@ impl EngineOptions {
         let rows_per_second = options.number(ROWS_PER_SECOND)?;
         let idle_timeout = options.duration(IDLE_TIMEOUT)?;
         let split_share = split_share(options)?;
-        let max_drift = options.duration(MAX_DRIFT)?;
+        let alignment = alignment(options)?;
         if rows_per_second == Some(0) {
             return Err(Error::invalid(format!("option '{ROWS_PER_SECOND}' must be at least 1")));
         }
@@ -159,13 +170,26 @@ impl EngineOptions {
             rows_per_second,
             idle_timeout,
             split_share,
-            max_drift,
+            alignment,
             parallelism,
             bad_records,
             bad_table,
             late_table,
         })
     }
+}
+
+/// Returns how far a split may be ahead of the slowest one, and of which group.
+fn alignment(options: &Options) -> Result<Option<(Option<String>, Duration)>> {
+    let max_drift = options.duration(MAX_DRIFT)?;
+    options.duration(ALIGNMENT_INTERVAL)?;
+    for key in [ALIGNMENT_GROUP, ALIGNMENT_INTERVAL] {
+        if max_drift.is_none() && options.get(key).is_some() {
+            return Err(Error::invalid(format!("option '{key}' without '{MAX_DRIFT}'"))
+                .remedy("say how far a split may be ahead of the slowest one"));
+        }
+    }
+    Ok(max_drift.map(|drift| (options.get(ALIGNMENT_GROUP).map(str::to_owned), drift)))
 }
 
 /// Returns the share of the splits with which the watermark of a table goes on.

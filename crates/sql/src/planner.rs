@@ -26,7 +26,7 @@ use thalweg_plan::{NodeKind, Plan, explain};
 use thalweg_types::{Error, Result, Zone};
 
 use self::settings::Effect;
-use crate::catalog::{CDC_DUPLICATES, ENGINE_OPTIONS, MAX_DRIFT, Table, declared_name};
+use crate::catalog::{CDC_DUPLICATES, ENGINE_OPTIONS, Table, declared_name};
 use crate::lower::{Lowering, Query, Target};
 use crate::session::Session;
 use crate::statement::{
@@ -356,10 +356,6 @@ impl Workspace {
         let place = (&self.session, self.zone());
         let table = define::table(create.clone(), place, &self.planner.registry)?;
         self.declared.insert(create.name.text.clone(), create);
-        if table.engine.max_drift.is_some() {
-            let notice = format!("'{MAX_DRIFT}' of table `{}` is not obeyed yet", table.name);
-            self.script.notices.push(notice);
-        }
         for key in &table.engine.parallelism {
             let notice =
                 format!("'{key}' has no meaning here: every worker of a job reads and writes");

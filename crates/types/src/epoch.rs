@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::DomainId;
+use crate::ids::{DomainId, NodeId};
 use crate::time::EventTime;
 
 /// Number of an epoch. The first epoch of a job is 1; 0 means "before everything".
@@ -63,6 +63,8 @@ pub struct EpochInfo {
     pub watermarks: Vec<EventTime>,
     /// Those of the epoch before: what was claimed when the rows of this epoch came.
     pub watermarks_before: Vec<EventTime>,
+    /// How far the slowest split is for which the splits of a source wait, of each source that has such.
+    pub slowest: Vec<(NodeId, EventTime)>,
     /// What sources take into it.
     pub intake: Intake,
     /// Is the state at the end of this epoch to be kept?

@@ -232,6 +232,7 @@ fn info(epoch: u64) -> EpochInfo {
         clock: EventTime(0),
         watermarks: Vec::new(),
         watermarks_before: Vec::new(),
+        slowest: Vec::new(),
         intake: Default::default(),
         is_checkpoint: false,
         ending: None,

@@ -115,3 +115,36 @@ fn a_script_decides_epochs_and_their_time() {
     let info = hear(&mut pacer, reached(3).collect()).unwrap();
     assert_eq!((info.ending, &info.watermarks[..]), (Some(Ending::Finish), &[EventTime::MAX][..]));
 }
+
+/// Would fail if splits that wait for the slowest one were not told how far it is, also where it belongs to
+/// another source of their group, or if nobody were told that nobody has to wait any more.
+#[test]
+fn an_epoch_says_how_far_the_slowest_split_is() {
+    let mut pacer = pacer();
+    pacer.sources.insert(NodeId(1), (Some((DomainId(0), Share::ALL)), SourceProgress::default()));
+    pacer.groups = vec![(NodeId(0), "g".to_owned()), (NodeId(1), "g".to_owned())];
+    let mut hear = |node: usize, worker: usize, watermarks: Vec<EventTime>| {
+        let report = Report::Source {
+            node: NodeId(node),
+            worker,
+            waiting_bytes: 0,
+            watermarks,
+            begun: Vec::new(),
+            is_finished: false,
+            step: None,
+        };
+        pacer.inbox.borrow_mut().push(report);
+        pacer.hear();
+        let has_reason = pacer.situation(EventTime(0)).has_reason;
+        let opening = Opening { clock: EventTime(0), intake: Intake::Waiting };
+        (has_reason, pacer.open(&opening).slowest)
+    };
+    let both = |time: i64| vec![(NodeId(0), EventTime(time)), (NodeId(1), EventTime(time))];
+    assert_eq!(hear(0, 0, vec![EventTime(50)]), (true, both(50)));
+    assert_eq!(hear(1, 1, vec![EventTime(20)]), (true, both(20)));
+    assert_eq!(hear(0, 0, vec![EventTime(60)]), (false, both(20)));
+    // It rises, and a job of which all wait has a reason for an epoch, below the watermark of the job.
+    assert_eq!(hear(1, 1, vec![EventTime(30)]), (true, both(30)));
+    assert_eq!(hear(1, 1, Vec::new()), (true, both(60)));
+    assert_eq!(hear(0, 0, Vec::new()), (true, Vec::new()));
+}

@@ -312,8 +312,10 @@ pub(super) fn watermark(plan: &Plan, node: &Node) -> Vec<Fact> {
             Share::ALL => String::new(),
             share => format!("; the greatest that {share} of the splits have reached"),
         };
+        let aligned = source.alignment.as_ref().map(|alignment| format!("; {alignment}"));
+        let more = idle.unwrap_or_default() + &aligned.unwrap_or_default();
         return watermark
-            .map(|text| ("watermark", format!("{text}{share}{}", idle.unwrap_or_default())))
+            .map(|text| ("watermark", format!("{text}{share}{more}")))
             .into_iter()
             .collect();
     }

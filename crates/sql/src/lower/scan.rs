@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableScan};
+use thalweg_plan::alignment::Alignment;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Watermarker;
 use thalweg_plan::join::VersionSource;
@@ -347,6 +348,7 @@ impl Lowering<'_> {
             watermark,
             idle_timeout: table.engine.idle_timeout,
             split_share: table.engine.split_share,
+            alignment: alignment(table),
             rows_per_second: table.engine.rows_per_second,
             bad_records: table.engine.bad_records,
         };
@@ -473,6 +475,13 @@ impl Lowering<'_> {
         let input = Input { from, port: 0, exchange: Exchange::ByKey(node.key.clone()) };
         Ok(self.builder.add(NodeKind::Upsert(node), vec![input], schema))
     }
+}
+
+/// Returns which splits of a table wait for others.
+fn alignment(table: &Table) -> Option<Alignment> {
+    let (group, max_drift) = table.engine.alignment.clone()?;
+    let group = group.unwrap_or_else(|| declared_name(&table.name).to_owned());
+    Some(Alignment { group, max_drift })
 }
 
 /// A table is read once for all statements, so it has one watermark.

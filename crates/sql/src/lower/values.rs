@@ -77,6 +77,7 @@ impl Lowering<'_> {
             watermark: domain.map(|_| Arc::new(AtTheEnd) as _),
             idle_timeout: None,
             split_share: Share::ALL,
+            alignment: None,
             rows_per_second: None,
             bad_records: BadRecords::Fail,
         };

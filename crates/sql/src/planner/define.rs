@@ -16,7 +16,7 @@ use thalweg_plan::connector::{self, Connector, Options, Registry, TableSpec};
 use thalweg_types::{Error, Result, Zone};
 
 use super::queries;
-use crate::catalog::{Column, EngineOptions, Table, Watermark};
+use crate::catalog::{Column, EngineOptions, MAX_DRIFT, Table, Watermark};
 use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, Declared, Metadata, Name, Pair};
 use crate::text::{self, located, plan_error, suggest};
@@ -39,7 +39,7 @@ pub(super) fn table(
     };
     check_physical("PRIMARY KEY", &create.primary_key, &columns)?;
     check_physical("partition", &create.partitions, &columns)?;
-    let engine = checked_options(&mut spec, registry)
+    let engine = checked_options(&mut spec, registry, watermark.is_some())
         .map_err(|error| at_option(error, &create.options, &create.name))?;
     if let Some(watermark) = watermark.as_ref().filter(|watermark| watermark.is_of_source()) {
         check_source_watermark(watermark, registry.get(spec.options.required("connector")?)?)?;
@@ -235,8 +235,16 @@ fn check_physical(what: &str, names: &[Name], columns: &[Column]) -> Result<()> 
 }
 
 /// Takes the engine's options out, and shows the connector the rest.
-fn checked_options(spec: &mut TableSpec, registry: &Registry) -> Result<EngineOptions> {
+fn checked_options(
+    spec: &mut TableSpec,
+    registry: &Registry,
+    has_watermark: bool,
+) -> Result<EngineOptions> {
     let engine = EngineOptions::take(&mut spec.options)?;
+    if engine.alignment.is_some() && !has_watermark {
+        return Err(Error::invalid(format!("option '{MAX_DRIFT}' without a watermark"))
+            .remedy("declare WATERMARK FOR the column of event time"));
+    }
     let connector = registry.get(spec.options.required("connector")?)?;
     connector.validate(spec)?;
     Ok(engine)

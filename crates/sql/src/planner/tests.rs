@@ -181,6 +181,16 @@ fn tables_are_checked_where_they_are_made() {
              share; write a number from 0 to 1 with at most six digits, such as 0.95",
         ),
         (
+            "(a INT) WITH ('connector'='append', 'scan.watermark.alignment.max-drift'='1 min')",
+            "['scan.watermark.alignment.max-drift'] option 'scan.watermark.alignment.max-drift' without \
+             a watermark; declare WATERMARK FOR the column of event time",
+        ),
+        (
+            "(a INT) WITH ('connector'='append', 'scan.watermark.alignment.group'='g')",
+            "['scan.watermark.alignment.group'] option 'scan.watermark.alignment.group' without \
+             'scan.watermark.alignment.max-drift'; say how far a split may be ahead of the slowest one",
+        ),
+        (
             "(a INT) WITH ('connector'='append', 'bad-records'='drop')",
             "['drop'] option 'bad-records' is 'drop'; use 'fail', 'skip' or 'table:NAME'",
         ),
@@ -322,6 +332,33 @@ fn a_watermark_goes_on_with_a_share_of_the_splits() {
     assert!(shown.contains("ts; the greatest that 0.9 of the splits have reached"), "{shown}");
     let shown = thalweg_plan::explain::explain(&of(""));
     assert!(!shown.contains("splits"), "{shown}");
+}
+
+/// Would fail if how far splits may part were not obeyed, or not shown.
+#[test]
+fn splits_that_are_too_far_ahead_wait() {
+    let of = |options: &str| {
+        let script = format!(
+            "CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector'='append',
+               'scan.watermark.alignment.max-drift' = '1 min'{options}); SELECT ts FROM t"
+        );
+        let script = plan(&script).unwrap();
+        let notices = &script.notices;
+        assert!(notices.iter().all(|notice| !notice.contains("alignment")), "{notices:?}");
+        script.plan.unwrap()
+    };
+    let grouped = ", 'scan.watermark.alignment.group' = 'g',
+                     'scan.watermark.alignment.update-interval' = '1 s'";
+    for (options, group) in [("", "t"), (grouped, "g")] {
+        let plan = of(options);
+        let (_, source) = plan.sources().next().unwrap();
+        let alignment = source.alignment.as_ref().unwrap();
+        assert_eq!((alignment.group.as_str(), alignment.max_drift.as_secs()), (group, 60));
+        let shown = thalweg_plan::explain::explain(&plan);
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = format!("ts; waits when 60s ahead of the slowest split of `{group}`");
+        assert!(shown.contains(&said), "{shown}");
+    }
 }
 
 /// Would fail if a script that only looks at things ran something, or showed it wrongly.
