@@ -267,9 +267,9 @@ impl Session {
         finished(&parser)?;
         self.hints.mark(&mut query)?;
         self.unnests.rewrite(&mut query)?;
-        emits.mark(&mut query)?;
-        let statement = DataFusionStatement::Statement(Box::new(Statement::Query(query)));
         let state = self.context.state();
+        emits.mark(&mut query, &|name| state.aggregate_functions().contains_key(name))?;
+        let statement = DataFusionStatement::Statement(Box::new(Statement::Query(query)));
         let plan = self.runtime.block_on(state.statement_to_plan(statement));
         plan.map_err(|error| self.failed(error))
     }

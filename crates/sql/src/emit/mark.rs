@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    Spanned, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, Query, Select,
+    SelectItem, Spanned, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use thalweg_types::{Error, Result};
@@ -29,12 +29,18 @@ impl Emits {
         self.0.values().cloned().collect()
     }
 
-    /// Marks what the SELECTs with a clause read.
+    /// Marks what the SELECTs with a clause read; `is_aggregate` knows the aggregates by their names in
+    /// lower case.
     ///
     /// # Errors
-    /// `Invalid`, at a clause without a GROUP BY, or at a function of panes that stands elsewhere.
-    pub(crate) fn mark(&self, query: &mut Query) -> Result<()> {
-        match query.visit(&mut Marker { emits: self, allowed: BTreeSet::new() }) {
+    /// `Invalid`, at a clause of a SELECT that puts no rows together, or at a function of panes that stands
+    /// elsewhere.
+    pub(crate) fn mark(
+        &self,
+        query: &mut Query,
+        is_aggregate: &dyn Fn(&str) -> bool,
+    ) -> Result<()> {
+        match query.visit(&mut Marker { emits: self, is_aggregate, allowed: BTreeSet::new() }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
         }
@@ -43,6 +49,7 @@ impl Emits {
 
 struct Marker<'a> {
     emits: &'a Emits,
+    is_aggregate: &'a dyn Fn(&str) -> bool,
     /// Where functions of panes may stand.
     allowed: BTreeSet<Location>,
 }
@@ -53,17 +60,7 @@ impl VisitorMut for Marker<'_> {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         let place = select.select_token.0.span.start;
         let Some(emit) = self.emits.0.get(&place) else { return ControlFlow::Continue(()) };
-        let is_grouped = match &select.group_by {
-            GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
-            GroupByExpr::All(_) => true,
-        };
-        if !is_grouped || select.from.is_empty() {
-            let remedy = match select.distinct {
-                Some(_) => "write the columns behind GROUP BY in place of DISTINCT",
-                None => "move it behind the GROUP BY, or leave it out",
-            };
-            let error = Error::invalid("EMIT needs a GROUP BY in the query that it ends");
-            let error = error.remedy(remedy);
+        if let Err(error) = self.check(select) {
             return ControlFlow::Break(emit.located(error));
         }
         let mut calls = Calls(&mut self.allowed);
@@ -87,6 +84,87 @@ impl VisitorMut for Marker<'_> {
         ControlFlow::Break(
             error.remedy("write SELECT … GROUP BY … EMIT …, and filter in a query over it"),
         )
+    }
+}
+
+impl Marker<'_> {
+    /// Checks that a SELECT puts rows together whose results can be sent when the clause says.
+    fn check(&self, select: &mut Select) -> Result<()> {
+        let is_grouped = match &select.group_by {
+            GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+            GroupByExpr::All(_) => true,
+        };
+        let mut found = Found {
+            is_aggregate: self.is_aggregate,
+            depth: 0,
+            aggregates: false,
+            panes: false,
+            over: false,
+        };
+        // It never breaks.
+        let _ = select.projection.visit(&mut found);
+        let _ = select.having.visit(&mut found);
+        let refuse = |remedy| {
+            let what = "EMIT needs a GROUP BY, an aggregate or DISTINCT in the query that it ends";
+            Err(Error::invalid(what).remedy(remedy))
+        };
+        match &select.distinct {
+            _ if select.from.is_empty() => refuse("read a table, or leave it out"),
+            _ if is_grouped => Ok(()),
+            None | Some(Distinct::All) if found.aggregates => Ok(()),
+            None | Some(Distinct::All) => refuse("move it behind the GROUP BY, or leave it out"),
+            Some(Distinct::On(_)) => {
+                refuse("write the columns behind GROUP BY in place of DISTINCT ON")
+            }
+            Some(Distinct::Distinct) if found.aggregates || found.panes || found.over => {
+                let what = "EMIT of a SELECT DISTINCT that computes more than its columns";
+                Err(Error::invalid(what)
+                    .remedy("write the columns behind GROUP BY in place of DISTINCT"))
+            }
+            Some(Distinct::Distinct) => Ok(()),
+        }
+    }
+}
+
+/// What is called in a select list, sub-queries apart.
+struct Found<'a> {
+    is_aggregate: &'a dyn Fn(&str) -> bool,
+    /// Sub-queries around what is visited.
+    depth: usize,
+    aggregates: bool,
+    /// Functions of panes.
+    panes: bool,
+    /// Functions OVER other rows.
+    over: bool,
+}
+
+impl VisitorMut for Found<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        let is_of_panes = pane_function(expr).is_some();
+        if let Expr::Function(function) = expr {
+            let name = function.name.to_string().to_lowercase();
+            match function.over {
+                Some(_) => self.over = true,
+                None if is_of_panes => self.panes = true,
+                None => self.aggregates |= (self.is_aggregate)(&name),
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
