@@ -176,8 +176,14 @@ fn check(workers: &'static str, folders: &[&str], has_changes: bool) -> usize {
     let mut files: Vec<PathBuf> = listed.flatten().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "slt"));
     files.sort();
+    check_files(workers, &files, has_changes)
+}
+
+/// Runs some files.
+fn check_files(workers: &'static str, files: &[PathBuf], has_changes: bool) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
     let (mut queries, mut failures) = (0, Vec::new());
-    for file in &files {
+    for file in files {
         let program =
             || Program { workers, folder: folder.clone(), has_changes, declared: String::new() };
         let mut runner = Runner::new(|| async { Ok(program()) });
@@ -222,4 +228,28 @@ fn patterns_are_found_as_documented() {
     for workers in ["1", "2", "3"] {
         assert!(check(workers, &["patterns"], false) > 70);
     }
+}
+
+/// Would fail if a row that is copied did not meet those that stay, on some worker.
+#[test]
+fn copied_rows_meet_all_others() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql/broadcast.slt");
+    for workers in ["1", "2", "3"] {
+        assert!(check_files(workers, std::slice::from_ref(&file), false) > 3);
+    }
+}
+
+/// Would fail if the test above could not see a bug: this one is planted, in other processes, where a row is not
+/// copied to all that need it.
+#[test]
+fn planted_bug_of_a_broadcast_is_found() {
+    let name = "sql::copied_rows_meet_all_others";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env("THALWEG_PLANT", "fewer-copies")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "`fewer-copies` was planted and nobody noticed:\n{shown}");
+    assert!(shown.contains("BROADCAST"), "another query has failed:\n{shown}");
 }

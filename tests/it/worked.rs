@@ -2,6 +2,7 @@
 //! kit step by step, and the same panes, read from the `.slt` files. What SQL cannot say of when a
 //! pane comes, the clock of its epoch, is left out: here it comes behind the step that asks for it.
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -225,5 +226,31 @@ fn panes_of_transcripts_are_those_of_beam() {
     let beam = read("beam.slt");
     for case in cases {
         assert_eq!(sent(&case, transcribed), expected(&beam, case.title), "{}", case.title);
+    }
+}
+
+/// Would fail if the tables could not see a bug: each of these is planted, in another process, where panes are
+/// sent.
+#[test]
+fn planted_bugs_of_panes_are_found() {
+    let (scores, replaced) = (
+        "worked::panes_of_scores_are_those_of_the_book",
+        "worked::panes_take_the_place_of_others_as_in_the_book",
+    );
+    let plants = [
+        ("no-empty-on-time", scores),
+        ("late-is-early", scores),
+        ("kept-discarded", scores),
+        ("kept-sent", replaced),
+    ];
+    for (fault, name) in plants {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env("THALWEG_PLANT", fault)
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success(), "`{fault}` was planted and nobody noticed:\n{shown}");
+        assert!(shown.contains("1 failed"), "`{fault}` did not fail the test itself:\n{shown}");
     }
 }

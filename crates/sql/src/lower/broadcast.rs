@@ -14,6 +14,7 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array, n
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_plan::function::Transform;
 use thalweg_plan::join::JoinKind;
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, Moment, Result, hash};
 
 /// Copies of each row of the small side; so many workers have something to do at most.
@@ -145,9 +146,13 @@ impl Transform for Copies {
 
     fn apply(&self, input: &Change, _: &Moment, out: &mut Vec<Change>) -> Result<()> {
         let rows = 0..input.len() as u32;
+        let copies = match is_planted("fewer-copies") {
+            true => &self.buckets[1..],
+            false => &self.buckets[..],
+        };
         let all: UInt32Array =
-            self.buckets.iter().flat_map(|_| rows.clone()).collect::<Vec<u32>>().into();
-        let buckets = self.buckets.iter().flat_map(|bucket| rows.clone().map(|_| *bucket));
+            copies.iter().flat_map(|_| rows.clone()).collect::<Vec<u32>>().into();
+        let buckets = copies.iter().flat_map(|bucket| rows.clone().map(|_| *bucket));
         out.push(placed(input.take(&all)?, buckets.collect(), &self.schema)?);
         Ok(())
     }
