@@ -5,6 +5,7 @@
 //! job read the same lines and make the same structs of them; each has two threads, and the loop
 //! neither keeps state nor could go on after a crash.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::hint::black_box;
@@ -109,6 +110,11 @@ fn conversions(rounds: usize) {
         (0..ROWS).for_each(|row| drop(black_box(reader.get(row))));
     });
     of("columns to structs, all at once", &|| drop(black_box(Bid::read(black_box(&rows)))));
+    let kept = RefCell::new(Vec::new());
+    of("columns to structs, all at once, in the place of those before", &|| {
+        Bid::read_into(black_box(&rows), &mut kept.borrow_mut()).expect("bids are rows");
+        black_box(&kept);
+    });
     of("columns to struct, one after the other in one place", &|| {
         let reader = Bid::rows(black_box(&rows)).expect("bids are rows");
         let mut bid = reader.get(0);

@@ -49,6 +49,25 @@ fn each_row_is_read_as_it_is() {
     assert_eq!(seen, orders());
 }
 
+/// Would fail if rows that are read in the place of others kept something of these, or were more or fewer than the
+/// batch has, or if text were copied to another place.
+#[test]
+fn rows_are_read_in_the_place_of_others() {
+    let (whole, mut records) = (Order::write(&orders()).unwrap(), Vec::new());
+    Order::read_into(&whole, &mut records).unwrap();
+    assert_eq!(records, orders());
+    let place = records[0].first.name.as_ptr();
+    let turned: Vec<Order> = orders().into_iter().rev().collect();
+    let batches = [turned, orders()[1..].to_vec(), vec![], orders()];
+    for (number, orders) in batches.into_iter().enumerate() {
+        Order::read_into(&Order::write(&orders).unwrap(), &mut records).unwrap();
+        assert_eq!(records, orders);
+        if number < 2 {
+            assert_eq!(records[0].first.name.as_ptr(), place);
+        }
+    }
+}
+
 #[test]
 fn what_is_missing_names_its_field() {
     #[derive(Clone, Debug, thalweg::Record)]
