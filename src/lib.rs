@@ -39,10 +39,10 @@ pub use thalweg_api::derived;
 pub use thalweg_api::{
     Accumulated, AfterMatch, Aggregate, BroadcastContext, BroadcastProcess, BroadcastState,
     CoProcess, Connected, Context, Date, Decimal, Instant, Job, Join, Key, Keyed, ListState,
-    MapState, Matched, Pane, Pattern, Process, Record, ReducingState, Search, Setup, Side,
+    MapState, Matched, Pane, Pattern, Process, Record, Reduced, ReducingState, Search, Setup, Side,
     SourceBuilder, Span, State, Stored, Stream, Time, Timer, Timestamp, Timing, Trigger,
     UserWindows, Value, ValueState, Window, Windowed, WithBroadcast, average, combine, count, fold,
-    max, min, reduce, sum,
+    fold_with_undo, max, min, reduce, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
 pub use thalweg_types::{Error, Result};

@@ -92,18 +92,15 @@ impl Default for TestJob {
 impl TestJob {
     /// Returns an empty job.
     pub fn new() -> TestJob {
-        let board = Arc::new(Board::default());
+        TestJob::on(Arc::default(), None)
+    }
+
+    fn on(board: Arc<Board>, state: Option<String>) -> TestJob {
         let tables: Arc<dyn Connector> = Arc::new(Tables(board.clone()));
         let connectors = thalweg_connectors::all().into_iter().chain([tables]);
         let job = Job::new(Registry::new(connectors.collect()));
         let job = job.with_language(Arc::new(crate::dialect::Flink));
-        TestJob {
-            job,
-            board,
-            sources: RefCell::default(),
-            results: RefCell::default(),
-            state: None,
-        }
+        TestJob { job, board, sources: RefCell::default(), results: RefCell::default(), state }
     }
 
     /// Returns the job, for what is not about tests.
@@ -305,18 +302,77 @@ impl TestRun {
     /// # Errors
     /// `Invalid` if the state is not [kept](TestJob::keep_state); whatever made the job fail.
     pub fn crash(&mut self, workers: usize) -> Result<()> {
-        if self.state.is_none() {
+        self.stop()?;
+        (self.workers, self.checkpoints) = (workers, 0);
+        self.attempt = Some(attempt(&self.plan, &self.board, &self.state, workers)?);
+        Ok(())
+    }
+
+    /// Ends the job at once, and returns an empty one that is going to find what this one kept when rows were
+    /// taken last: for another version of the program. Steps since then would be repeated, so there must be
+    /// none if rows have other fields now.
+    ///
+    /// ```
+    /// # use thalweg::testkit::TestJob;
+    /// # use thalweg::{Record, Reduced, Result};
+    /// #[derive(Clone, Record)]
+    /// struct First { player: i64, points: i64 }
+    /// #[derive(Clone, Debug, PartialEq, Record)]
+    /// struct Score { player: i64, points: i64, rows: i64 }
+    ///
+    /// # fn main() -> Result<()> {
+    /// # let folder = std::env::temp_dir().join(format!("thalweg-upgrade-{}", std::process::id()));
+    /// # let _ = std::fs::remove_dir_all(&folder);
+    /// # let folder = folder.as_path();
+    /// let test = TestJob::new().keep_state(folder);
+    /// let sums = test.source::<First>("scores")?.key_by(|score| score.player);
+    /// let sums = sums.reduce("sums", |a, b| First { points: a.points + b.points, ..a })?;
+    /// let sums = test.collect(sums)?;
+    /// let mut run = test.run(1)?;
+    /// run.push("scores", First { player: 1, points: 5 })?;
+    /// run.take(&sums)?;
+    ///
+    /// let test = run.upgrade()?;
+    /// let sums = test.source::<Score>("scores")?.key_by(|score| score.player);
+    /// let kept = Reduced::new("sums").version(2).migrate(1, |old: First| Score {
+    ///     player: old.player,
+    ///     points: old.points,
+    ///     rows: 1,
+    /// });
+    /// let sums = sums.reduce(kept, |a, b| Score {
+    ///     points: a.points + b.points,
+    ///     rows: a.rows + b.rows,
+    ///     ..a
+    /// })?;
+    /// let sums = test.collect(sums)?;
+    /// let mut run = test.run(1)?;
+    /// run.push("scores", Score { player: 1, points: 7, rows: 1 })?;
+    /// assert_eq!(run.take_changes(&sums)?[1], (1, Score { player: 1, points: 12, rows: 2 }));
+    /// # drop(run);
+    /// # let _ = std::fs::remove_dir_all(folder);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TestRun::crash`].
+    pub fn upgrade(mut self) -> Result<TestJob> {
+        self.stop()?;
+        Ok(TestJob::on(self.board.clone(), self.state.clone()))
+    }
+
+    /// Ends the job at once, as if it had been killed; it goes on later.
+    fn stop(&mut self) -> Result<()> {
+        let Some(state) = &self.state else {
             return Err(Error::invalid("a job without state cannot go on behind a crash")
                 .remedy("use keep_state before it runs"));
-        }
+        };
+        let state = state.clone();
         if let Some(attempt) = &self.attempt {
             attempt.control.stop(Stop::AtOnce);
         }
         self.join()?;
-        self.state.iter().try_for_each(|state| wait_for_lock(Path::new(state)))?;
-        (self.workers, self.checkpoints) = (workers, 0);
-        self.attempt = Some(attempt(&self.plan, &self.board, &self.state, workers)?);
-        Ok(())
+        wait_for_lock(Path::new(&state))
     }
 
     fn source(&self, table: &str) -> Result<&SchemaRef> {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thalweg::{
     Accumulated, BroadcastContext, BroadcastProcess, BroadcastState, CoProcess, Context, ListState,
-    MapState, Process, Record, ReducingState, Result, RunOptions, Setup, Side, Stored, Stream,
-    Timer, Timestamp, ValueState,
+    MapState, Process, Record, Reduced, ReducingState, Result, RunOptions, Setup, Side, Stored,
+    Stream, Timer, Timestamp, Trigger, ValueState,
 };
 
 use crate::support::{Dice, Lines, Place, difference};
+use thalweg::testkit::{TestJob, TestRun};
 
 #[derive(Clone, Debug, Record, Serialize, Deserialize)]
 struct Score {
@@ -303,7 +304,7 @@ struct Sum {
     rows: i64,
 }
 
-#[derive(Clone, Record)]
+#[derive(Clone, Debug, Record)]
 struct Line {
     player: i64,
     points: i64,
@@ -495,6 +496,126 @@ fn what_a_fold_accumulated_in_an_older_version_is_migrated() {
     place.write("rows/3.json", "{\"player\":1,\"points\":7}\n");
     let error = first(&place).unwrap_err().to_string();
     let said = "what the fold accumulated was saved in version 2, and the program has version 1";
+    assert!(error.contains(said), "{error}");
+}
+
+#[derive(Clone, Debug, PartialEq, Record)]
+struct Scored {
+    player: i64,
+    points: i64,
+    rows: i64,
+}
+
+/// Runs the sums of rows of a player that come by version: of all rows, and of two each.
+fn reduced<T: Record>(
+    place: &Place,
+    kept: impl Fn(&str) -> Reduced<T>,
+    player: fn(&T) -> i64,
+    add: fn(T, T) -> T,
+) -> Result<thalweg::Outcome> {
+    let path = |name: &str| place.path(name).display().to_string();
+    let (input, all, pairs) = (path("rows"), path("all"), path("pairs"));
+    let job = thalweg::job();
+    let rows = job.source::<T>("rows", "filesystem", &json(&input)).stream()?;
+    let format = [("path", all.as_str()), ("format", "debezium-json")];
+    let sums = rows.clone().key_by(player).reduce(kept("all"), add)?;
+    sums.sink("all", "filesystem", &format)?;
+    let twos = rows.key_by(player).count_window(2).reduce(kept("pairs"), add)?;
+    twos.sink("pairs", "filesystem", &json(&pairs))?;
+    let state = Some(path("state"));
+    let options = RunOptions { state, workers: 2, continues: true, ..RunOptions::new("sums") };
+    thalweg::run(job, &options)
+}
+
+/// Would fail if the rows that a reduce keeps, or a pane that is taken back, were lost when their type
+/// changes, or read as something else.
+#[test]
+fn what_a_reduce_keeps_in_an_older_version_is_migrated() {
+    let add = |one: Line, other: Line| Line { points: one.points + other.points, ..one };
+    let first = |place: &Place| reduced(place, |name| Reduced::new(name), |row| row.player, add);
+    let add = |one: Scored, other: Scored| Scored {
+        points: one.points + other.points,
+        rows: one.rows + other.rows,
+        ..one
+    };
+    let second = |place: &Place, kept: fn(&str) -> Reduced<Scored>| {
+        reduced(place, kept, |row| row.player, add)
+    };
+    let migrating = |name: &str| {
+        let scored = |old: Line| Scored { player: old.player, points: old.points, rows: 100 };
+        Reduced::new(name).version(2).migrate(1, scored)
+    };
+    let place = Place::new();
+    place.write("rows/1.json", "{\"player\":1,\"points\":5}\n{\"player\":2,\"points\":6}\n");
+    first(&place).unwrap();
+    let more = "{\"player\":1,\"points\":7,\"rows\":1}\n{\"player\":3,\"points\":8,\"rows\":1}\n";
+    place.write("rows/2.json", more);
+    // Without a version the new type is refused, and the error says what to do.
+    let error = second(&place, |name| Reduced::new(name)).unwrap_err();
+    assert!(error.to_string().contains("what the reduce accumulated is Struct("), "{error}");
+    assert_eq!(
+        error.remedy_text(),
+        Some("give it a new version, and say how the old values become new ones")
+    );
+    second(&place, migrating).unwrap();
+    let pairs: Vec<String> = place.published("pairs").into_keys().collect();
+    assert_eq!(pairs, [r#"{"player":1,"points":12,"rows":101}"#]);
+    let all: Vec<String> = place.published("all").into_keys().collect();
+    let has = |said: &str| all.iter().any(|line| line.contains(said));
+    assert!(has(r#""after":{"player":1,"points":12,"rows":101}"#), "{all:?}");
+    assert!(has(r#""before":{"player":1,"points":5,"rows":100}"#), "{all:?}");
+    place.write("rows/3.json", "{\"player\":1,\"points\":7}\n");
+    let error = first(&place).unwrap_err().to_string();
+    let said = "what the reduce accumulated was saved in version 2, and the program has version 1";
+    assert!(error.contains(said), "{error}");
+}
+
+/// Would fail if a pane that is taken back were lost when the type of its rows changes, or taken back as
+/// something else than was sent.
+#[test]
+fn a_pane_of_an_older_version_is_taken_back() {
+    /// Runs a version of the job with a row; returns what it sends.
+    fn panes<T: Record>(
+        test: TestJob,
+        kept: Reduced<T>,
+        (player, add): (fn(&T) -> i64, fn(T, T) -> T),
+        row: T,
+    ) -> Result<(TestRun, Vec<(i64, T)>)> {
+        let windows = test.source::<T>("rows")?.key_by(player).global();
+        let windows = windows.trigger(Trigger::rows(1).repeated()).retracting();
+        let panes = test.collect(windows.reduce(kept, add)?)?;
+        let mut run = test.run(2)?;
+        run.push("rows", row)?;
+        let sent = run.take_changes(&panes)?;
+        Ok((run, sent))
+    }
+    let place = Place::new();
+    let add = |one: Line, other: Line| Line { points: one.points + other.points, ..one };
+    let first = |test: TestJob| {
+        let row = Line { player: 1, points: 5 };
+        panes(test, "sums".into(), (|row: &Line| row.player, add), row)
+    };
+    let add = |one: Scored, other: Scored| Scored {
+        points: one.points + other.points,
+        rows: one.rows + other.rows,
+        ..one
+    };
+    let scored = |points, rows| Scored { player: 1, points, rows };
+    let second = |test: TestJob| {
+        let kept = Reduced::new("sums").version(2);
+        let kept = kept.migrate(1, |old: Line| Scored {
+            player: old.player,
+            points: old.points,
+            rows: 100,
+        });
+        panes(test, kept, (|row: &Scored| row.player, add), scored(7, 1))
+    };
+    let (run, sent) = first(TestJob::new().keep_state(&place.path("state"))).unwrap();
+    assert_eq!(sent.len(), 1);
+    let (run, sent) = second(run.upgrade().unwrap()).unwrap();
+    assert_eq!(sent, [(-1, scored(5, 100)), (1, scored(12, 101))]);
+    let error = first(run.upgrade().unwrap()).err().unwrap().to_string();
+    let said = "what the reduce accumulated was saved in version 2, and the program has version 1";
     assert!(error.contains(said), "{error}");
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use thalweg::stream::{
-    AfterWatermark, Pane, Record, Stream, Timestamp, Trigger, Window, Windowed, combine, count,
-    fold, reduce, sum,
+    AfterWatermark, Pane, Record, Stream, Timestamp, Trigger, UserWindows, Window, Windowed,
+    combine, count, fold, reduce, sum,
 };
 use thalweg::testkit::{Collected, TestJob, TestRun};
 use thalweg::{Error, Result};
@@ -329,6 +329,71 @@ fn what_cannot_be_is_refused_by_its_step() {
     let error = keyed().aggregate::<Total>("pane", vec![count()]).err().unwrap();
     let message = "step `pane`: the struct ends in a Pane, and there are no windows";
     assert_eq!(refused(error), message);
+}
+
+/// Would fail if a step ran over rows that may be taken back, and took them for new ones.
+#[test]
+fn what_takes_no_row_back_is_refused_by_its_step() {
+    let test = TestJob::new();
+    let scores: Stream<'_, Score> = test.source("scores").unwrap();
+    let last = scores.key_by(|score| score.name.clone()).reduce("last", |_, score| score).unwrap();
+    let keyed = || last.clone().key_by(|score| score.points);
+    let refused = |error: Option<Error>| {
+        let error = error.unwrap();
+        (error.to_string(), error.remedy_text().unwrap_or_default().to_owned())
+    };
+    let (message, remedy) = refused(keyed().fold("fold", NOTHING, Mean::add).err());
+    assert_eq!(message, "step `fold`: a fold cannot take rows back, and its input is updated");
+    assert_eq!(remedy, "use fold_with_undo, and say what is left when a row is taken back");
+    let (message, _) = refused(keyed().reduce("best", |_, score| score).err());
+    assert_eq!(message, "step `best`: a reduce cannot take rows back, and its input is updated");
+    let (message, remedy) = refused(keyed().count_window(2).fold("two", NOTHING, Mean::add).err());
+    assert_eq!(message, "step `two`: windows of so many rows over an updating input");
+    assert_eq!(remedy, "count rows before what updates, or use windows of time");
+    let own = UserWindows::of("own", |score: &Score| vec![score.at..Timestamp(score.at.0 + 1)]);
+    let own = keyed().user_windows(own).aggregate::<Total>("own", vec![count()]);
+    let (message, remedy) = refused(own.err());
+    assert_eq!(message, "step `own`: windows of the user's own over rows that may be taken back");
+    assert_eq!(remedy, "give rows their windows before what updates");
+}
+
+/// Would fail if a row that is taken back stayed in what is accumulated, with windows or without, or behind
+/// a crash.
+#[test]
+fn a_fold_takes_rows_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = TestJob::new().keep_state(folder.path());
+    let scores: Stream<'_, Score> = test.source("scores").unwrap();
+    let last = scores.key_by(|score| score.name.clone()).reduce("last", |_, score| score).unwrap();
+    let undo =
+        |mean: Mean, score: Score| Mean { total: mean.total - score.points, count: mean.count - 1 };
+    let all = last.clone().key_by(|_| 1_i64).fold_with_undo("all", NOTHING, Mean::add, undo);
+    let all = test.collect(all.unwrap()).unwrap();
+    let windows = last.key_by(|_| 1_i64).window(Window::tumble(MINUTE), |score| score.at);
+    let windows = windows.fold_with_undo("windows", NOTHING, Mean::add, undo).unwrap();
+    let windows = test.collect(windows).unwrap();
+    let mut run = test.run(2).unwrap();
+    let push = |run: &mut TestRun, name: &str, points: i64, second: i64| {
+        let at = Timestamp(second * 1000);
+        run.push("scores", Score { name: name.to_owned(), points, at }).unwrap();
+    };
+    push(&mut run, "Julie", 5, 1);
+    push(&mut run, "Ed", 3, 2);
+    assert_eq!(run.take_changes(&all).unwrap().last(), Some(&(1, Mean { total: 8, count: 2 })));
+    run.crash(3).unwrap();
+    // Julie's row moves on to the next window.
+    push(&mut run, "Julie", 9, 61);
+    assert_eq!(run.take_changes(&all).unwrap().last(), Some(&(1, Mean { total: 12, count: 2 })));
+    run.finish().unwrap();
+    let mut left: Vec<Mean> = Vec::new();
+    for (weight, mean) in run.take_changes(&windows).unwrap() {
+        match weight > 0 {
+            true => left.push(mean),
+            false => left.retain(|other| *other != mean),
+        }
+    }
+    left.sort_by_key(|mean| mean.total);
+    assert_eq!(left, [Mean { total: 3, count: 1 }, Mean { total: 9, count: 1 }]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Aggregates over a field of a struct, or over whole structs.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -161,7 +162,7 @@ fn migrated<Old: Value, A: Value>(
 ) -> Result<ArrayRef> {
     if *saved.data_type() != Old::data_type() {
         let (found, expected) = (saved.data_type(), Old::data_type());
-        return Err(Error::state(format!("what a fold accumulated is {found}, not {expected}"))
+        return Err(Error::state(format!("what was accumulated is {found}, not {expected}"))
             .remedy("migrate it from the type that it had in that version"));
     }
     let reader: <Option<Old> as Value>::Reader = Reader::<Option<Old>>::open(saved, None)?;
@@ -198,29 +199,140 @@ pub fn combine<T: Record, A: Value>(
     folding("combine", empty.into(), step, Some(Arc::new(merge)))
 }
 
+/// Returns what closures make of all rows, one by one: `step` of one that comes, beginning with `empty`, and
+/// `undo` of one that is taken back. Over a stream that is updated, where a row of an epoch may be taken back
+/// before it comes: so `undo` must not care for which rows there are.
+pub fn fold_with_undo<T: Record, A: Value>(
+    empty: impl Into<Accumulated<A>>,
+    step: impl Fn(A, T) -> A + Send + Sync + 'static,
+    undo: impl Fn(A, T) -> A + Send + Sync + 'static,
+) -> Aggregate<T> {
+    let accumulated = empty.into();
+    let undo = from_empty(accumulated.empty.clone(), undo);
+    let step = from_empty(accumulated.empty.clone(), step);
+    let Accumulated { empty, versions } = accumulated;
+    let undo = Some(undo);
+    let fold: Fold<T, A> =
+        Fold { name: "fold", versions, empty: Some(empty), step, undo, merge: None };
+    Aggregate { function: Ok(Arc::new(fold)), reads: Reads::Row }
+}
+
 fn folding<T: Record, A: Value>(
     name: &'static str,
     Accumulated { empty, versions }: Accumulated<A>,
     step: impl Fn(A, T) -> A + Send + Sync + 'static,
     merge: Option<Arc<dyn Fn(A, A) -> A + Send + Sync>>,
 ) -> Aggregate<T> {
-    let first = empty.clone();
-    let step =
-        Arc::new(move |before: Option<A>, row| step(before.unwrap_or_else(|| first.clone()), row));
-    let fold: Fold<T, A> = Fold { name, versions, empty: Some(empty), step, merge };
+    let step = from_empty(empty.clone(), step);
+    let fold: Fold<T, A> = Fold { name, versions, empty: Some(empty), step, undo: None, merge };
     Aggregate { function: Ok(Arc::new(fold)), reads: Reads::Row }
 }
 
+/// Returns a step that begins with `empty`.
+fn from_empty<T: Record, A: Value>(
+    empty: A,
+    step: impl Fn(A, T) -> A + Send + Sync + 'static,
+) -> Arc<dyn Fn(Option<A>, T) -> A + Send + Sync> {
+    Arc::new(move |before: Option<A>, row| step(before.unwrap_or_else(|| empty.clone()), row))
+}
+
 /// Returns the row that a closure makes of all rows, two by two. In which order they are put together
-/// may change from run to run, so it must not care.
+/// may change from run to run, so it must not care. [`Reduced`] gives it a version.
 pub fn reduce<T: Record>(reduce: impl Fn(T, T) -> T + Send + Sync + 'static) -> Aggregate<T> {
+    reducing(reduce, Versions::default())
+}
+
+/// The name of a step that reduces, and the version of the rows that it keeps.
+///
+/// Where a name alone is given, the version is 1. Whoever changes the fields of the rows, or what they
+/// mean, gives them the next version, and says how each version that may still be in a checkpoint becomes
+/// the new one:
+///
+/// ```
+/// # extern crate thalweg_api as thalweg;
+/// use thalweg::{Record, Reduced, Result, Stream};
+///
+/// #[derive(Clone, Debug, Record)]
+/// struct First { player: i64, points: i64 }
+///
+/// #[derive(Clone, Debug, Record)]
+/// struct Score { player: i64, points: i64, rows: i64 }
+///
+/// fn sums(scores: Stream<'_, Score>) -> Result<Stream<'_, Score>> {
+///     let kept = Reduced::new("sums").version(2).migrate(1, |old: First| Score {
+///         player: old.player,
+///         points: old.points,
+///         rows: 1,
+///     });
+///     scores.key_by(|score| score.player).reduce(kept, |a, b| Score {
+///         player: a.player,
+///         points: a.points + b.points,
+///         rows: a.rows + b.rows,
+///     })
+/// }
+/// ```
+///
+/// A checkpoint with a version that is newer, or that nothing migrates, is refused.
+pub struct Reduced<T> {
+    name: String,
+    versions: Versions<Migrate>,
+    rows: PhantomData<fn() -> T>,
+}
+
+impl<T: Record, N: Into<String>> From<N> for Reduced<T> {
+    fn from(name: N) -> Reduced<T> {
+        Reduced::new(name)
+    }
+}
+
+impl<T: Record> Reduced<T> {
+    /// Returns rows of version 1, kept under a name.
+    pub fn new(name: impl Into<String>) -> Reduced<T> {
+        Reduced { name: name.into(), versions: Versions::default(), rows: PhantomData }
+    }
+
+    /// Says which version the rows have from now on.
+    pub fn version(mut self, version: u32) -> Reduced<T> {
+        self.versions.own = version;
+        self
+    }
+
+    /// Says how a row of version `from`, which was an `Old`, becomes one of today.
+    pub fn migrate<Old: Value>(
+        mut self,
+        from: u32,
+        migration: impl Fn(Old) -> T + Send + Sync + 'static,
+    ) -> Reduced<T> {
+        self.versions.add(from, Arc::new(move |saved: &ArrayRef| migrated(saved, &migration)));
+        self
+    }
+
+    /// Returns the name of a step, and what it keeps.
+    pub(crate) fn step(
+        mut self,
+        function: impl Fn(T, T) -> T + Send + Sync + 'static,
+    ) -> (String, Aggregate<T>) {
+        let name = std::mem::take(&mut self.name);
+        (name, self.by(function))
+    }
+
+    /// Returns the aggregate, for a list of several; its state is kept under the name of their step.
+    pub fn by(self, function: impl Fn(T, T) -> T + Send + Sync + 'static) -> Aggregate<T> {
+        reducing(function, self.versions)
+    }
+}
+
+fn reducing<T: Record>(
+    reduce: impl Fn(T, T) -> T + Send + Sync + 'static,
+    versions: Versions<Migrate>,
+) -> Aggregate<T> {
     let merge = Arc::new(reduce);
     let reduce = merge.clone();
     let step = Arc::new(move |before: Option<T>, row| match before {
         Some(before) => reduce(before, row),
         None => row,
     });
-    let versions = Versions::default();
-    let fold: Fold<T, T> = Fold { name: "reduce", versions, empty: None, step, merge: Some(merge) };
+    let fold: Fold<T, T> =
+        Fold { name: "reduce", versions, empty: None, step, undo: None, merge: Some(merge) };
     Aggregate { function: Ok(Arc::new(fold)), reads: Reads::Row }
 }

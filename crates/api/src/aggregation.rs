@@ -14,7 +14,7 @@ use thalweg_plan::window::{Assigner, WindowSpec};
 use thalweg_plan::{Exchange, Input, NodeKind, PlanBuilder};
 use thalweg_types::{Error, Moment, NodeId, Result};
 
-use crate::aggregate::{Accumulated, Aggregate, Collect, Reads, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, Collect, Reads, Reduced, fold, fold_with_undo};
 use crate::closure::Closure;
 use crate::keyed::Keyed;
 use crate::pane::Pane;
@@ -60,10 +60,11 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
     /// As [`Keyed::aggregate`].
     pub fn reduce(
         self,
-        name: &str,
+        name: impl Into<Reduced<T>>,
         function: impl Fn(T, T) -> T + Send + Sync + 'static,
     ) -> Result<Stream<'j, T>> {
-        unpacked(self, all_time(), name, reduce(function))
+        let (name, call) = name.into().step(function);
+        unpacked(self, all_time(), &name, call)
     }
 
     /// Accumulates the rows of each group, one by one, beginning with `empty`; see [`fold`](fn@fold). The
@@ -78,6 +79,21 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
         step: impl Fn(A, T) -> A + Send + Sync + 'static,
     ) -> Result<Stream<'j, A>> {
         unpacked(self, all_time(), name, fold(empty, step))
+    }
+
+    /// Accumulates the rows of each group of a stream that is updated; see
+    /// [`fold_with_undo`](fn@fold_with_undo).
+    ///
+    /// # Errors
+    /// As [`Keyed::aggregate`].
+    pub fn fold_with_undo<A: Record>(
+        self,
+        name: &str,
+        empty: impl Into<Accumulated<A>>,
+        step: impl Fn(A, T) -> A + Send + Sync + 'static,
+        undo: impl Fn(A, T) -> A + Send + Sync + 'static,
+    ) -> Result<Stream<'j, A>> {
+        unpacked(self, all_time(), name, fold_with_undo(empty, step, undo))
     }
 }
 
@@ -271,10 +287,13 @@ fn add<'j, T: Record, K: Key>(
     let mut head = Head::new(key, &windowing);
     let is_updated = job.builder.borrow().plan().node(stream.node).is_updating;
     if is_updated && matches!(head.window, Some(Windows::User(_))) {
-        return Err(Error::invalid("windows of the user's own over rows that are taken back")
+        return Err(Error::invalid("windows of the user's own over rows that may be taken back")
             .remedy("give rows their windows before what updates"));
     }
     let calls = head.calls(calls)?;
+    if is_updated {
+        check_undo(&calls)?;
+    }
     let window = head.window.as_ref().map(|windows| WindowSpec {
         assigner: windows.assigner(),
         basis: windows.basis(),
@@ -305,6 +324,20 @@ fn add<'j, T: Record, K: Key>(
         )?;
     }
     Ok(Rows { job, node: made.result, port: 0 })
+}
+
+/// Checks that what is accumulated by closures can take rows back.
+fn check_undo(calls: &[AggregateCall]) -> Result<()> {
+    let keeps =
+        |call: &&AggregateCall| call.function.has_versions() && !call.function.is_retractable();
+    match calls.iter().find(keeps) {
+        None => Ok(()),
+        Some(call) => Err(Error::invalid(format!(
+            "a {} cannot take rows back, and its input is updated",
+            call.function.name()
+        ))
+        .remedy("use fold_with_undo, and say what is left when a row is taken back")),
+    }
 }
 
 /// Puts the columns that an aggregation reads before it.

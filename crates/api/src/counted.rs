@@ -3,7 +3,7 @@
 use thalweg_plan::node::CountWindowNode;
 use thalweg_types::Result;
 
-use crate::aggregate::{Accumulated, Aggregate, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, Reduced, fold};
 use crate::aggregation::{shaped, unpacked_of, without_time};
 use crate::keyed::Keyed;
 use crate::record::Record;
@@ -51,10 +51,11 @@ impl<'j, T: Record, K: Key> Counted<'j, T, K> {
     /// As [`Counted::aggregate`].
     pub fn reduce(
         self,
-        name: &str,
+        name: impl Into<Reduced<T>>,
         function: impl Fn(T, T) -> T + Send + Sync + 'static,
     ) -> Result<Stream<'j, T>> {
-        Ok(unpacked_of(self.rows(name, vec![reduce(function)])?))
+        let (name, call) = name.into().step(function);
+        Ok(unpacked_of(self.rows(&name, vec![call])?))
     }
 
     /// Accumulates the rows of each window; see [`Keyed::fold`].

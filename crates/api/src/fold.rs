@@ -2,7 +2,7 @@
 //!
 //! Invariants: what is accumulated is kept as Rust, and saved as a column of its own type, so a state
 //! of another type is refused like that of any aggregate; rows of a group come in the order in which
-//! they came to its worker. Rows cannot be taken back.
+//! they came to its worker. Rows are taken back only where a closure says what is left then.
 //!
 //! Stored format: the column is called `accumulated`, and `accumulated, version 2` and so on from version 2.
 
@@ -35,6 +35,8 @@ pub(crate) struct Fold<T, A> {
     /// The value of no rows.
     pub(crate) empty: Option<A>,
     pub(crate) step: Arc<Step<T, A>>,
+    /// What is left when a row is taken back, if it can be.
+    pub(crate) undo: Option<Arc<Step<T, A>>>,
     /// How two of them become one, if they can.
     pub(crate) merge: Option<Arc<Merge<A>>>,
 }
@@ -42,8 +44,8 @@ pub(crate) struct Fold<T, A> {
 impl<T, A: Clone> Clone for Fold<T, A> {
     fn clone(&self) -> Self {
         let (step, merge) = (self.step.clone(), self.merge.clone());
-        let versions = self.versions.clone();
-        Fold { name: self.name, versions, empty: self.empty.clone(), step, merge }
+        let (versions, undo) = (self.versions.clone(), self.undo.clone());
+        Fold { name: self.name, versions, empty: self.empty.clone(), step, undo, merge }
     }
 }
 
@@ -79,12 +81,29 @@ impl<T: Value, A: Value> AggregateFunction for Fold<T, A> {
                 Error::state(format!("{what} has no version, but is called `{name}`"))
             })?,
         };
-        let migrate = self.versions.reader(version, &what)?;
-        migrate.map(|migrate| migrate(column)).transpose()
+        match self.versions.reader(version, &what)? {
+            Some(migrate) => migrate(column).map(Some),
+            None if *column.data_type() == A::data_type() => Ok(None),
+            None => Err(Error::state(format!(
+                "{what} is {}, not {}",
+                column.data_type(),
+                A::data_type()
+            ))
+            .remedy("give it a new version, and say how the old values become new ones")),
+        }
+    }
+
+    /// What is sent is what is kept.
+    fn migrated_value(&self, saved: &Field, column: &ArrayRef) -> Result<Option<ArrayRef>> {
+        self.migrated(saved, column)
+    }
+
+    fn has_versions(&self) -> bool {
+        true
     }
 
     fn is_retractable(&self) -> bool {
-        false
+        self.undo.is_some()
     }
 
     fn is_mergeable(&self) -> bool {
@@ -129,13 +148,18 @@ impl<T: Value, A: Value> Accumulator for Folded<T, A> {
         let reader = T::Reader::open(column, None)?;
         for (row, group) in rows.groups.iter().enumerate() {
             let weight = rows.weight(row);
-            if weight < 0 {
-                return Err(Error::internal(format!("a row was taken back from {:?}", self.fold)));
-            }
-            for _ in 0..weight {
+            let step = match (weight < 0, &self.fold.undo) {
+                (false, _) => &self.fold.step,
+                (true, Some(undo)) => undo,
+                (true, None) => {
+                    let message = format!("a row was taken back from {:?}", self.fold);
+                    return Err(Error::internal(message));
+                }
+            };
+            for _ in 0..weight.unsigned_abs() {
                 let value = &mut self.values[*group as usize];
                 let before = value.take().or_else(|| self.fold.empty.clone());
-                *value = Some((self.fold.step)(before, reader.get(row)));
+                *value = Some(step(before, reader.get(row)));
             }
         }
         Ok(())

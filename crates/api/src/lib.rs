@@ -55,7 +55,10 @@ pub mod iterate;
 
 pub mod sql;
 
-pub use aggregate::{Accumulated, Aggregate, average, combine, count, fold, max, min, reduce, sum};
+pub use aggregate::{
+    Accumulated, Aggregate, Reduced, average, combine, count, fold, fold_with_undo, max, min,
+    reduce, sum,
+};
 pub use counted::Counted;
 pub use iterate::{Enters, Looped, LoopedKeyed};
 pub use job::Job;

@@ -8,7 +8,7 @@ use thalweg_plan::trigger::Trigger as Planned;
 use thalweg_plan::window::Assigner;
 use thalweg_types::{Error, Result};
 
-use crate::aggregate::{Accumulated, Aggregate, fold, reduce};
+use crate::aggregate::{Accumulated, Aggregate, Reduced, fold, fold_with_undo};
 use crate::aggregation::{Late, Windowing, aggregate, on_time, unpacked};
 use crate::keyed::Keyed;
 use crate::record::Record;
@@ -193,11 +193,12 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     /// As [`Windowed::aggregate`].
     pub fn reduce(
         self,
-        name: &str,
+        name: impl Into<Reduced<T>>,
         function: impl Fn(T, T) -> T + Send + Sync + 'static,
     ) -> Result<Stream<'j, T>> {
-        let (keyed, windowing) = self.split(name)?;
-        unpacked(keyed, windowing, name, reduce(function))
+        let (name, call) = name.into().step(function);
+        let (keyed, windowing) = self.split(&name)?;
+        unpacked(keyed, windowing, &name, call)
     }
 
     /// Accumulates the rows of each group and window; see [`Keyed::fold`].
@@ -213,6 +214,22 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     ) -> Result<Stream<'j, A>> {
         let (keyed, windowing) = self.split(name)?;
         unpacked(keyed, windowing, name, fold(empty, step))
+    }
+
+    /// Accumulates the rows of each group and window of a stream that is updated; see
+    /// [`fold_with_undo`](fn@fold_with_undo).
+    ///
+    /// # Errors
+    /// As [`Windowed::aggregate`].
+    pub fn fold_with_undo<A: Record>(
+        self,
+        name: &str,
+        empty: impl Into<Accumulated<A>>,
+        step: impl Fn(A, T) -> A + Send + Sync + 'static,
+        undo: impl Fn(A, T) -> A + Send + Sync + 'static,
+    ) -> Result<Stream<'j, A>> {
+        let (keyed, windowing) = self.split(name)?;
+        unpacked(keyed, windowing, name, fold_with_undo(empty, step, undo))
     }
 
     fn split(self, name: &str) -> Result<(Keyed<'j, T, K>, Windowing<'j, T>)> {

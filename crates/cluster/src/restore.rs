@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use thalweg_plan::Plan;
-use thalweg_plan::fingerprint::signature;
+use thalweg_plan::fingerprint::{accepts, signature};
 use thalweg_state::StateReader;
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::Manifest;
@@ -32,7 +32,7 @@ pub fn check(plan: &Plan, manifest: &Manifest) -> Result<()> {
                     node.operator
                 ));
             }
-            Some(saved) if saved.signature != own => {
+            Some(saved) if !accepts(plan, node, &saved.signature) => {
                 return refuse(format!(
                     "the job changed: operator `{}` was `{}` and is now `{own}`",
                     node.operator, saved.signature

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use arrow::datatypes::Schema;
 use thalweg_types::{Zone, hash};
 
 use crate::explain::{calls, functions};
 use crate::graph::Plan;
 use crate::join::JoinNode;
-use crate::node::{AggregateCall, Node, NodeKind, SortKey, TopNode};
+use crate::node::{AggregateCall, CountWindowNode, Node, NodeKind, SortKey, TopNode};
 use crate::process::ProcessNode;
 use crate::trigger;
 use crate::window::{Assigner, TimeBasis, WindowSpec};
@@ -42,6 +43,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("{} {calls} by ({}){per}{panes} [{states}]", node.kind.name(), keys.join(", "))
         }
         NodeKind::CountWindow(window) => {
+            let schema = unversioned(&schema, window);
             format!("{} by {:?} of {schema}", window.described(), kinds(&window.keys))
         }
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
@@ -86,6 +88,36 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
     let mut zones = BTreeSet::new();
     collect_zones(plan, node, &mut zones);
     Some(zones.iter().fold(decided, |decided, zone| format!("{decided} in {zone}")))
+}
+
+/// Can an operator go on with a state of this signature?
+pub fn accepts(plan: &Plan, node: &Node, saved: &str) -> bool {
+    let own = signature(plan, node);
+    if own.as_deref() == Some(saved) {
+        return true;
+    }
+    // Before arguments were left out whose aggregates have versions, all columns were named.
+    let NodeKind::CountWindow(window) = &node.kind else { return false };
+    let schema = plan.output_schema(node.inputs[0].from, node.inputs[0].port);
+    let named = |schema: &Schema| format!(" of {schema}");
+    let (now, before) = (named(&unversioned(&schema, window)), named(&schema));
+    own.is_some_and(|own| own.replacen(&now, &before, 1) == saved)
+}
+
+/// Returns the columns that decide what windows of so many rows keep: not what only aggregates read that
+/// have versions.
+fn unversioned(schema: &Schema, window: &CountWindowNode) -> Schema {
+    let is_versioned = |call: &&AggregateCall| call.function.has_versions() && !call.distinct;
+    let (versioned, others): (Vec<&AggregateCall>, Vec<_>) =
+        window.calls.iter().partition(is_versioned);
+    let reads = |calls: &[&AggregateCall], column: usize| {
+        calls.iter().any(|call| call.arguments.contains(&column))
+    };
+    let decides = |column: &usize| {
+        window.keys.contains(column) || !reads(&versioned, *column) || reads(&others, *column)
+    };
+    let fields = (0..schema.fields().len()).filter(decides);
+    Schema::new(fields.map(|column| schema.field(column).clone()).collect::<Vec<_>>())
 }
 
 /// Names the first rows that are kept. The rank of a row is not kept, so that showing it changes no state.

@@ -245,6 +245,20 @@ pub trait AggregateFunction: Send + Sync + Debug {
         Ok(None)
     }
 
+    /// Returns a column of values that were sent, as this version of the function has them, where `saved`
+    /// says that an earlier one kept what they were made of.
+    ///
+    /// # Errors
+    /// As `migrated`.
+    fn migrated_value(&self, _saved: &Field, _column: &ArrayRef) -> Result<Option<ArrayRef>> {
+        Ok(None)
+    }
+
+    /// Does what is kept have a version, so that the type of the argument may change without it?
+    fn has_versions(&self) -> bool {
+        false
+    }
+
     /// Returns the same aggregate with rows that can be taken back, where this one cannot and there
     /// is one; it keeps more.
     fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {

@@ -388,11 +388,31 @@ impl RowStore {
     /// # Errors
     /// `State` if they are rows of other columns.
     pub fn restore(&mut self, name: &str, from: &StateReader) -> Result<Vec<u32>> {
+        self.restore_as(name, from, |_, _| Ok(None))
+    }
+
+    /// Takes the rows of a snapshot as [`RowStore::restore`] does; `migrated` returns what becomes of a column,
+    /// by its number, that an earlier version of the job saved.
+    ///
+    /// # Errors
+    /// As [`RowStore::restore`], and whatever `migrated` refuses.
+    pub fn restore_as(
+        &mut self,
+        name: &str,
+        from: &StateReader,
+        migrated: impl Fn(usize, &ArrayRef) -> Result<Option<ArrayRef>>,
+    ) -> Result<Vec<u32>> {
         let mut slots = Vec::new();
         self.is_restored = true;
         let (saved, width) = (self.saved_schema(), self.schema.fields().len());
         for rows in from.table(name)? {
-            let found = rows.columns().iter().map(|column| column.data_type());
+            let mut columns = rows.columns().to_vec();
+            for (number, column) in columns.iter_mut().skip(1).take(width).enumerate() {
+                if let Some(new) = migrated(number, column)? {
+                    *column = new;
+                }
+            }
+            let found = columns.iter().map(|column| column.data_type());
             if !found.eq(saved.fields().iter().map(|field| field.data_type())) {
                 let error = Error::state("saved state has other columns than the operator");
                 let remedy = "begin anew, or go back to the job that the state was saved with";
@@ -400,7 +420,7 @@ impl RowStore {
             }
             let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
             let first = slots.len();
-            self.insert(&rows.columns()[1..=width], &all, &mut slots)?;
+            self.insert(&columns[1..=width], &all, &mut slots)?;
             if self.has_marks {
                 let marks = rows.column(width + 1).as_boolean();
                 let marked = slots[first..].iter().zip(marks);

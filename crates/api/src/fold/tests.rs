@@ -17,7 +17,8 @@ fn noted(merge: Option<Arc<Merge<String>>>) -> Box<dyn Accumulator> {
     let step =
         Arc::new(|before: Option<String>, n: i64| before.unwrap_or_default() + &n.to_string());
     let versions = Versions::default();
-    let fold: Fold<i64, String> = Fold { name: "noted", versions, empty: None, step, merge };
+    let fold: Fold<i64, String> =
+        Fold { name: "noted", versions, empty: None, step, undo: None, merge };
     fold.accumulator().unwrap()
 }
 
@@ -106,7 +107,11 @@ fn what_an_earlier_version_saved_becomes_what_is_accumulated_today() {
     let migrated = |field: &Field| today.migrated(field, &numbers).unwrap().map(|new| read(&new));
     assert_eq!(migrated(&first), Some(vec![text("1 of 1"), text("2 of 1")]));
     assert_eq!(migrated(&second), Some(vec![text("1 of 2"), text("2 of 2")]));
-    assert_eq!(migrated(&saved(3, "accumulated, version 3")), None);
+    let third = saved(3, "accumulated, version 3");
+    let texts = column([String::new()].iter());
+    assert!(today.migrated(&third, &texts).unwrap().is_none());
+    let error = today.migrated(&third, &numbers).unwrap_err();
+    assert_eq!(error.message(), "what the fold accumulated is Int64, not Utf8View");
     let error = |function: Arc<dyn AggregateFunction>, field: &Field| {
         let error = function.migrated(field, &column([true].iter())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::State);
@@ -115,5 +120,5 @@ fn what_an_earlier_version_saved_becomes_what_is_accumulated_today() {
     let older = of(Accumulated::new(String::new()));
     let said = "what the fold accumulated was saved in version 2, and the program has version 1";
     assert_eq!(error(older, &second), said);
-    assert_eq!(error(today, &second), "what a fold accumulated is Boolean, not Int64");
+    assert_eq!(error(today, &second), "what was accumulated is Boolean, not Int64");
 }

@@ -172,6 +172,26 @@ impl Blueprint {
         Ok(rows)
     }
 
+    /// Returns a column of values of a call as its function has them now, where an earlier version of it sent
+    /// them: the one whose state has these fields in rows of `saved`, from column `first` on.
+    ///
+    /// # Errors
+    /// `State` if they cannot become such values.
+    pub fn migrated_value(
+        &self,
+        (saved, first): (&Schema, usize),
+        call: usize,
+        values: &ArrayRef,
+    ) -> Result<Option<ArrayRef>> {
+        let Some(asked) = self.calls.get(call).filter(|call| !call.distinct) else {
+            return Ok(None);
+        };
+        let before = self.calls[..call].iter().filter(|call| !call.distinct);
+        let place = first + before.map(|call| call.function.state().len()).sum::<usize>();
+        let field = saved.fields().get(place);
+        field.map_or(Ok(None), |field| asked.function.migrated_value(field, values))
+    }
+
     /// Returns the tables of entries, in the order of [`Keyed::take_entries`]: `window…, keys…`, what
     /// entries are told apart by, and how often there is each.
     ///

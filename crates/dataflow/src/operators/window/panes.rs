@@ -24,6 +24,7 @@ use thalweg_plan::trigger::{Machine, Now, State};
 use thalweg_plan::window::WindowSpec;
 use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
 use thalweg_types::epoch::Ending;
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 
 use self::assign::{Assigned, Assigning, Rule};
@@ -215,6 +216,7 @@ impl PaneWindow {
             self.machine.fire(&mut cell.trigger, now);
         }
         let timing = match (cell.end <= closing.before, now.is_over) {
+            (true, _) if is_planted("late-is-early") => Timing::Early,
             (true, _) => Timing::Late,
             (false, true) => Timing::OnTime,
             (false, false) => Timing::Early,
@@ -222,7 +224,8 @@ impl PaneWindow {
         let is_over = cell.end <= closing.over;
         let is_last = is_over || self.machine.is_finished(&cell.trigger);
         let has_rows = cell.waiting > 0;
-        let is_sent = (fires && (has_rows || timing == Timing::OnTime)) || (is_over && has_rows);
+        let is_due = timing == Timing::OnTime && !is_planted("no-empty-on-time");
+        let is_sent = (fires && (has_rows || is_due)) || (is_over && has_rows);
         let timer = self.machine.wake(&cell.trigger).map(|at| at.0);
         self.cells.set_timer(number, timer.filter(|at| *at > closing.clock));
         if fires {
@@ -268,7 +271,8 @@ impl PaneWindow {
         }
         let cell = self.cells.get_mut(fired.cell);
         cell.waiting = 0;
-        if self.panes.accumulation == Accumulation::Discarding {
+        let is_discarded = self.panes.accumulation == Accumulation::Discarding;
+        if is_discarded && !is_planted("kept-discarded") {
             (cell.slot, self.slots) = (self.slots, self.slots + 1);
         }
         self.cells.change(fired.cell);
@@ -358,10 +362,15 @@ impl PaneWindow {
         batch(&self.state, columns, numbers.len())
     }
 
+    /// Returns the first column of the state that is of an aggregate.
+    fn states_at(&self) -> usize {
+        self.blueprint.key_count() + self.bounds() + 3 + self.machine.values()
+    }
+
     /// Takes one batch of restored windows.
     fn restore_rows(&mut self, rows: RecordBatch) -> Result<()> {
         let (keys, bounds) = (self.blueprint.key_count(), self.bounds());
-        let states = keys + bounds + 3 + self.machine.values();
+        let states = self.states_at();
         let rows = self.blueprint.restored(rows, &self.state, states)?;
         self.table.intern(&rows.columns()[..keys], rows.num_rows(), &mut self.groups)?;
         let starts_and_ends = match bounds {
@@ -396,9 +405,13 @@ impl PaneWindow {
         self.accumulators.merge(&slots, &rows.columns()[states..], self.slots as usize)
     }
 
-    /// Gives restored rows of the last panes to their windows.
-    fn restore_sent(&mut self, from: &StateReader) -> Result<()> {
-        let Some(kept) = self.sending.restore(from)? else { return Ok(()) };
+    /// Gives restored rows of the last panes to their windows, whose rows have the columns of `saved`.
+    fn restore_sent(&mut self, from: &StateReader, saved: &SchemaRef) -> Result<()> {
+        let (first, blueprint) = (self.states_at(), self.blueprint.clone());
+        let kept = self
+            .sending
+            .restore(from, |call, values| blueprint.migrated_value((saved, first), call, values))?;
+        let Some(kept) = kept else { return Ok(()) };
         let rows = kept.slots.len();
         self.table.intern(&kept.keys, rows, &mut self.groups)?;
         for (row, slot) in kept.slots.into_iter().enumerate() {
@@ -489,13 +502,15 @@ impl Operator for PaneWindow {
             due.restore(at);
             over.restore(&late);
         }
+        let mut saved = self.state.clone();
         for rows in from.table("panes")? {
+            saved = rows.schema();
             self.restore_rows(rows)?;
         }
         if let Some(own) = &mut self.own {
             own.restore(&mut self.table, from)?;
         }
-        self.restore_sent(from)
+        self.restore_sent(from, &saved)
     }
 
     fn size(&self) -> (usize, usize) {

@@ -10,6 +10,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use thalweg_plan::node::AggregateNode;
 use thalweg_plan::pane::{PaneColumn, Panes};
 use thalweg_state::{RowStore, StateReader, StateWriter};
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, Result};
 
 use super::Fired;
@@ -109,7 +110,8 @@ impl Sending {
             if is_there && matches!(cell.sent.as_slice(), [slot] if same(*slot)) {
                 continue;
             }
-            for slot in cell.sent.drain(..) {
+            let keeps = is_planted("kept-sent");
+            for slot in cell.sent.drain(..).filter(|_| !keeps) {
                 places.push((1, old.len()));
                 weights.push(-1);
                 old.push(slot);
@@ -147,10 +149,19 @@ impl Sending {
     }
 
     /// Takes restored rows, and returns whose they are.
-    pub(super) fn restore(&mut self, from: &StateReader) -> Result<Option<Kept>> {
+    /// `migrated` returns what the value of a call has become, by its number, that an earlier version of
+    /// the job sent.
+    pub(super) fn restore(
+        &mut self,
+        from: &StateReader,
+        migrated: impl Fn(usize, &ArrayRef) -> Result<Option<ArrayRef>>,
+    ) -> Result<Option<Kept>> {
         let key_columns = self.key_columns();
+        let first = self.keys + if self.has_bounds { 2 } else { 0 };
         let Some(sent) = &mut self.sent else { return Ok(None) };
-        let slots = sent.restore(SENT, from)?;
+        let slots = sent.restore_as(SENT, from, |column, values| {
+            column.checked_sub(first).map_or(Ok(None), |call| migrated(call, values))
+        })?;
         let keys = sent.project(&key_columns, &slots)?;
         let bounds = match self.has_bounds {
             false => None,
