@@ -297,6 +297,47 @@ fn each_key_has_a_time_of_its_own() {
     assert_eq!(sums(2, "12:30:12"), [(2, "12:30:00".to_owned(), 1)]);
 }
 
+/// Would fail if a silent key were never forgotten, or while its time goes on, or if its last windows were not sent
+/// then, or if it came back with a restore.
+#[test]
+fn the_time_of_a_silent_key_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = TestJob::new().keep_state(folder.path());
+    let works = test.source::<Work>("works").unwrap().key_by(|work| work.machine);
+    let windows = works.window(Window::tumble(Duration::from_secs(10)), |work| work.from);
+    let windows = windows.own_time_for(Duration::from_secs(2), Duration::from_secs(60));
+    let calls = vec![count(), sum(|work: &Work| work.parts)];
+    let result = test.collect(windows.aggregate::<Sum>("sums", calls).unwrap()).unwrap();
+    let mut run = test.run(2).unwrap();
+    let sums = |run: &mut TestRun, at: &str, (machine, from): (i64, &str)| {
+        run.clock(at).unwrap();
+        run.push("works", work(machine, from, from, 1)).unwrap();
+        let found = run.take(&result).unwrap();
+        found.iter().map(|sum| (sum.machine, clock(sum.start), sum.jobs)).collect::<Vec<_>>()
+    };
+    let of = |machine: i64, start: &str, jobs: i64| (machine, start.to_owned(), jobs);
+    assert_eq!(sums(&mut run, "10:00:00", (1, "12:00:03")), []);
+    assert_eq!(sums(&mut run, "10:00:00", (2, "12:30:00")), []);
+    // Machine 1 goes on, and what is behind it is late.
+    assert_eq!(sums(&mut run, "10:00:40", (1, "12:05:00")), [of(1, "12:00:00", 1)]);
+    assert_eq!(sums(&mut run, "10:00:50", (1, "12:00:04")), []);
+    // Machine 2 was silent for a minute: its window is sent.
+    assert_eq!(sums(&mut run, "10:01:30", (3, "12:00:00")), [of(2, "12:30:00", 1)]);
+    run.crash(3).unwrap();
+    // It begins anew, with what would have been late; machine 1 is silent by now, too, but a restore
+    // counts as if it had gone on.
+    assert_eq!(sums(&mut run, "10:01:31", (2, "12:10:00")), []);
+    assert_eq!(sums(&mut run, "10:01:32", (2, "12:10:12")), [of(2, "12:10:00", 1)]);
+    assert_eq!(sums(&mut run, "10:01:33", (1, "12:00:05")), []);
+    let ended = sums(&mut run, "10:09:00", (4, "12:00:00"));
+    let mut ended = ended.into_iter().map(|(machine, ..)| machine).collect::<Vec<_>>();
+    ended.sort_unstable();
+    assert_eq!(ended, [1, 2, 3]);
+    assert_eq!(sums(&mut run, "10:09:01", (1, "12:00:06")), []);
+    assert_eq!(sums(&mut run, "10:09:02", (1, "12:00:15")), [of(1, "12:00:00", 1)]);
+    run.finish().unwrap();
+}
+
 #[test]
 fn windows_that_cannot_be_are_refused() {
     let test = TestJob::new();

@@ -201,7 +201,9 @@ fn killed_behind_slow_splits(fault: Option<&str>) -> (usize, usize) {
         let state = ["--state-dir", "state", "--checkpoint-interval", "30ms"];
         let arguments = [&["run", "job.sql", "-q", "--workers", workers][..], &state[..]].concat();
         let mut command = place.command(&arguments);
-        fault.into_iter().for_each(|fault| drop(command.env("THALWEG_PLANT", fault)));
+        if let Some(fault) = fault {
+            command.env("THALWEG_PLANT", fault);
+        }
         let mut child = command.spawn().unwrap();
         if life < 7 {
             std::thread::sleep(Duration::from_millis(300 + dice.below(500)));

@@ -156,8 +156,19 @@ impl<'j, T: Record, K: Key> Windowed<'j, T, K> {
     /// `behind` past its end, whatever other keys do, and when the input ends. What reads the result waits for
     /// that end.
     pub fn own_time(mut self, behind: Duration) -> Self {
-        self.panes_mut().own_time = Some(OwnTime { column: 0, behind });
+        self.panes_mut().own_time = Some(OwnTime { column: 0, behind, ttl: None });
         self
+    }
+
+    /// As [`own_time`](Windowed::own_time), and ends a key whose time did not go on for `ttl`, by the clock of the
+    /// machine: its windows are complete, and it is forgotten, so what is kept of keys has a bound. A row that
+    /// comes later is the first one of its key, however old it is.
+    pub fn own_time_for(self, behind: Duration, ttl: Duration) -> Self {
+        let mut windowed = self.own_time(behind);
+        if let Some(own) = &mut windowed.panes_mut().own_time {
+            own.ttl = Some(ttl);
+        }
+        windowed
     }
 
     /// Hands the rows that come later than that to `take`, which says what is done with them; otherwise

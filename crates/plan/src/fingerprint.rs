@@ -32,9 +32,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let states: Vec<String> = aggregate.calls.iter().map(AggregateCall::name).collect();
             let per = aggregate.window.map(|window| per(plan, node, &window)).unwrap_or_default();
             let (calls, states) = (calls(plan, node).join(", "), states.join(", "));
-            let keys: Vec<String> = kinds(&aggregate.keys)
-                .iter()
-                .zip(&aggregate.keys)
+            let keys: Vec<String> = std::iter::zip(kinds(&aggregate.keys), &aggregate.keys)
                 .map(|(kind, key)| format!("{} {kind}", schema.field(*key).name()))
                 .collect();
             let panes = aggregate.panes.as_ref();
@@ -43,8 +41,8 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("{} {calls} by ({}){per}{panes} [{states}]", node.kind.name(), keys.join(", "))
         }
         NodeKind::CountWindow(window) => {
-            let schema = unversioned(&schema, window);
-            format!("{} by {:?} of {schema}", window.described(), kinds(&window.keys))
+            let (of, by) = (unversioned(&schema, window), kinds(&window.keys));
+            format!("{} by {by:?} of {of}", window.described())
         }
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {

@@ -80,6 +80,9 @@ pub struct OwnTime {
     pub column: usize,
     /// By how much the watermark of a key is behind its newest row.
     pub behind: Duration,
+    /// After how long by the clock the windows of a key are complete, and it is forgotten, if its watermark did
+    /// not go on.
+    pub ttl: Option<Duration>,
 }
 
 /// The panes of an aggregation's windows.

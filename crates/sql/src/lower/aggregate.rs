@@ -1,6 +1,7 @@
 //! `GROUP BY` and `DISTINCT`, with windows and without.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
@@ -63,7 +64,8 @@ impl Lowering<'_> {
         }
         let emit = stream.emit.take();
         let panes = panes(emit.as_ref(), &stream, is_windowed, said)?;
-        let panes = with_own_time(panes, (emit.as_ref(), &stream), &mut columns, input)?;
+        let (ttl, asked) = (self.ttl_of(&stream), emit.as_ref().zip(panes));
+        let panes = with_own_time((asked, ttl), &stream, &mut columns, input)?;
         let late_table = late_table(emit.as_ref(), &stream).filter(|_| is_windowed);
         if let Some(name) = &late_table {
             self.carry_late_columns(name, &mut columns, input)?;
@@ -82,7 +84,6 @@ impl Lowering<'_> {
         }
         let window = if is_windowed { window(&stream, &schema)? } else { None };
         let divert_late = late_table.is_some();
-        let ttl = self.ttl_of(&stream);
         let aggregation = Aggregation { window, keys, calls, divert_late, ttl, panes };
         let made = self.builder.aggregate(stream.node, aggregation);
         let made = made.map_err(|error| match &emit {
@@ -275,16 +276,16 @@ fn with_late_columns(input: &LogicalPlan) -> &LogicalPlan {
 
 /// Lets windows go by the rows of their key, if the clause says so.
 fn with_own_time(
-    panes: Option<Panes>,
-    (emit, stream): (Option<&Emit>, &Stream),
+    (asked, ttl): (Option<(&Emit, Panes)>, Option<Duration>),
+    stream: &Stream,
     columns: &mut Columns,
     input: &DFSchema,
 ) -> Result<Option<Panes>> {
-    let (Some(emit), Some(mut panes)) = (emit, panes) else { return Ok(None) };
+    let Some((emit, mut panes)) = asked else { return Ok(None) };
     if let Some(behind) = emit.of_each_key() {
         let column = time_of_rows(stream, input).map_err(|error| emit.located(error))?;
         let column = columns.add_column(column, input)?;
-        panes.own_time = Some(OwnTime { column, behind });
+        panes.own_time = Some(OwnTime { column, behind, ttl });
     }
     Ok(Some(panes))
 }

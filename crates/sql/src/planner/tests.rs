@@ -181,16 +181,6 @@ fn tables_are_checked_where_they_are_made() {
              share; write a number from 0 to 1 with at most six digits, such as 0.95",
         ),
         (
-            "(a INT) WITH ('connector'='append', 'scan.watermark.alignment.max-drift'='1 min')",
-            "['scan.watermark.alignment.max-drift'] option 'scan.watermark.alignment.max-drift' without \
-             a watermark; declare WATERMARK FOR the column of event time",
-        ),
-        (
-            "(a INT) WITH ('connector'='append', 'scan.watermark.alignment.group'='g')",
-            "['scan.watermark.alignment.group'] option 'scan.watermark.alignment.group' without \
-             'scan.watermark.alignment.max-drift'; say how far a split may be ahead of the slowest one",
-        ),
-        (
             "(a INT) WITH ('connector'='append', 'bad-records'='drop')",
             "['drop'] option 'bad-records' is 'drop'; use 'fail', 'skip' or 'table:NAME'",
         ),
@@ -332,6 +322,26 @@ fn a_watermark_goes_on_with_a_share_of_the_splits() {
     assert!(shown.contains("ts; the greatest that 0.9 of the splits have reached"), "{shown}");
     let shown = thalweg_plan::explain::explain(&of(""));
     assert!(!shown.contains("splits"), "{shown}");
+}
+
+/// Would fail if splits were to wait for each other without a time, or without a bound, and nobody said so.
+#[test]
+fn what_splits_wait_for_is_said_whole() {
+    let cases = [
+        (
+            "(a INT) WITH ('connector'='append', 'scan.watermark.alignment.max-drift'='1 min')",
+            "['scan.watermark.alignment.max-drift'] option 'scan.watermark.alignment.max-drift' without \
+             a watermark; declare WATERMARK FOR the column of event time",
+        ),
+        (
+            "(a INT) WITH ('connector'='append', 'scan.watermark.alignment.group'='g')",
+            "['scan.watermark.alignment.group'] option 'scan.watermark.alignment.group' without \
+             'scan.watermark.alignment.max-drift'; say how far a split may be ahead of the slowest one",
+        ),
+    ];
+    for (table, expected) in cases {
+        assert_eq!(refused(&format!("CREATE TABLE t {table}")), expected, "{table}");
+    }
 }
 
 /// Would fail if how far splits may part were not obeyed, or not shown.

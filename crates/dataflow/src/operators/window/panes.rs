@@ -177,7 +177,7 @@ impl PaneWindow {
         let due = match &mut self.own {
             None => self.cells.due(closing),
             Some(own) => {
-                let risen = own.close(self.is_finished, self.table.len());
+                let risen = own.close((self.is_finished, closing.clock), self.table.len());
                 let risen = risen.into_iter().map(|group| (group, own.complete(group)));
                 self.cells.due_by_key(closing.clock, risen)
             }
@@ -246,8 +246,9 @@ impl PaneWindow {
             out.send(self.sending.panes(&mut self.cells, &fired, values)?);
             fired.iter().for_each(|fired| self.go_on(fired));
         }
+        let keys = self.cells.used() + self.own.as_ref().map_or(0, OwnTime::used);
         if self.slots as usize >= PACK_SLOTS.max(self.cells.used() * 2)
-            || (self.own.is_none() && self.table.len() >= PACK_SLOTS.max(self.cells.used() * 2))
+            || self.table.len() >= PACK_SLOTS.max(keys * 2)
         {
             self.pack()?;
         }
@@ -288,10 +289,10 @@ impl PaneWindow {
         let old_gone: Vec<u32> = gone.iter().map(|(group, _, _)| *group).collect();
         let mut table = self.blueprint.table()?;
         let (mut groups, mut gone_groups) = (Vec::new(), Vec::new());
-        if self.own.is_some() {
-            // Keys that have a time of their own stay, under their numbers.
-            let all = Groups::First(self.table.len());
-            table.intern(&self.table.keys(all)?, self.table.len(), &mut groups)?;
+        if let Some(own) = &mut self.own {
+            // Keys that have a time of their own stay, the first of all.
+            let kept = own.renumber();
+            table.intern(&self.table.keys(Groups::At(&kept))?, kept.len(), &mut groups)?;
         }
         let keys = self.table.keys(Groups::At(&old_groups))?;
         table.intern(&keys, numbers.len(), &mut groups)?;
@@ -469,6 +470,9 @@ impl Operator for PaneWindow {
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
         let closing = self.advance(close);
         self.decide(&closing);
+        if let Some(own) = &mut self.own {
+            out.count_forgotten(own.forget());
+        }
         self.send(out)
     }
 
@@ -480,7 +484,8 @@ impl Operator for PaneWindow {
         let end = self.cells.next_end(self.complete()).filter(|_| self.own.is_none());
         let end = end.and_then(|end| self.due.and_then(|due| due.wake(end)));
         let timer = self.cells.next_timer().map(EventTime);
-        end.into_iter().chain(timer).min()
+        let forgotten = self.own.as_ref().and_then(OwnTime::wake);
+        end.into_iter().chain(timer).chain(forgotten).min()
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
@@ -508,7 +513,7 @@ impl Operator for PaneWindow {
             self.restore_rows(rows)?;
         }
         if let Some(own) = &mut self.own {
-            own.restore(&mut self.table, from)?;
+            own.restore(&mut self.table, from, at.clock)?;
         }
         self.restore_sent(from, &saved)
     }

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a key's watermark is so much behind its newest row; it counts from the close of the epoch
 //! in which that row came, so a row is late by what came in epochs before; it never goes back. A key is
-//! never forgotten: what it has seen decides what is late. Times of rows are instants; windows may lie in the
+//! forgotten only where there is a time-to-live, if its watermark did not go on for so long; its windows are
+//! complete then. What it has seen decides what is late. Times of rows are instants; windows may lie in the
 //! local time of a zone, and are complete as `due.rs` says.
 
 use std::collections::BTreeSet;
@@ -15,9 +16,10 @@ use thalweg_plan::window::WindowSpec;
 use thalweg_state::{GroupTable, StateReader, StateWriter, TableSpec};
 use thalweg_types::time::nanos_per;
 use thalweg_types::zone::ZonedUnit;
-use thalweg_types::{Error, Groups, Result};
+use thalweg_types::{Error, EventTime, Groups, Result};
 
 use crate::operators::batches::{batch, check_state};
+use crate::operators::idle::Idle;
 use crate::operators::slices::times;
 
 /// What is known of a key, in the unit of its windows.
@@ -50,6 +52,14 @@ pub(super) struct OwnTime {
     /// Keys whose watermark rose at the last close.
     risen: Vec<u32>,
     unsaved: BTreeSet<u32>,
+    /// When watermarks went on last, where keys are forgotten.
+    idle: Option<Idle>,
+    /// Keys that are silent for so long that the last close ended them.
+    ended: Vec<u32>,
+    /// Keys that were forgotten since the last snapshot.
+    gone: BTreeSet<u32>,
+    /// How many keys there are that are not forgotten.
+    known: usize,
     is_finished: bool,
     /// Shape: keys…, newest.
     state: SchemaRef,
@@ -83,6 +93,10 @@ impl OwnTime {
             touched: BTreeSet::new(),
             risen: Vec::new(),
             unsaved: BTreeSet::new(),
+            idle: own.ttl.map(Idle::new),
+            ended: Vec::new(),
+            gone: BTreeSet::new(),
+            known: 0,
             is_finished: false,
             state: Arc::new(Schema::new(fields)),
         }))
@@ -127,11 +141,18 @@ impl OwnTime {
         for (group, time) in groups.iter().zip(times.iter()) {
             let Some(time) = time else { continue };
             if self.key_mut(*group).newest < time {
-                self.key_mut(*group).newest = time;
+                self.raise(*group, time);
                 self.touched.insert(*group);
             }
         }
         Ok(())
+    }
+
+    fn raise(&mut self, group: u32, newest: i64) {
+        let key = self.key_mut(group);
+        let is_new = key.newest == i64::MIN;
+        key.newest = newest;
+        self.known += usize::from(is_new);
     }
 
     fn key_mut(&mut self, group: u32) -> &mut Key {
@@ -141,7 +162,7 @@ impl OwnTime {
     }
 
     /// Goes on to a close; returns the groups whose watermark rose, all of them at the end of the input.
-    pub(super) fn close(&mut self, is_finished: bool, groups: usize) -> Vec<u32> {
+    pub(super) fn close(&mut self, (is_finished, clock): (bool, i64), groups: usize) -> Vec<u32> {
         for group in std::mem::take(&mut self.risen) {
             let key = self.key_mut(group);
             key.before = key.complete;
@@ -152,11 +173,60 @@ impl OwnTime {
             self.unsaved.insert(*group);
         }
         self.risen = touched.into_iter().collect();
+        if let Some(idle) = &mut self.idle {
+            idle.write(&self.risen, EventTime(clock));
+            self.ended = idle.take(EventTime(clock));
+        }
+        // Nothing of these is to come: their windows are complete.
+        for number in 0..self.ended.len() {
+            let group = self.ended[number];
+            let key = self.key_mut(group);
+            (key.complete, key.over) = (i64::MAX, i64::MAX);
+            self.risen.push(group);
+        }
         self.is_finished = is_finished;
         match is_finished {
             true => (0..groups as u32).collect(),
             false => self.risen.clone(),
         }
+    }
+
+    /// Forgets the keys that the last close ended, once their windows are sent; returns how many they were.
+    pub(super) fn forget(&mut self) -> usize {
+        let ended = std::mem::take(&mut self.ended);
+        for group in &ended {
+            *self.key_mut(*group) = UNKNOWN;
+            self.unsaved.remove(group);
+            self.gone.insert(*group);
+        }
+        self.known -= ended.len();
+        ended.len()
+    }
+
+    /// Returns when a key may be forgotten next, by the clock.
+    pub(super) fn wake(&self) -> Option<EventTime> {
+        self.idle.as_ref().and_then(Idle::wake)
+    }
+
+    /// Returns how many keys must be kept at most.
+    pub(super) fn used(&self) -> usize {
+        self.known + self.gone.len()
+    }
+
+    /// Gives the keys new numbers that must be kept; returns their old ones, in the order of the new ones. Only
+    /// between a close and the rows behind it.
+    pub(super) fn renumber(&mut self) -> Vec<u32> {
+        let is_kept = |group: &u32| self.key(*group).newest > i64::MIN || self.gone.contains(group);
+        let old: Vec<u32> = (0..self.keys.len() as u32).filter(is_kept).collect();
+        let new = |group: &u32| old.binary_search(group).ok().map(|number| number as u32);
+        self.keys = old.iter().map(|group| self.keys[*group as usize]).collect();
+        self.risen = self.risen.iter().filter_map(new).collect();
+        self.unsaved = self.unsaved.iter().filter_map(new).collect();
+        self.gone = self.gone.iter().filter_map(new).collect();
+        if let Some(idle) = &mut self.idle {
+            idle.renumber(&old);
+        }
+        old
     }
 
     fn table(&self) -> TableSpec {
@@ -166,6 +236,14 @@ impl OwnTime {
 
     pub(super) fn snapshot(&mut self, keys: &GroupTable, to: &mut StateWriter) -> Result<()> {
         let unsaved = std::mem::take(&mut self.unsaved);
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain(|group| self.key(*group).newest == i64::MIN);
+        if !to.is_full() && !gone.is_empty() {
+            let gone: Vec<u32> = gone.into_iter().collect();
+            let table = self.table();
+            let schema = Arc::new(self.state.project(&(0..table.key).collect::<Vec<_>>())?);
+            to.delete(&table, batch(&schema, keys.keys(Groups::At(&gone))?, gone.len())?)?;
+        }
         let groups: Vec<u32> = match to.is_full() {
             true => {
                 (0..self.keys.len() as u32).filter(|g| self.key(*g).newest > i64::MIN).collect()
@@ -178,15 +256,24 @@ impl OwnTime {
         to.put(&self.table(), batch(&self.state, columns, groups.len())?)
     }
 
-    pub(super) fn restore(&mut self, keys: &mut GroupTable, from: &StateReader) -> Result<()> {
+    /// Takes what was saved; it counts as if it had gone on at `clock`.
+    pub(super) fn restore(
+        &mut self,
+        keys: &mut GroupTable,
+        from: &StateReader,
+        clock: EventTime,
+    ) -> Result<()> {
         for rows in from.table("times")? {
             check_state(&rows, &self.state)?;
             let last = rows.num_columns() - 1;
             let mut groups = Vec::new();
             keys.intern(&rows.columns()[..last], rows.num_rows(), &mut groups)?;
             let newest = rows.column(last).as_primitive::<Int64Type>();
+            if let Some(idle) = &mut self.idle {
+                idle.write(&groups, clock);
+            }
             for (group, newest) in groups.into_iter().zip(newest.values()) {
-                self.key_mut(group).newest = *newest;
+                self.raise(group, *newest);
                 self.advance(group);
                 let key = self.key_mut(group);
                 key.before = key.complete;
@@ -197,6 +284,8 @@ impl OwnTime {
 
     /// Returns about how many bytes this takes.
     pub(super) fn bytes(&self) -> usize {
-        self.keys.capacity() * size_of::<Key>() + (self.touched.len() + self.unsaved.len()) * 16
+        let lists = self.touched.len() + self.unsaved.len() + self.gone.len();
+        let idle = self.idle.as_ref().map_or(0, Idle::bytes);
+        self.keys.capacity() * size_of::<Key>() + lists * 16 + idle
     }
 }

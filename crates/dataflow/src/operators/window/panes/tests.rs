@@ -59,7 +59,8 @@ impl Setup {
             columns: self.columns.clone(),
             own_time: self
                 .own
-                .map(|behind| OwnTime { column: 2, behind: Duration::from_millis(behind as u64) }),
+                .map(|behind| Duration::from_millis(behind as u64))
+                .map(|behind| OwnTime { column: 2, behind, ttl: None }),
         };
         AggregateNode {
             window: self.assigner.map(spec),
