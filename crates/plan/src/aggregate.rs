@@ -69,6 +69,10 @@ impl AggregateFunction for Builtin {
         matches!(self.kind, Kind::Count | Kind::Sum | Kind::WrappingSum | Kind::Average)
     }
 
+    fn resumes(&self) -> bool {
+        true
+    }
+
     fn retractable(&self) -> Option<Arc<dyn AggregateFunction>> {
         let descending = match self.kind {
             Kind::Min | Kind::First => false,

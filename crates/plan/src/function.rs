@@ -236,6 +236,12 @@ pub trait AggregateFunction: Send + Sync + Debug {
         true
     }
 
+    /// Does a group into which the partial state of another one was merged go on just as that one, to the last
+    /// bit, at a cost that does not grow with its rows?
+    fn resumes(&self) -> bool {
+        false
+    }
+
     /// Returns a column of the partial state as this version of the function has it, where `saved` says
     /// that an earlier one wrote it.
     ///

@@ -11,13 +11,19 @@
 //! A row is dropped when no match can have it any more: at the latest when the time of `WITHIN` behind it
 //! is over.
 
+mod layout;
+
 mod program;
+
+mod trail;
 
 mod search;
 
 mod partition;
 
 mod operands;
+
+mod asked;
 
 mod conditions;
 
@@ -35,7 +41,8 @@ use thalweg_types::epoch::Ending;
 use thalweg_types::{Change, Epoch, Error, EventTime, Groups, Moment, Result};
 
 use self::agenda::{Agenda, Entry};
-use self::conditions::{Ask, Conditions};
+use self::asked::Ask;
+use self::conditions::Conditions;
 use self::operands::{Book, Operands, Shown, View};
 use self::partition::{Found, Partition, Progress, SAVED, Setting};
 use self::program::Program;
@@ -123,8 +130,8 @@ impl Match {
             first.ok_or_else(|| Error::internal("a pattern of rows without an order"))?.column;
         let (start, end, basis) = (time, time, node.basis);
         let spec = WindowSpec { assigner: Assigner::Attached, basis, start, end, zone: None };
-        let conditions = Conditions::new(node, input)?;
-        let program = Program::new(node, conditions.dependent);
+        let (conditions, layout) = Conditions::new(node, input)?;
+        let program = Program::new(node, conditions.dependent, layout);
         let keys: Vec<Field> = node.partition.iter().map(|c| input.field(*c).clone()).collect();
         let key_types: Vec<DataType> = keys.iter().map(|key| key.data_type().clone()).collect();
         let numbers = SAVED.map(|name| Field::new(name, DataType::Int64, false));
@@ -352,19 +359,20 @@ impl Match {
         let questions = asks.iter().flat_map(|(group, threads)| {
             let partition = &partitions[*group as usize];
             let doubts = partition.rows[partition.next()].doubts;
-            threads.iter().map(move |(thread, place)| (partition, doubts, *thread, *place))
+            threads
+                .iter()
+                .map(move |(thread, place)| (partition, (*group, doubts), *thread, *place))
         });
-        let questions = questions.map(|(partition, doubts, thread, place)| {
+        let questions = questions.map(|(partition, (group, doubts), thread, place)| {
             let variable = program.places[place as usize].variable;
-            let mut places = partition.mapped(thread);
-            places.push(place);
-            let (first, number) = (partition.first, Some(partition.number()));
-            let view = View { partition, first, places, number };
-            Ask { variable, view, is_in_doubt: doubts & variable.bit() != 0 }
+            let is_in_doubt = doubts & variable.bit() != 0;
+            Ask { variable, group, link: partition.link(thread), place, is_in_doubt }
         });
+        let questions: Vec<Ask> = questions.collect();
         let book = Book { rows, program, names };
-        let mut answers =
-            conditions.answer(questions.collect(), book, &self.firing.moment)?.into_iter();
+        let moment = &self.firing.moment;
+        let mut answers = conditions.answer(&questions, partitions, book, moment)?.into_iter();
+        conditions.compact(partitions, book)?;
         let refused = asks.iter().map(|(_, threads)| {
             let answered = threads.iter().zip(answers.by_ref());
             Some(answered.filter(|(_, holds)| !holds).map(|((thread, _), _)| *thread).collect())
@@ -581,7 +589,8 @@ impl Operator for Match {
         let partitions = self.partitions.capacity() * size_of::<Partition>();
         let kept: usize = self.partitions.iter().map(Partition::bytes).sum();
         let agendas = self.waiting.bytes() + self.timers.bytes();
-        (self.rows.bytes() + self.keys.bytes() + partitions + kept + agendas, self.rows.len())
+        let bytes = self.rows.bytes() + self.keys.bytes() + self.conditions.bytes();
+        (bytes + partitions + kept + agendas, self.rows.len())
     }
 }
 

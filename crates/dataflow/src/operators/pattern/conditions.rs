@@ -12,7 +12,9 @@ use thalweg_plan::function::Condition;
 use thalweg_plan::pattern::{MatchNode, Operand, Value, VariableId};
 use thalweg_types::{Error, Moment, Result};
 
-use super::operands::{Book, Operands, Shown, View};
+use super::asked::{Ask, Questions};
+use super::layout::Layout;
+use super::operands::Book;
 use super::partition::Partition;
 use crate::operators::batches::batch;
 
@@ -43,17 +45,9 @@ impl OfRow {
 /// A condition.
 struct Test {
     condition: Arc<dyn Condition>,
-    operands: Operands,
+    questions: Questions,
     /// Its operands, where they are of the row alone.
     of_row: Option<Vec<OfRow>>,
-}
-
-/// A question that a search asks: may a row be mapped as the last one of a view?
-pub(super) struct Ask<'a> {
-    pub(super) variable: VariableId,
-    pub(super) view: View<'a>,
-    /// Are conditions of the row alone to be asked, too?
-    pub(super) is_in_doubt: bool,
 }
 
 /// The conditions of all variables.
@@ -66,13 +60,13 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// Returns the conditions of `node`, over rows of `input`.
+    /// Returns the conditions of `node`, over rows of `input`, and what they ask of the match so far.
     ///
     /// # Errors
-    /// As [`Operands::new`].
-    pub(super) fn new(node: &MatchNode, input: &SchemaRef) -> Result<Conditions> {
+    /// As [`Questions::new`].
+    pub(super) fn new(node: &MatchNode, input: &SchemaRef) -> Result<(Conditions, Layout)> {
         let (mut dependent, mut columns) = (0, BTreeMap::<isize, Vec<usize>>::new());
-        let mut variables = Vec::new();
+        let (mut variables, mut layout) = (Vec::new(), Layout::default());
         for (id, variable) in (0..).map(VariableId).zip(&node.variables) {
             let mut tests = Vec::new();
             for known in &variable.conditions {
@@ -88,7 +82,8 @@ impl Conditions {
                     }
                 }
                 let (condition, operands) = (known.condition.clone(), &known.operands);
-                tests.push(Test { condition, operands: Operands::new(operands, input)?, of_row });
+                let questions = Questions::new(operands, id, input, &mut layout)?;
+                tests.push(Test { condition, questions, of_row });
             }
             variables.push(tests);
         }
@@ -96,7 +91,7 @@ impl Conditions {
             columns.sort_unstable();
             columns.dedup();
         }
-        Ok(Conditions { variables, columns, dependent })
+        Ok((Conditions { variables, columns, dependent }, layout))
     }
 
     /// Finds the variables that rows can be of: of each group so many rows behind those that are known.
@@ -130,7 +125,7 @@ impl Conditions {
                     OfRow::Name => name(&book.names[id.index()], rows.len()),
                     OfRow::True => Arc::new(BooleanArray::from(vec![true; rows.len()])),
                 });
-                let shown = batch(&test.operands.schema, columns.collect(), rows.len())?;
+                let shown = batch(test.questions.schema(), columns.collect(), rows.len())?;
                 mask(test.condition.as_ref(), &shown, moment, (id.bit(), &mut masks));
             }
         }
@@ -148,37 +143,54 @@ impl Conditions {
     /// `Data` if a condition fails.
     pub(super) fn answer(
         &mut self,
-        asks: Vec<Ask<'_>>,
+        asks: &[Ask],
+        partitions: &mut [Partition],
         book: Book<'_>,
         moment: &Moment,
     ) -> Result<Vec<bool>> {
         let mut answers = vec![true; asks.len()];
-        let mut by_variable: Vec<(Vec<usize>, Vec<View<'_>>, Vec<bool>)> = Vec::new();
-        by_variable.resize_with(self.variables.len(), Default::default);
-        for (number, ask) in asks.into_iter().enumerate() {
-            let (numbers, views, doubts) = &mut by_variable[ask.variable.index()];
-            numbers.push(number);
-            views.push(ask.view);
-            doubts.push(ask.is_in_doubt);
+        let mut by_variable = vec![Vec::new(); self.variables.len()];
+        for (number, ask) in asks.iter().enumerate() {
+            by_variable[ask.variable.index()].push((number, ask));
         }
-        for (tests, (numbers, views, doubts)) in self.variables.iter_mut().zip(by_variable) {
+        for (tests, mut asks) in self.variables.iter_mut().zip(by_variable) {
             for test in tests {
-                let is_asked = |view: &usize| test.of_row.is_none() || doubts[*view];
-                let asked = (0..views.len()).filter(is_asked);
-                let asked = asked.filter(|view| answers[numbers[*view]]);
-                let shown = asked.map(|view| Shown { view, rows: views[view].places.len() });
-                let shown: Vec<Shown> = shown.collect();
-                if shown.is_empty() {
+                asks.retain(|(number, _)| answers[*number]);
+                let is_asked = |ask: &Ask| test.of_row.is_none() || ask.is_in_doubt;
+                let asked = asks.iter().filter(|(_, ask)| is_asked(ask)).copied();
+                let (numbers, asked): (Vec<usize>, Vec<&Ask>) = asked.unzip();
+                if asked.is_empty() {
                     continue;
                 }
-                let rows = test.operands.batch(book, &views, &shown)?;
+                let rows = test.questions.rows(&asked, partitions, book)?;
                 let holds = test.condition.holds(&rows, moment)?;
-                for (shown, row) in shown.iter().zip(0..) {
-                    answers[numbers[shown.view]] = holds.is_valid(row) && holds.value(row);
+                for (number, row) in numbers.into_iter().zip(0..) {
+                    answers[number] = holds.is_valid(row) && holds.value(row);
                 }
             }
         }
         Ok(answers)
+    }
+
+    /// Drops states of aggregates that nobody goes on from, where there are many.
+    ///
+    /// # Errors
+    /// `Internal` if a state cannot be read.
+    pub(super) fn compact(&mut self, partitions: &mut [Partition], book: Book<'_>) -> Result<()> {
+        let mut is_compacted = false;
+        for test in self.variables.iter_mut().flatten() {
+            is_compacted |= test.questions.compact(partitions, book)?;
+        }
+        if is_compacted {
+            let layout = &book.program.layout;
+            partitions.iter_mut().for_each(|partition| partition.trail_mut().tidy_known(layout));
+        }
+        Ok(())
+    }
+
+    /// Returns about how many bytes the states of aggregates take.
+    pub(super) fn bytes(&self) -> usize {
+        self.variables.iter().flatten().map(|test| test.questions.bytes()).sum()
     }
 }
 

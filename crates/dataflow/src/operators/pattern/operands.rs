@@ -1,13 +1,13 @@
 //! Columns of operands: what conditions are shown of a match so far, and what comes out of one.
 //!
-//! Invariants: a row that is not there is NULL; an aggregate is folded anew each time, in the order of the
-//! rows, so that its value depends on them alone.
+//! Invariants: a row that is not there is NULL; an aggregate is folded anew for each match, in the order of
+//! the rows, so that its value depends on them alone. What conditions ask again with every row of a growing
+//! match, `asked.rs` answers without that.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int64Array, ListArray, RecordBatch, StringViewArray, StructArray,
-    UInt32Array,
+    ArrayRef, BooleanArray, Int64Array, ListArray, StringViewArray, StructArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{concat, take};
@@ -121,15 +121,19 @@ fn row_at(at: &Position, rows: &[u32]) -> Option<u32> {
 }
 
 /// An aggregate, over columns of its own.
-struct Fold {
+pub(super) struct Fold {
     /// The columns of the input, in the order in which the call has them.
     columns: Vec<usize>,
     schema: SchemaRef,
-    accumulators: Accumulators,
+    pub(super) accumulators: Accumulators,
 }
 
 impl Fold {
-    fn new(call: &AggregateCall, input: &SchemaRef) -> Result<Fold> {
+    /// Returns the aggregate of a call, over rows of `input`.
+    ///
+    /// # Errors
+    /// `Invalid` if it does not take its argument.
+    pub(super) fn new(call: &AggregateCall, input: &SchemaRef) -> Result<Fold> {
         let columns: Vec<usize> = call.arguments.iter().chain(&call.filter).copied().collect();
         let own = AggregateCall {
             arguments: (0..call.arguments.len()).collect(),
@@ -145,7 +149,16 @@ impl Fold {
     }
 
     /// Adds rows to groups, of which there are `total`.
-    fn add(&mut self, book: Book<'_>, slots: &[u32], groups: &[u32], total: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Data` if an aggregate cannot be computed.
+    pub(super) fn add(
+        &mut self,
+        book: Book<'_>,
+        slots: &[u32],
+        groups: &[u32],
+        total: usize,
+    ) -> Result<()> {
         let columns = book.rows.project(&self.columns, slots)?;
         let rows = Change::append(batch(&self.schema, columns, slots.len())?);
         self.accumulators.update(&rows, groups, total)
@@ -191,36 +204,30 @@ impl Operands {
         views: &[View<'_>],
         shown: &[Shown],
     ) -> Result<Vec<ArrayRef>> {
-        let mut columns = Vec::with_capacity(self.operands.len());
-        for (operand, fold) in self.operands.iter().zip(&mut self.folds) {
-            let is_final = operand.is_final;
-            let column = match (&operand.value, fold) {
-                (Value::Aggregate { of, .. }, Some(fold)) => {
-                    folded(fold, book, (views, shown), (*of, is_final))?
-                }
-                (Value::Rows { of, columns }, _) => {
-                    let fields = self.input.project(columns)?.fields;
-                    lists((columns, fields), book, (views, shown), (*of, is_final))?
-                }
-                (value, _) => single(value, book, (views, shown), is_final)?,
-            };
-            columns.push(column);
-        }
-        Ok(columns)
+        (0..self.operands.len()).map(|number| self.column(number, book, (views, shown))).collect()
     }
 
-    /// Returns the columns as rows.
+    /// Returns the column of one operand.
     ///
     /// # Errors
     /// As `columns`.
-    pub(super) fn batch(
+    pub(super) fn column(
         &mut self,
+        number: usize,
         book: Book<'_>,
-        views: &[View<'_>],
-        shown: &[Shown],
-    ) -> Result<RecordBatch> {
-        let columns = self.columns(book, views, shown)?;
-        batch(&self.schema, columns, shown.len())
+        (views, shown): (&[View<'_>], &[Shown]),
+    ) -> Result<ArrayRef> {
+        let Operand { value, is_final } = &self.operands[number];
+        match (value, &mut self.folds[number]) {
+            (Value::Aggregate { of, .. }, Some(fold)) => {
+                folded(fold, book, (views, shown), (*of, *is_final))
+            }
+            (Value::Rows { of, columns }, _) => {
+                let fields = self.input.project(columns)?.fields;
+                lists((columns, fields), book, (views, shown), (*of, *is_final))
+            }
+            (value, _) => single(value, book, (views, shown), *is_final),
+        }
     }
 }
 

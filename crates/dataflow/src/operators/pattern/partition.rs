@@ -10,6 +10,7 @@ use thalweg_types::{Error, Result};
 
 use super::program::Program;
 use super::search::{Search, Taken};
+use super::trail::Trail;
 
 /// Names of the numbers that are saved of a partition.
 pub(super) const SAVED: [&str; 4] = ["first", "mapped", "matches", "has_begun"];
@@ -115,9 +116,29 @@ impl Partition {
         self.first + self.search.rows
     }
 
-    /// Returns the places of the pattern that a thread of the search has mapped.
-    pub(super) fn mapped(&self, thread: usize) -> Vec<u32> {
-        self.search.mapped(thread)
+    /// Returns the last link of a thread of the search.
+    pub(super) fn link(&self, thread: usize) -> u32 {
+        self.search.link(thread)
+    }
+
+    /// Returns how many rows the search has stepped over.
+    pub(super) fn stepped(&self) -> usize {
+        self.search.rows
+    }
+
+    /// Returns what the threads of the search have mapped.
+    pub(super) fn trail(&self) -> &Trail {
+        &self.search.trail
+    }
+
+    /// Returns it to note something.
+    pub(super) fn trail_mut(&mut self) -> &mut Trail {
+        &mut self.search.trail
+    }
+
+    /// Forgets the states of an aggregate that no thread goes on from; see [`Trail::keep_states`].
+    pub(super) fn keep_states(&mut self, program: &Program, fold: usize, kept: &mut Vec<u32>) {
+        self.search.keep_states(program, fold, kept);
     }
 
     /// Searches on until something is found or asked; `refused` are the threads that do not take the row

@@ -12,6 +12,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use thalweg_plan::pattern::{MatchNode, Pattern, VariableId};
 
+use super::layout::Layout;
+
 /// What may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -44,12 +46,14 @@ pub(super) struct Program {
     begin: [Vec<Target>; 2],
     /// The variables that a match can begin with, as bits; all where it may be empty.
     pub(super) first: u64,
+    /// What conditions ask of the match so far.
+    pub(super) layout: Layout,
 }
 
 impl Program {
     /// Compiles the pattern of `node`; `dependent` has the variables, as bits, whose conditions look at the
-    /// match so far.
-    pub(super) fn new(node: &MatchNode, dependent: u64) -> Program {
+    /// match so far, and `layout` what they ask.
+    pub(super) fn new(node: &MatchNode, dependent: u64, layout: Layout) -> Program {
         let mut graph = Graph { nodes: vec![Node::Match], places: Vec::new(), loops: 0 };
         let entry = graph.add(&node.pattern, 0, false);
         let begin = [true, false].map(|is_first| graph.targets(entry, is_first));
@@ -61,7 +65,7 @@ impl Program {
             next,
             is_free: dependent & place.variable.bit() == 0,
         });
-        let mut program = Program { places: places.collect(), begin, first: 0 };
+        let mut program = Program { places: places.collect(), begin, first: 0, layout };
         program.first = program.first_variables();
         program.spread_dependence();
         program

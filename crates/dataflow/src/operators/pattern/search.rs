@@ -1,8 +1,8 @@
 //! The search for one match, from the row on at which it would begin.
 //!
 //! All ways in which the rows so far can be a part of a match are *threads*, the preferred first, each
-//! waiting for a row at a place. What a thread has mapped is a chain of links, whose beginning threads share:
-//! a row that n threads take costs n links and no copy.
+//! waiting for a row at a place. What a thread has mapped is a chain of links (`trail.rs`): a row that n
+//! threads take costs n links and no copy.
 //!
 //! Invariants: a match that was found is preferred to all threads that were behind it, and those are gone;
 //! so it counts as soon as no thread is left. All threads have mapped as many rows.
@@ -11,13 +11,10 @@ use thalweg_types::fault::is_planted;
 use thalweg_types::{Error, Result};
 
 use super::program::{Program, Target};
+use super::trail::{NONE, Trail};
 
 /// Threads of one search, at most: only conditions that look at the match so far can make so many.
 const THREADS_MAX: usize = 100_000;
-/// Links from which on those are dropped that no thread has any more.
-const LINKS_MIN: usize = 1024;
-/// No link: nothing is mapped yet.
-const NONE: u32 = u32::MAX;
 
 /// A way in which the rows so far can be a part of a match.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +22,6 @@ struct Thread {
     target: Target,
     /// What it has mapped.
     link: u32,
-}
-
-/// A row that was mapped, and what before it.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    before: u32,
-    place: u32,
 }
 
 /// Places at which there is a thread already, kept between searches.
@@ -66,20 +56,20 @@ pub(super) struct Search {
     threads: Vec<Thread>,
     /// Room for the threads before a step.
     spare: Vec<Thread>,
-    links: Vec<Link>,
+    /// What they have mapped.
+    pub(super) trail: Trail,
     /// Rows that were stepped over.
     pub(super) rows: usize,
     /// The preferred match so far: its last link, and its rows.
     best: Option<(u32, usize)>,
-    links_max: usize,
 }
 
 impl Search {
     /// Begins at a row.
     pub(super) fn begin(&mut self, program: &Program, is_first: bool) {
-        (self.rows, self.best, self.links_max) = (0, None, LINKS_MIN);
+        (self.rows, self.best) = (0, None);
         self.threads.clear();
-        self.links.clear();
+        self.trail.clear();
         for target in program.begin(is_first) {
             match target {
                 Target::Match => self.best = Some((NONE, 0)),
@@ -137,8 +127,7 @@ impl Search {
             if is_refused || mask & at.variable.bit() == 0 {
                 continue;
             }
-            let link = self.links.len() as u32;
-            self.links.push(Link { before: thread.link, place });
+            let link = self.trail.push(program, place, thread.link);
             if self.go_on(program, place, link, taken) {
                 break;
             }
@@ -154,8 +143,8 @@ impl Search {
                  variables) for variables that are not repeated within a repeated group, or use WITHIN",
             ));
         }
-        if self.links.len() > self.links_max {
-            self.drop_links();
+        if self.trail.is_long() {
+            self.drop_links(program);
         }
         Ok(())
     }
@@ -193,54 +182,33 @@ impl Search {
 
     /// Returns the places of the rows of the match that was found, if there is one.
     pub(super) fn found(&self) -> Option<Vec<u32>> {
-        self.best.map(|(link, rows)| self.chain(link, rows))
+        self.best.map(|(link, rows)| self.trail.chain(link, rows))
     }
 
-    /// Returns the places of the rows that a thread has mapped.
-    pub(super) fn mapped(&self, thread: usize) -> Vec<u32> {
-        self.chain(self.threads[thread].link, self.rows)
+    /// Returns the last link of a thread.
+    pub(super) fn link(&self, thread: usize) -> u32 {
+        self.threads[thread].link
     }
 
-    fn chain(&self, last: u32, rows: usize) -> Vec<u32> {
-        let mut places = Vec::with_capacity(rows + 1);
-        let mut link = last;
-        while let Some(Link { before, place }) = self.links.get(link as usize) {
-            places.push(*place);
-            link = *before;
-        }
-        places.reverse();
-        places
+    /// Forgets the states of an aggregate that no thread goes on from; see [`Trail::keep_states`].
+    pub(super) fn keep_states(&mut self, program: &Program, fold: usize, kept: &mut Vec<u32>) {
+        let mut heads: Vec<u32> = self.threads.iter().map(|thread| thread.link).collect();
+        heads.sort_unstable();
+        heads.dedup();
+        self.trail.keep_states(&program.layout, (&heads, fold), kept);
     }
 
     /// Drops the links that nothing leads to.
-    fn drop_links(&mut self) {
-        let mut new = vec![NONE; self.links.len()];
+    fn drop_links(&mut self, program: &Program) {
         let best = self.best.iter().map(|(link, _)| *link);
-        for last in self.threads.iter().map(|thread| thread.link).chain(best) {
-            let mut link = last;
-            while link != NONE && new[link as usize] == NONE {
-                new[link as usize] = 0;
-                link = self.links[link as usize].before;
-            }
-        }
-        // Links stand behind those before them, so that these have their new numbers already.
-        let mut kept = Vec::new();
-        for (old, link) in self.links.iter().enumerate() {
-            if new[old] != NONE {
-                new[old] = kept.len() as u32;
-                let before = new.get(link.before as usize).copied().unwrap_or(NONE);
-                kept.push(Link { before, ..*link });
-            }
-        }
-        let renumbered = |link: u32| new.get(link as usize).copied().unwrap_or(NONE);
+        let heads = self.threads.iter().map(|thread| thread.link).chain(best);
+        let renumbered = self.trail.drop_links(&program.layout, heads);
         self.threads.iter_mut().for_each(|thread| thread.link = renumbered(thread.link));
         self.best = self.best.map(|(link, rows)| (renumbered(link), rows));
-        self.links = kept;
-        self.links_max = LINKS_MIN.max(self.links.len() * 2);
     }
 
     /// Returns about how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.threads.capacity() * size_of::<Thread>() + self.links.capacity() * size_of::<Link>()
+        self.threads.capacity() * size_of::<Thread>() + self.trail.bytes()
     }
 }

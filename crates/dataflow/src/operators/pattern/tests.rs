@@ -6,6 +6,7 @@ use super::*;
 use crate::operators::testing::*;
 
 mod case;
+mod cost;
 mod naive;
 mod random;
 
