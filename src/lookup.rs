@@ -207,7 +207,7 @@ impl Lookup<'_> {
     fn open_windows(&self, rows: &RecordBatch, merged: bool) -> Result<Vec<Open>> {
         let all = 0..rows.num_rows() as u32;
         let Some(window) = &self.layout.window else {
-            return Ok(all.map(|row| Open { row, window: None }).collect());
+            return Ok(self.in_order(rows)?.map(|row| Open { row, window: None }).collect());
         };
         let complete = self.complete(window, rows.column(window.end).data_type());
         let (starts, ends) = (whole(rows.column(window.start))?, whole(rows.column(window.end))?);
@@ -229,6 +229,16 @@ impl Lookup<'_> {
         }
         open.sort_by_key(|open| open.window);
         Ok(open)
+    }
+
+    /// Returns all rows, by their time where they have one.
+    fn in_order(&self, rows: &RecordBatch) -> Result<impl Iterator<Item = u32> + use<>> {
+        let mut all: Vec<u32> = (0..rows.num_rows() as u32).collect();
+        if let Some(order) = self.layout.order {
+            let times = whole(rows.column(order))?;
+            all.sort_by_key(|row| times.value(*row as usize));
+        }
+        Ok(all.into_iter())
     }
 
     /// Returns the greatest end of a window that is over, as the operator does.

@@ -20,6 +20,9 @@ const SCRIPT: &str = "
         FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND))
         GROUP BY window_start, window_end, name
         EMIT AFTER WATERMARK WITH EARLY EVERY 2 ROWS ALLOWED LATENESS INTERVAL '20' SECOND;
+    CREATE TABLE jumps (name STRING, low BIGINT) WITH ('connector'='blackhole');
+    INSERT INTO jumps SELECT name, low FROM t MATCH_RECOGNIZE (PARTITION BY name ORDER BY ts
+        MEASURES A.price AS low PATTERN (A B* C) DEFINE B AS B.price < 1000, C AS C.price > 1000);
     INSERT INTO sums SELECT name, shop, COUNT(*), SUM(price), AVG(CAST(price AS DOUBLE)), MAX(price)
         FROM t GROUP BY name, shop;
     INSERT INTO hops SELECT name, COUNT(*)
@@ -122,6 +125,16 @@ best/WindowTop-1,alice,31,2020-01-01 20:00:30.000,2020-01-01 20:00:40.000",
         "operator,window_start,window_end,name,SUM(price)
 panes/PaneAggregate-1,2020-01-01 20:00:20.000,2020-01-01 20:00:30.000,alice,7
 panes/PaneAggregate-1,2020-01-01 20:00:30.000,2020-01-01 20:00:40.000,alice,31",
+    );
+    // The rows from which a match may still come, in their order, those that wait for the watermark among them.
+    job.check(
+        &["--key", "name=alice", "--operator", "jumps/Match-1"],
+        "operator jumps/Match-1
+name  | ts                      | price
+------+-------------------------+------
+alice | 2020-01-01 20:00:05.000 |    10
+alice | 2020-01-01 20:00:25.000 |     7
+alice | 2020-01-01 20:00:35.000 |    31",
     );
     let text = job.place.succeed(&["state", "show", "state", "--key", "name=bob"]);
     assert!(text.contains("operator kinds/Aggregate-1\nname\n----\nbob\n"), "{text}");

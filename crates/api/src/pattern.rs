@@ -329,6 +329,7 @@ impl<'j, T: Record, K: Key> Search<'j, T, K> {
             columns: Vec::new(),
             operands: names.iter().map(|(_, of)| lists::<T>(*of, keys)).collect(),
             divert_late: late.is_some(),
+            ttl: None,
         };
         let prepared = stream.then::<T>(prepare(name, key, time));
         let node = job.builder.borrow_mut().match_rows(prepared.node, node)?;

@@ -10,6 +10,7 @@ use thalweg_types::{Error, Result};
 use crate::explain::calls;
 use crate::graph::Plan;
 use crate::node::{AggregateCall, AggregateNode, Node, NodeKind, Stage, WindowTopNode};
+use crate::pattern::MatchNode;
 use crate::process::{ProcessNode, StateKind};
 use crate::trigger::Machine;
 use crate::window::{Assigner, WindowSpec};
@@ -36,6 +37,9 @@ pub struct Layout {
     pub values_at: usize,
     /// Aggregates, in the order of their states.
     pub calls: Vec<KeptCall>,
+    /// Column of the time in whose order rows are shown, where they have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<usize>,
     /// States of a user's function, each with a table of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<KeptState>,
@@ -109,6 +113,7 @@ pub fn layout(plan: &Plan, node: &Node) -> Option<Layout> {
         NodeKind::WindowTop(top) => of_window_top(plan, node, top),
         NodeKind::Top(top) => of_rows(plan, node, &top.partition),
         NodeKind::Over(over) => of_rows(plan, node, &over.partition),
+        NodeKind::Match(search) => of_search(plan, node, search)?,
         NodeKind::Process(process) => of_process(plan, node, process),
         _ => return None,
     };
@@ -133,6 +138,7 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
         domains: domains(plan, node),
         values_at,
         calls: kept_calls(plan, node, aggregate, AggregateCall::has_entries),
+        order: None,
         states: Vec::new(),
     }
 }
@@ -174,6 +180,7 @@ fn of_panes(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Option<Layou
         domains: Vec::new(),
         values_at: keys + bounds + 3 + machine.values(),
         calls: kept_calls(plan, node, aggregate, |call| call.distinct),
+        order: None,
         states: Vec::new(),
     })
 }
@@ -191,6 +198,7 @@ fn of_window_top(plan: &Plan, node: &Node, top: &WindowTopNode) -> Layout {
         domains: domains(plan, node),
         values_at,
         calls: Vec::new(),
+        order: None,
         states: Vec::new(),
     }
 }
@@ -206,8 +214,22 @@ fn of_rows(plan: &Plan, node: &Node, partition: &[usize]) -> Layout {
         domains: domains(plan, node),
         values_at: partition.len() + 1,
         calls: Vec::new(),
+        order: None,
         states: Vec::new(),
     }
+}
+
+/// Behind the number of a row stand the columns of the input. What a search has found so far is not kept; the rows
+/// are, from which a restore begins it again.
+fn of_search(plan: &Plan, node: &Node, search: &MatchNode) -> Option<Layout> {
+    let first = *search.partition.first()?;
+    let follows = |(column, expected): (&usize, usize)| *column == expected;
+    if !search.partition.iter().zip(first..).all(follows) {
+        return None;
+    }
+    let order = search.order.first().map(|key| key.column + 1);
+    let rows = of_rows(plan, node, &search.partition);
+    Some(Layout { key_at: first + 1, values_at: 1, order, ..rows })
 }
 
 /// Each state has a table: behind the key what tells its entries apart, the version, and the value. Broadcast
@@ -225,6 +247,7 @@ fn of_process(plan: &Plan, node: &Node, process: &ProcessNode) -> Layout {
         domains: domains(plan, node),
         values_at: keys.len(),
         calls: Vec::new(),
+        order: None,
         states: kept.collect(),
     }
 }

@@ -457,6 +457,7 @@ impl NodeKind {
             NodeKind::Upsert(node) => [node.ttl, None],
             NodeKind::Top(node) => [node.ttl, None],
             NodeKind::Over(node) => [node.ttl, None],
+            NodeKind::Match(node) => [node.ttl, None],
             NodeKind::Join(node) => node.ttl,
             _ => [None, None],
         }

@@ -154,6 +154,9 @@ pub struct MatchNode {
     pub operands: Vec<Operand>,
     /// Do late rows go to output 1? Else they are counted only.
     pub divert_late: bool,
+    /// How long a partition is kept after one of its rows came or its time was reached; `None` for as long as something of it may be
+    /// needed.
+    pub ttl: Option<Duration>,
 }
 
 impl MatchNode {
@@ -259,6 +262,12 @@ impl MatchNode {
             Some(_) => None,
             None => self.pattern.endless().map(|pattern| self.text(pattern)),
         }
+    }
+
+    /// Does all that is kept end by itself, so that it needs no time-to-live?
+    pub fn ends(&self) -> bool {
+        let is_around = self.rows_back() > 0 || self.rows_ahead() > 0;
+        self.within.is_some() && self.endless().is_none() && !is_around && !self.counts_for_ever()
     }
 
     /// Returns by how much what comes out may be older than the watermark: by as long as a match may take.

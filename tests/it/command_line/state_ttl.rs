@@ -6,7 +6,8 @@ const KEYS: &str =
     "CREATE TABLE g (id BIGINT) WITH ('connector'='datagen', 'rows-per-second'='2000',
     'fields.id.kind'='sequence', 'fields.id.start'='1', 'fields.id.end'='4000');";
 const ENDLESS: &str = "CREATE TABLE g (id BIGINT) WITH ('connector'='datagen');
-    CREATE TABLE h (id BIGINT, n BIGINT) WITH ('connector'='datagen');";
+    CREATE TABLE h (id BIGINT, n BIGINT) WITH ('connector'='datagen');
+    CREATE TABLE s (id BIGINT, n BIGINT, p AS PROCTIME()) WITH ('connector'='datagen');";
 
 /// Returns a counter of an operator as it was written last.
 fn counter(stats: &str, operator: &str, name: &str) -> u64 {
@@ -42,6 +43,14 @@ fn explained(script: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// Returns a search in the rows of each `id`.
+fn search(pattern: &str, condition: &str) -> String {
+    format!(
+        "SELECT id FROM s MATCH_RECOGNIZE (PARTITION BY id ORDER BY p MEASURES C.n AS c PATTERN {pattern} \
+         DEFINE B AS {condition})"
+    )
+}
+
 /// Would fail if the plan said something else of state than what is done, or the hint lost to the
 /// setting.
 #[test]
@@ -64,6 +73,18 @@ fn explain_says_how_long_rows_are_kept() {
         (
             format!("{set} SELECT /*+ STATE_TTL('h' = '0') */ g.id FROM g JOIN h ON g.id = h.id"),
             "right for ever: unbounded",
+        ),
+        (
+            format!("{set} {}", search("(A B* C)", "B.n < PREV(B.n, 2)")),
+            "a match may still come, and its last row (PREV), each partition for 1 h after",
+        ),
+        (
+            format!("{set} {}", search("(A B C)", "B.n < NEXT(B.n)")),
+            "a match may still come, and its last row (NEXT), each partition for 1 h after",
+        ),
+        (
+            format!("{set} {}", search("(A B* C) WITHIN INTERVAL '1' MINUTE", "B.n < A.n")),
+            "within 1 min: bounded",
         ),
         (
             format!("{set} SET 'table.exec.state.ttl' = '0'; SELECT DISTINCT id FROM g"),

@@ -29,16 +29,18 @@ mod conditions;
 
 mod agenda;
 
+mod saving;
+
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::min;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use thalweg_plan::pattern::{MatchNode, RowsPerMatch};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
-use thalweg_state::{GroupTable, RowStore, StateReader, StateWriter, TableSpec};
+use thalweg_state::{GroupTable, RowStore, StateReader, StateWriter};
 use thalweg_types::epoch::Ending;
-use thalweg_types::{Change, Epoch, Error, EventTime, Groups, Moment, Result};
+use thalweg_types::{Change, Epoch, Error, EventTime, Moment, Result};
 
 use self::agenda::{Agenda, Entry};
 use self::asked::Ask;
@@ -46,10 +48,12 @@ use self::conditions::Conditions;
 use self::operands::{Book, Operands, Shown, View};
 use self::partition::{Found, Partition, Progress, SAVED, Setting};
 use self::program::Program;
+use self::saving::PACK_PARTITIONS;
 use self::search::Taken;
-use super::batches::{BATCH_ROWS, Results, batch, check_state, groups_of};
+use super::batches::{BATCH_ROWS, Results, batch, groups_of};
 use super::due::{Due, refuse};
 use super::group_set::GroupSet;
+use super::idle::Idle;
 use super::ordering::Ordering;
 use super::slices::times;
 use crate::operator::{Close, Operator, Output, Step};
@@ -57,8 +61,6 @@ use crate::operator::{Close, Operator, Output, Step};
 /// Rows that are looked at, and that come out, at once, about: so few that their partitions stay in the
 /// processor's cache from one step to the next.
 const WORK_ROWS: usize = 8 * 1024;
-/// Partitions from which on the memory of those that nothing is kept of is given back.
-const PACK_PARTITIONS: usize = 4096;
 
 /// Searches for a pattern.
 pub struct Match {
@@ -88,6 +90,10 @@ pub struct Match {
     state: SchemaRef,
     /// Partitions that were looked at since the last snapshot.
     unsaved: GroupSet,
+    /// Partitions of which rows came, or were reached by the watermark, where there is a time-to-live.
+    written: GroupSet,
+    /// When rows of partitions came last, where these have a time-to-live.
+    idle: Option<Idle>,
     /// Partitions that are to be looked at whatever comes: behind a restore.
     restored: Vec<u32>,
     firing: Firing,
@@ -156,6 +162,8 @@ impl Match {
             output,
             state: Arc::new(Schema::new(keys.into_iter().chain(numbers).collect::<Vec<_>>())),
             unsaved: GroupSet::default(),
+            written: GroupSet::default(),
+            idle: node.ttl.map(Idle::new),
             restored: Vec::new(),
             firing: Firing::new(moment, i64::MIN, false),
             pack_from: PACK_PARTITIONS,
@@ -182,6 +190,9 @@ impl Match {
     fn add(&mut self, rows: &RecordBatch) -> Result<()> {
         let (mut groups, mut slots) = (Vec::new(), Vec::new());
         self.intern(rows.columns(), rows.num_rows(), &mut groups)?;
+        if self.idle.is_some() {
+            self.written.extend(&groups);
+        }
         let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
         self.rows.insert(rows.columns(), &all, &mut slots)?;
         self.wait(rows.columns(), &groups, &slots)
@@ -209,6 +220,11 @@ impl Match {
         let is_end = close.ending == Some(Ending::Finish);
         let until = self.due.complete();
         let due = self.take_due()?;
+        if self.idle.is_some() {
+            // A row that waited for longer than partitions live has just come to its own.
+            let groups: Vec<u32> = due.iter().map(|entry| entry.group).collect();
+            self.written.extend(&groups);
+        }
         let timers = self.timers.take(until.saturating_add(1));
         for timer in &timers {
             self.partitions[timer.group as usize].has_timer = false;
@@ -263,6 +279,7 @@ impl Match {
                 return Ok(Step::More);
             }
             let Some(rows) = self.compute()? else {
+                self.forget_idle(out);
                 return Ok(Step::Done);
             };
             self.firing.results = Results::new(rows);
@@ -418,84 +435,6 @@ impl Match {
             partition.has_timer = true;
         }
     }
-
-    fn table(&self) -> TableSpec {
-        let keys = self.node.partition.len();
-        TableSpec { name: "partitions", key: keys, route: (0..keys).collect() }
-    }
-
-    /// Saves what partitions have beside their rows.
-    fn save(&mut self, groups: &[u32], to: &mut StateWriter) -> Result<()> {
-        let has_numbers = self.node.counts_for_ever();
-        let (mut there, mut gone, mut saved) = (Vec::new(), Vec::new(), Vec::new());
-        for group in groups {
-            let partition = &mut self.partitions[*group as usize];
-            let numbers = partition.saved(has_numbers);
-            let was_saved = std::mem::replace(&mut partition.is_saved, numbers.is_some());
-            match numbers {
-                Some(numbers) => {
-                    there.push(*group);
-                    saved.push(numbers);
-                }
-                None if was_saved && !to.is_full() => gone.push(*group),
-                None => {}
-            }
-        }
-        let table = self.table();
-        let keys = self.keys.keys(Groups::At(&gone))?;
-        let schema = self.state.project(&(0..keys.len()).collect::<Vec<_>>())?;
-        to.delete(&table, batch(&Arc::new(schema), keys, gone.len())?)?;
-        let mut columns = self.keys.keys(Groups::At(&there))?;
-        columns.extend((0..SAVED.len()).map(|at| -> ArrayRef {
-            Arc::new(saved.iter().map(|row| row[at]).collect::<Int64Array>())
-        }));
-        to.put(&table, batch(&self.state, columns, there.len())?)
-    }
-
-    /// Puts restored rows back to where they were: into their partitions, or to those that wait.
-    fn restore_rows(&mut self, slots: &[u32]) -> Result<()> {
-        let mut groups = Vec::new();
-        for slots in slots.chunks(WORK_ROWS) {
-            let columns = self.rows.columns(slots)?;
-            self.intern(&columns, slots.len(), &mut groups)?;
-            self.wait(&columns, &groups, slots)?;
-        }
-        for Entry { time, group, slot } in self.take_due()? {
-            self.partitions[group as usize].push(time, slot);
-            self.restored.push(group);
-        }
-        Ok(())
-    }
-
-    /// Gives the memory of partitions back that nothing is kept of, if they are most; all is saved.
-    fn pack(&mut self) -> Result<()> {
-        if self.partitions.len() < self.pack_from {
-            return Ok(());
-        }
-        let has_numbers = self.node.counts_for_ever();
-        let mut is_live: Vec<bool> =
-            self.partitions.iter().map(|partition| !partition.is_blank(has_numbers)).collect();
-        let waiting = self.waiting.groups().chain(self.timers.groups());
-        waiting.for_each(|group| is_live[group as usize] = true);
-        let live: Vec<u32> =
-            (0..self.partitions.len() as u32).filter(|group| is_live[*group as usize]).collect();
-        if live.len() * 2 > self.partitions.len() {
-            self.pack_from = self.partitions.len() * 2;
-            return Ok(());
-        }
-        let mut keys = GroupTable::new(&self.key_types)?;
-        keys.intern(&self.keys.keys(Groups::At(&live))?, live.len(), &mut Vec::new())?;
-        self.keys = keys;
-        let partitions =
-            live.iter().map(|group| std::mem::take(&mut self.partitions[*group as usize]));
-        self.partitions = partitions.collect();
-        let new = |group: u32| live.binary_search(&group).map_or(0, |new| new as u32);
-        self.waiting.renumber(new);
-        self.timers.renumber(new);
-        self.restored.iter_mut().for_each(|group| *group = new(*group));
-        self.pack_from = PACK_PARTITIONS.max(live.len() * 2);
-        Ok(())
-    }
 }
 
 /// Returns what holds for all partitions at a close.
@@ -553,7 +492,9 @@ impl Operator for Match {
     }
 
     fn wake(&self) -> Option<EventTime> {
-        self.due.wake(self.timers.next()?)
+        let timer = self.timers.next().and_then(|next| self.due.wake(next));
+        let idle = self.idle.as_ref().and_then(Idle::wake);
+        timer.into_iter().chain(idle).min()
     }
 
     fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
@@ -570,17 +511,9 @@ impl Operator for Match {
         self.due.restore(at);
         let slots = self.rows.restore("rows", from)?;
         self.restore_rows(&slots)?;
-        let keys = self.node.partition.len();
-        for rows in from.table("partitions")? {
-            check_state(&rows, &self.state)?;
-            let (key, saved) = rows.columns().split_at(keys);
-            let mut groups = Vec::new();
-            self.keys.intern(key, rows.num_rows(), &mut groups)?;
-            self.partitions.resize_with(self.keys.len(), Partition::default);
-            for (row, group) in groups.into_iter().enumerate() {
-                let number = |at: usize| saved[at].as_primitive::<Int64Type>().value(row);
-                self.partitions[group as usize].restore(std::array::from_fn(number));
-            }
+        self.restore_partitions(from)?;
+        if let Some(idle) = &mut self.idle {
+            idle.write(&groups_of(0..self.partitions.len()), at.clock);
         }
         Ok(())
     }
@@ -590,6 +523,7 @@ impl Operator for Match {
         let kept: usize = self.partitions.iter().map(Partition::bytes).sum();
         let agendas = self.waiting.bytes() + self.timers.bytes();
         let bytes = self.rows.bytes() + self.keys.bytes() + self.conditions.bytes();
+        let bytes = bytes + self.idle.as_ref().map_or(0, Idle::bytes);
         (bytes + partitions + kept + agendas, self.rows.len())
     }
 }

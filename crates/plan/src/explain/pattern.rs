@@ -3,7 +3,7 @@
 use arrow::datatypes::SchemaRef;
 
 use super::Fact;
-use super::text::columns;
+use super::text::{columns, partition_lived};
 use crate::pattern::{MatchNode, RowsPerMatch, Scope, Skip, Variable, VariableId};
 use crate::window::{TimeBasis, span};
 
@@ -68,12 +68,21 @@ pub(super) fn kept(schema: &SchemaRef, search: &MatchNode, is_bounded: bool) -> 
         TimeBasis::Event => "rows that the watermark has not reached, and those",
         TimeBasis::Processing => "the rows",
     };
-    let numbers = for_ever(search, !by.is_empty());
     let text = format!("{waiting}{per} from which a match may still come");
     let time = search.order.first().map(|key| schema.field(key.column).data_type());
-    if let (Some(within), Some(time), None) = (search.within, time, search.endless()) {
+    let within = match (search.within, time, search.endless()) {
+        (Some(within), Some(time), None) => Some(format!(" within {}", span(within, time))),
+        _ => None,
+    };
+    if let Some(ttl) = search.ttl {
+        let (within, beside) = (within.unwrap_or_default(), beside(search));
+        let and = if beside.is_empty() { String::new() } else { format!(", and {beside}") };
+        return vec![("state", format!("{text}{within}{and}{}", partition_lived(ttl)))];
+    }
+    let numbers = for_ever(search, !by.is_empty());
+    if let Some(within) = within {
         let bound = if numbers.is_empty() { ": bounded" } else { "" };
-        return vec![("state", format!("{text} within {}{numbers}{bound}", span(within, time)))];
+        return vec![("state", format!("{text}{within}{numbers}{bound}"))];
     }
     let help = match search.endless().as_deref() {
         Some("$") => "leave out $, which is known only when the input ends",
@@ -99,8 +108,18 @@ pub(super) fn kept(schema: &SchemaRef, search: &MatchNode, is_bounded: bool) -> 
     }
 }
 
-/// Says what is kept whatever becomes of matches.
+/// Says what is kept whatever becomes of matches, and for how long.
 fn for_ever(search: &MatchNode, has_keys: bool) -> String {
+    let all = beside(search);
+    match (all.is_empty(), has_keys) {
+        (true, _) => String::new(),
+        (false, false) => format!(", and {all}"),
+        (false, true) => format!(", and of each key {all}, for ever: grows with the keys"),
+    }
+}
+
+/// Names what is kept of a partition whatever becomes of matches.
+fn beside(search: &MatchNode) -> String {
     let rows = |rows: usize, why: &str| match rows {
         1 => format!("its last row ({why})"),
         rows => format!("its last {rows} rows ({why})"),
@@ -113,12 +132,7 @@ fn for_ever(search: &MatchNode, has_keys: bool) -> String {
     };
     let matches = search.counts_for_ever().then(|| "how many matches there were".to_owned());
     let all: Vec<String> = around.into_iter().chain(matches).collect();
-    let all = all.join(" and ");
-    match (all.is_empty(), has_keys) {
-        (true, _) => String::new(),
-        (false, false) => format!(", and {all}"),
-        (false, true) => format!(", and of each key {all}, for ever: grows with the keys"),
-    }
+    all.join(" and ")
 }
 
 /// Says when a match comes out.

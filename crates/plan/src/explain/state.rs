@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::operator::{calls, functions, input_schema, is_updated};
-use super::text::columns;
+use super::text::{columns, partition_lived};
 use super::{Fact, looped, pane, pattern, text};
 use crate::graph::Plan;
 use crate::join::{JoinKind, JoinNode, Versions};
@@ -147,11 +147,6 @@ fn first_rows(plan: &Plan, node: &Node, top: &TopNode) -> Vec<Fact> {
         ("state", format!("{rows} per ({by}) for ever: unbounded, grows with every new key")),
         ("help", help.to_owned()),
     ]
-}
-
-/// Says how long partitions are kept that have a time-to-live.
-fn partition_lived(ttl: Duration) -> String {
-    format!(", each partition for {} after it was written", text::span(ttl))
 }
 
 /// What a frame needs no more is dropped; what it says of all earlier rows is kept.

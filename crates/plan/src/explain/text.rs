@@ -44,3 +44,8 @@ pub(super) fn columns(schema: &SchemaRef, columns: &[usize]) -> String {
     let names: Vec<&str> = columns.iter().map(|c| schema.field(*c).name().as_str()).collect();
     names.join(", ")
 }
+
+/// Says how long partitions are kept that have a time-to-live.
+pub(super) fn partition_lived(ttl: Duration) -> String {
+    format!(", each partition for {} after it was written", span(ttl))
+}

@@ -28,6 +28,7 @@ fn the_fixture_of_version_1_opens() {
             function: "sum(Int64)".to_owned(),
             states: 2,
         }],
+        order: None,
         states: Vec::new(),
     };
     assert_eq!(Layout::read(&value).unwrap(), expected);

@@ -60,6 +60,7 @@ impl Lowering<'_> {
         let schema = columns.schema();
         let mut node = search_node((search, &row), read, (basis, self.zone), &schema)?;
         node.divert_late = late_table.is_some();
+        node.ttl = self.ttl_of(&stream).filter(|_| !node.ends());
         let wide = Projection::new(columns.into_expressions(), schema.clone());
         self.map(&mut stream, Arc::new(wide));
         let time = match (basis, node.delay(&schema)) {
@@ -230,6 +231,7 @@ fn search_node(
         columns: read.passed,
         operands: made(&search.operands, read.measures, schema)?,
         divert_late: false,
+        ttl: None,
     })
 }
 

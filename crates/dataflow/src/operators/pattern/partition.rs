@@ -247,6 +247,14 @@ impl Partition {
         self.rows.drain(..gone).map(|row| row.slot)
     }
 
+    /// Forgets all of the partition, and returns the slots of its rows; what a snapshot has of it is deleted
+    /// with the next one, and a timer that is set fires.
+    pub(super) fn begin_anew(&mut self) -> Vec<u32> {
+        let Partition { has_timer, is_saved, .. } = *self;
+        let gone = std::mem::replace(self, Partition { has_timer, is_saved, ..Default::default() });
+        gone.rows.iter().map(|row| row.slot).collect()
+    }
+
     /// Is nothing of the partition needed any more? With numbers, what has begun is never forgotten.
     pub(super) fn is_blank(&self, has_numbers: bool) -> bool {
         self.rows.is_empty() && !(has_numbers && self.has_begun)

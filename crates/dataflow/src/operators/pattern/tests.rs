@@ -7,6 +7,7 @@ use crate::operators::testing::*;
 
 mod case;
 mod cost;
+mod lifetime;
 mod naive;
 mod random;
 

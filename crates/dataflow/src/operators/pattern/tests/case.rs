@@ -2,6 +2,7 @@
 //! operator has it and as a naive reading of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType::Int64, Int64Type};
@@ -225,6 +226,7 @@ pub(super) struct Case {
     pub(super) rows: RowsPerMatch,
     pub(super) within: Option<i64>,
     pub(super) basis: TimeBasis,
+    pub(super) ttl: Option<Duration>,
     /// What comes out, and whether it is of the whole match.
     pub(super) seen: Vec<(Seen, bool)>,
 }
@@ -241,6 +243,7 @@ impl Case {
             rows: RowsPerMatch::All { shows_empty: true, shows_unmatched: false },
             within: None,
             basis: TimeBasis::Event,
+            ttl: None,
             seen: vec![(Seen::Classifier(all), false), (Seen::Number, false)],
         }
     }
@@ -262,6 +265,7 @@ impl Case {
             columns: vec![0, 2],
             operands: self.seen.iter().map(|(seen, is_final)| seen.operand(*is_final)).collect(),
             divert_late: true,
+            ttl: self.ttl,
         }
     }
 

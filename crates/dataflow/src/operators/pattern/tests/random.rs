@@ -112,6 +112,7 @@ fn case(random: &mut Random) -> Case {
         rows,
         within: (random.below(3) == 0).then(|| 1 + random.below(12)),
         basis: TimeBasis::Event,
+        ttl: None,
         seen: seen.into_iter().map(|seen| (seen, flip(random))).collect(),
     }
 }
