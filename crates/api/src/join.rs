@@ -116,7 +116,7 @@ impl<'j, A: Record, K: Key> Keyed<'j, A, K> {
         let schema = builder.plan().node(from).schema.clone();
         let input = Input { from, port: 0, exchange: Exchange::ByKey(key.clone()) };
         let width = key.len();
-        let node = UpsertNode { table: name.to_owned(), key, ttl: None };
+        let node = UpsertNode { table: name.to_owned(), key, ttl: None, diverts: false };
         let node = builder.add(NodeKind::Upsert(node), vec![input], schema);
         drop(builder);
         let columns = move |rows: &RecordBatch| Ok(rows.columns()[width..].to_vec());

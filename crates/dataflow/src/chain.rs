@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::Array;
-use arrow::datatypes::DataType;
 use thalweg_plan::function::Transform;
 use thalweg_plan::node::{BadRecords, MapNode};
-use thalweg_plan::source::{BadRecord, bad_record_batch};
+use thalweg_plan::source::bad_record_batch;
 use thalweg_types::{Change, Error, ErrorKind, Moment, Result};
 
 use crate::operator::{Close, Operator, Output, Step};
+use crate::operators::bad_rows::bad_row;
 
 /// What becomes of one batch.
 #[derive(Debug, Default)]
@@ -68,9 +67,8 @@ fn isolate(node: &MapNode, change: &Change, moment: &Moment, mapped: &mut Mapped
         Err(error) if change.len() == 1 => {
             mapped.bad_count += 1;
             if node.bad_records == BadRecords::Divert {
-                mapped
-                    .bad
-                    .push(Change::append(bad_record_batch(&[bad_row(node, change, &error)])?));
+                let bad = bad_row((&change.rows, 0), &node.statement, error.message());
+                mapped.bad.push(Change::append(bad_record_batch(&[bad])?));
             }
         }
         Err(_) => {
@@ -80,40 +78,6 @@ fn isolate(node: &MapNode, change: &Change, moment: &Moment, mapped: &mut Mapped
         }
     }
     Ok(())
-}
-
-/// Describes a row that failed: its columns as a JSON object, the statement, the reason.
-fn bad_row(node: &MapNode, change: &Change, error: &Error) -> BadRecord {
-    let fields = change.rows.schema_ref().fields().iter().zip(change.rows.columns());
-    let fields = fields.map(|(field, column)| {
-        let shown = arrow::util::display::array_value_to_string(column, 0).unwrap_or_default();
-        let kind = field.data_type();
-        let value = match column.is_null(0) {
-            true => "null".to_owned(),
-            false if kind.is_numeric() || *kind == DataType::Boolean => shown,
-            false => quoted(&shown),
-        };
-        format!("{}:{value}", quoted(field.name()))
-    });
-    BadRecord {
-        record: format!("{{{}}}", fields.collect::<Vec<_>>().join(",")).into_bytes(),
-        place: node.statement.clone(),
-        error: error.message().to_owned(),
-    }
-}
-
-/// Writes a text as a JSON string.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            control if control < ' ' => quoted += &format!("\\u{:04x}", u32::from(control)),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// A chain whose rejected rows are counted by epoch, so that the count is exact after a crash.

@@ -100,6 +100,7 @@ impl<'scope> Lowering<'scope> {
             NodeKind::Aggregate(_)
             | NodeKind::CountWindow(_)
             | NodeKind::Upsert(_)
+            | NodeKind::Check(_)
             | NodeKind::Compact(_)
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)

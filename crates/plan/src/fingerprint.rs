@@ -36,14 +36,15 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
                 .map(|(kind, key)| format!("{} {kind}", schema.field(*key).name()))
                 .collect();
             let panes = aggregate.panes.as_ref();
-            let panes = panes.map(|panes| format!(" {panes} (state {})", trigger::FORMAT));
-            let panes = panes.unwrap_or_default();
+            let state = trigger::FORMAT;
+            let panes = panes.map_or_else(String::new, |p| format!(" {p} (state {state})"));
             format!("{} {calls} by ({}){per}{panes} [{states}]", node.kind.name(), keys.join(", "))
         }
         NodeKind::CountWindow(window) => {
             let (of, by) = (unversioned(&schema, window), kinds(&window.keys));
             format!("{} by {by:?} of {of}", window.described())
         }
+        NodeKind::Check(_) => format!("check of {schema}"),
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);
@@ -51,12 +52,8 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("top {last} by {:?} order {order} of {schema}", kinds(&top.partition))
         }
         NodeKind::Top(top) => {
-            format!(
-                "{} by {:?} order {} of {schema}",
-                first(top),
-                kinds(&top.partition),
-                order(&top.order)
-            )
+            let (by, order) = (kinds(&top.partition), order(&top.order));
+            format!("{} by {by:?} order {order} of {schema}", first(top))
         }
         NodeKind::Over(over) => {
             let (functions, by) = (functions(plan, node, over), kinds(&over.partition));
@@ -79,7 +76,7 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             format!("{:?} of {}", temporal.versions, join_state(plan, node, &temporal.join))
         }
         NodeKind::Process(process) => process_state(plan, node, process),
-        NodeKind::Loop(node) => node.described(),
+        NodeKind::Loop(looped) => looped.described(),
         NodeKind::Sort(sort) => format!("sort {} of {schema}", order(&sort.order)),
         _ => node.kind.name().to_owned(),
     };

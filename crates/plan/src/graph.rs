@@ -267,6 +267,7 @@ impl PlanBuilder {
         let place = match kind {
             NodeKind::Source(source) => source.table.clone(),
             NodeKind::Upsert(upsert) => upsert.table.clone(),
+            NodeKind::Check(check) => check.table.clone(),
             _ => self.statement.clone(),
         };
         let count = self.counts.entry((place.clone(), kind.name())).or_default();

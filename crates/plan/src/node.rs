@@ -182,6 +182,21 @@ pub struct UpsertNode {
     pub key: Vec<usize>,
     /// How long a row is kept after it was written; `None` until it is deleted.
     pub ttl: Option<Duration>,
+    /// Do deletions of keys that are not there go to output 1, as bad records?
+    pub diverts: bool,
+}
+
+/// Leaves out what takes back a row that is not there, of a changelog from outside, and counts it.
+///
+/// Shapes: out the input's columns; output 1 rows of the bad-record schema.
+#[derive(Clone, Debug)]
+pub struct CheckNode {
+    /// Name of the table; the state is stored under it.
+    pub table: String,
+    /// How long a row is known after it came; `None` until it is taken back.
+    pub ttl: Option<Duration>,
+    /// Does what is left out go to output 1?
+    pub diverts: bool,
 }
 
 /// Of the changes of each key in an epoch the last one: what its row is then, or that it is gone.
@@ -410,6 +425,8 @@ pub enum NodeKind {
     Loop(LoopNode),
     /// Puts several inputs of one schema together.
     Union,
+    /// Leaves out what takes back a row that is not there.
+    Check(CheckNode),
     /// Orders a bounded input.
     Sort(SortNode),
     /// Writes a table.
@@ -423,6 +440,7 @@ impl NodeKind {
             NodeKind::Aggregate(node) => node.stage != Stage::Partial,
             NodeKind::CountWindow(_)
             | NodeKind::Upsert(_)
+            | NodeKind::Check(_)
             | NodeKind::WindowTop(_)
             | NodeKind::Top(_)
             | NodeKind::Over(_)
@@ -445,6 +463,8 @@ impl NodeKind {
             NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Aggregate(_) => 2,
             NodeKind::Over(_) | NodeKind::Match(_) | NodeKind::SessionRows(_) => 2,
             NodeKind::Join(join) if join.divert_late => 3,
+            NodeKind::Upsert(UpsertNode { diverts: true, .. })
+            | NodeKind::Check(CheckNode { diverts: true, .. }) => 2,
             _ => 1,
         }
     }
@@ -455,6 +475,7 @@ impl NodeKind {
         match self {
             NodeKind::Aggregate(node) => [node.ttl, None],
             NodeKind::Upsert(node) => [node.ttl, None],
+            NodeKind::Check(node) => [node.ttl, None],
             NodeKind::Top(node) => [node.ttl, None],
             NodeKind::Over(node) => [node.ttl, None],
             NodeKind::Match(node) => [node.ttl, None],
@@ -476,6 +497,7 @@ impl NodeKind {
             },
             NodeKind::CountWindow(_) => "CountWindow",
             NodeKind::Upsert(_) => "Upsert",
+            NodeKind::Check(_) => "Check",
             NodeKind::Compact(_) => "Compact",
             NodeKind::WindowTop(_) => "WindowTop",
             NodeKind::Top(_) => "Top",

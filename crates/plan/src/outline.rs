@@ -93,6 +93,7 @@ fn describe(plan: &Plan, node: &Node) -> String {
                 "Upsert by [{keys}]; keeps every row; changes come out at the end of each epoch"
             )
         }
+        NodeKind::Check(check) => format!("Check of every row; diverts {}", check.diverts),
         NodeKind::Compact(compact) => {
             let keys = names(plan, node.id, 0, &compact.key);
             format!("Compact by [{keys}]; last changes come out at the end of each epoch")

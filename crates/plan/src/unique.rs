@@ -48,7 +48,7 @@ pub fn keys(plan: &Plan, id: NodeId) -> Vec<Key> {
             }
             Versions::Current { .. } => of_join(plan, node, &temporal.join),
         },
-        NodeKind::Sort(_) | NodeKind::SessionRows(_) => input_keys(plan, node),
+        NodeKind::Sort(_) | NodeKind::SessionRows(_) | NodeKind::Check(_) => input_keys(plan, node),
         NodeKind::Loop(node) => of_loop(node),
         NodeKind::CountWindow(_)
         | NodeKind::Match(_)

@@ -181,7 +181,7 @@ impl Aggregate {
         for (at, group) in groups.iter().enumerate() {
             let is_known = known.is_none_or(|known| known.is_valid(at));
             let left = rows.filter(|_| is_known).map(|rows| rows.value(at));
-            if cfg!(debug_assertions) && left.is_some_and(|left| left < 0) {
+            if left.is_some_and(|left| left < 0) {
                 return Err(self.keyed.taken_back(*group));
             }
             is_there.push(is_known && left.is_none_or(|left| left > 0));

@@ -460,7 +460,7 @@ impl Keyed {
     /// Checks that no more was taken back from a group than it had.
     ///
     /// # Errors
-    /// `Internal` that names the key.
+    /// `Data` that names the key.
     pub fn check(&self) -> Result<()> {
         let Some(group) = self.accumulators.overdrawn()? else { return Ok(()) };
         Err(self.taken_back(group))
@@ -471,7 +471,8 @@ impl Keyed {
         let keys = self.table.keys(Groups::At(&[group])).unwrap_or_default();
         let key = keys.iter().map(|key| array_value_to_string(key, 0).unwrap_or_default());
         let key = key.collect::<Vec<_>>().join(", ");
-        Error::internal(format!("more rows were taken back from key ({key}) than it had"))
+        Error::data(format!("more rows were taken back from key ({key}) than it had"))
+            .remedy("a changelog must insert a row before it deletes it")
     }
 
     /// Returns the number of groups.

@@ -6,6 +6,8 @@ pub mod batches;
 pub mod group_set;
 pub mod idle;
 
+pub mod bad_rows;
+
 pub mod distinct_values;
 
 pub mod accumulators;
@@ -27,6 +29,7 @@ mod testing;
 pub mod pre_aggregate;
 
 pub mod aggregate;
+pub mod check;
 pub mod compact;
 pub mod count_window;
 pub mod first_row;
@@ -107,6 +110,7 @@ fn make_single(
             Some(Box::new(count_window::CountWindow::new(window, &input, output)?))
         }
         NodeKind::Upsert(upsert) => Some(Box::new(upsert::Upsert::new(upsert, output)?)),
+        NodeKind::Check(node) => Some(Box::new(check::Check::new(node, &output)?)),
         NodeKind::Compact(compact) => {
             Some(Box::new(compact::Compact::new(compact.key.clone(), output)?))
         }

@@ -3,7 +3,7 @@
 //! Invariants: for each key there is one row or none, the last that came, in the order of the
 //! channel; at the close what became of a key goes out, at most one retraction and one insert, the
 //! retraction directly before the insert, and nothing if the row is what it was. A key that is gone
-//! and was not there is counted as a bad record and changes nothing. With a time-to-live a key is
+//! and was not there is a bad record and changes nothing. With a time-to-live a key is
 //! forgotten that nothing was said of for so long: it is as if it had never been there, and nothing goes
 //! out. Deleting such a one is no bad record: it is counted as forgotten.
 
@@ -13,6 +13,7 @@ use thalweg_plan::node::UpsertNode;
 use thalweg_state::{GroupTable, RowStore, StateReader, StateWriter};
 use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
+use super::bad_rows::Unfounded;
 use super::batches::{BATCH_ROWS, batch, groups_of, next_rows};
 use super::group_set::GroupSet;
 use super::idle::Idle;
@@ -34,6 +35,7 @@ struct Known {
 
 /// Keeps the row of each key.
 pub struct Upsert {
+    unfounded: Unfounded,
     key: Vec<usize>,
     output: SchemaRef,
     keys: GroupTable,
@@ -59,6 +61,7 @@ impl Upsert {
     /// `Invalid` if a column of the key cannot be one, or a column cannot be kept.
     pub fn new(node: &UpsertNode, output: SchemaRef) -> Result<Upsert> {
         Ok(Upsert {
+            unfounded: Unfounded::new(&node.table, node.diverts),
             keys: table(&node.key, &output)?,
             rows: RowStore::new(output.clone())?,
             key: node.key.clone(),
@@ -186,7 +189,7 @@ impl Operator for Upsert {
         let is_row = |row: &u32| change.weight(*row as usize) > 0;
         let rows: Vec<u32> = (0..change.len() as u32).filter(is_row).collect();
         let encoded = self.rows.encode(change.rows.columns(), &rows)?;
-        let mut next = 0;
+        let (mut next, mut unknown) = (0, Vec::new());
         for (row, group) in std::mem::take(&mut self.groups).into_iter().enumerate() {
             let known = self.known[group as usize].row;
             if self.changed.insert(group) {
@@ -198,11 +201,12 @@ impl Operator for Upsert {
                 self.known[group as usize] = Known { row: Some(slot), is_new: true };
                 next += 1;
             } else if known.is_none() {
-                match self.idle {
-                    Some(_) => out.count_forgotten(1),
-                    None => out.count_bad(1),
-                }
+                unknown.push(row as u32);
             }
+        }
+        match self.idle {
+            Some(_) => out.count_forgotten(unknown.len()),
+            None => self.unfounded.refuse(&change, &unknown, out)?,
         }
         Ok(Step::Done)
     }

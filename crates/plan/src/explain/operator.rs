@@ -39,8 +39,10 @@ pub(super) fn does(plan: &Plan, node: &Node) -> Vec<Fact> {
         }
         NodeKind::Upsert(upsert) => {
             let keys = columns(&node.schema, &upsert.key);
-            vec![("does", format!("makes changes of what is said of each ({keys})"))]
+            let facts = vec![("does", format!("makes changes of what is said of each ({keys})"))];
+            facts.into_iter().chain(upsert.diverts.then(|| strays(true))).collect()
         }
+        NodeKind::Check(check) => vec![strays(check.diverts)],
         NodeKind::Compact(compact) => {
             let keys = columns(&node.schema, &compact.key);
             vec![("does", format!("passes on the last change of each ({keys})"))]
@@ -100,6 +102,15 @@ fn reads(node: &Node, source: &SourceNode) -> Vec<Fact> {
     };
     facts.push(("does", bad.to_owned()));
     facts
+}
+
+/// Says what becomes of rows that take back what is not there.
+fn strays(diverts: bool) -> Fact {
+    let bad = match diverts {
+        true => "sends what takes back a row that is not there to another table",
+        false => "leaves out what takes back a row that is not there, and counts it",
+    };
+    ("does", bad.to_owned())
 }
 
 /// Says what becomes of rows whose expressions fail, where that does not fail the job.
@@ -337,9 +348,11 @@ pub(super) fn watermark(plan: &Plan, node: &Node) -> Vec<Fact> {
 /// Says when rows leave an operator, where that is not as they come.
 pub(super) fn leaves(plan: &Plan, node: &Node) -> Vec<Fact> {
     let when = match &node.kind {
-        NodeKind::Sink(_) | NodeKind::Source(_) | NodeKind::Map(_) | NodeKind::Union => {
-            return Vec::new();
-        }
+        NodeKind::Sink(_)
+        | NodeKind::Source(_)
+        | NodeKind::Map(_)
+        | NodeKind::Union
+        | NodeKind::Check(_) => return Vec::new(),
         NodeKind::Aggregate(AggregateNode { panes: Some(panes), window, .. }) => {
             return vec![("emits", pane::emits(panes, window.as_ref()))];
         }

@@ -47,6 +47,14 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
                 }
             }
         }
+        NodeKind::Check(check) => match check.ttl {
+            Some(ttl) => format!("the rows that are there, to check by, {}", lived(ttl)),
+            None => {
+                "the rows that are there, to check by, until they are taken back: as large as the \
+                 table"
+                    .to_owned()
+            }
+        },
         NodeKind::Compact(_) => "none beyond the epoch".to_owned(),
         NodeKind::WindowTop(top) => {
             let until = until_due(&top.window);

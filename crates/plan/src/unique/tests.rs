@@ -39,7 +39,8 @@ impl Plans {
 
     /// A table whose rows some columns tell apart.
     fn table(&mut self, key: &[usize]) -> NodeId {
-        let node = UpsertNode { table: "t".to_owned(), key: key.to_vec(), ttl: None };
+        let node =
+            UpsertNode { table: "t".to_owned(), key: key.to_vec(), ttl: None, diverts: false };
         self.add(NodeKind::Upsert(node), &[], 4)
     }
 

@@ -11,7 +11,9 @@ use thalweg_plan::alignment::Alignment;
 use thalweg_plan::connector::Registry;
 use thalweg_plan::function::Watermarker;
 use thalweg_plan::join::VersionSource;
-use thalweg_plan::node::{Exchange, Input, NodeKind, SourceNode, UpsertNode};
+use thalweg_plan::node::{
+    BadRecords, CheckNode, Exchange, Input, NodeKind, SourceNode, UpsertNode,
+};
 use thalweg_plan::source::Changes;
 use thalweg_plan::trail::Share;
 use thalweg_plan::window::TimeBasis;
@@ -47,8 +49,12 @@ pub(super) fn collect_needed(
                 let shape = Shape::of(session, &table, query.zone)?;
                 let scanned = scanned_columns(scan, &table);
                 let mut needed = shape.needed(scanned.iter().copied());
-                if changes(registry, &table)? != Changes::Append {
+                let changes = changes(registry, &table)?;
+                if changes != Changes::Append {
                     needed.extend(key_of(&table)?);
+                }
+                if is_checked(&table, changes) {
+                    needed.extend(0..table.spec.schema.fields().len());
                 }
                 Ok((table.name.clone(), needed))
             });
@@ -99,6 +105,13 @@ fn reading_name(table: &Table, percentile: Option<Share>) -> String {
 /// Returns what the rows of a table say.
 fn changes(registry: &Registry, table: &Table) -> Result<Changes> {
     Ok(registry.get(table.connector()?)?.changes(&table.spec))
+}
+
+/// Must it be known of each row of a table without a key whether it is there? What takes back another one is a
+/// bad record then, and does not end the job.
+fn is_checked(table: &Table, changes: Changes) -> bool {
+    let is_tolerant = table.engine.bad_records != BadRecords::Fail;
+    changes == Changes::Changelog && is_tolerant && table.spec.primary_key.is_empty()
 }
 
 /// Returns the columns of a table's primary key among those that its source can hand over.
@@ -418,9 +431,10 @@ impl Lowering<'_> {
         let NodeKind::Source(source) = &self.builder.plan().node(from).kind else {
             return Err(Error::internal("a table is read by something else than a source"));
         };
+        let is_checked = is_checked(table, source.changes);
         match source.changes {
             Changes::Append => return Ok(from),
-            Changes::Changelog if !self.is_kept_by_key(table) => return Ok(from),
+            Changes::Changelog if !is_checked && !self.is_kept_by_key(table) => return Ok(from),
             Changes::Changelog | Changes::Upsert => {}
         }
         if let Some(rows) = self.sources.get(&self.name_of(table)).and_then(|reading| reading.rows)
@@ -437,18 +451,33 @@ impl Lowering<'_> {
             true => format!("'{CDC_DUPLICATES}' is set"),
             false => "an update has other metadata than the row that it takes back".to_owned(),
         };
-        let rows =
-            self.upsert(from, UpsertNode { table: name, key, ttl: self.ttl }, (why, schema))?;
+        let (ttl, diverts) = (self.ttl, table.engine.bad_records == BadRecords::Divert);
+        let rows = match is_checked && !self.is_kept_by_key(table) {
+            true => {
+                let columns = (0..schema.fields().len()).collect();
+                let input = Input { from, port: 0, exchange: Exchange::ByKey(columns) };
+                let node = NodeKind::Check(CheckNode { table: name, ttl, diverts });
+                self.builder.add(node, vec![input], schema)
+            }
+            false => {
+                self.upsert(from, UpsertNode { table: name, key, ttl, diverts }, (why, schema))?
+            }
+        };
+        if let Some(bad) = table.engine.bad_table.as_ref().filter(|_| diverts) {
+            self.reject(bad, forward(rows, 1));
+        }
         if let Some(reading) = self.sources.get_mut(&self.name_of(table)) {
             reading.rows = Some(rows);
         }
         Ok(rows)
     }
 
-    /// Must the row of each key be kept, so that what takes a row back is that row? Changes may come again, and
-    /// what is known of a change is not what was known of the one before.
+    /// Must the row of each key be kept, so that what takes a row back is that row? Changes may come again,
+    /// what is known of a change is not what was known of the one before, and a key tells best what is there.
     fn is_kept_by_key(&self, table: &Table) -> bool {
-        self.has_duplicates || self.reads_facts(table)
+        let is_tolerant = table.engine.bad_records != BadRecords::Fail;
+        let is_checked = is_tolerant && !table.spec.primary_key.is_empty();
+        self.has_duplicates || is_checked || self.reads_facts(table)
     }
 
     /// Is something read that the format of a table says of changes?

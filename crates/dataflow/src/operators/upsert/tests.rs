@@ -5,7 +5,7 @@ use super::*;
 use crate::operators::testing::*;
 
 fn upsert(ttl: Option<Duration>) -> Upsert {
-    let node = UpsertNode { table: "t".to_owned(), key: vec![0], ttl };
+    let node = UpsertNode { table: "t".to_owned(), key: vec![0], ttl, diverts: false };
     Upsert::new(&node, row_schema()).unwrap()
 }
 
