@@ -188,11 +188,13 @@ impl SourceInstance {
         }
     }
 
-    /// Is a split of this worker so far ahead that what waits must go on waiting?
+    /// Are all open splits of this worker so far ahead that what waits must go on waiting? What waits is of
+    /// any of them, so if one is behind nothing waits: else it could wait for itself.
     fn is_ahead(&self) -> bool {
         let Some(alignment) = &self.alignment else { return false };
-        let mut open = self.open.values();
-        open.any(|open| alignment.holds(self.slowest, (open.watermark, open.is_idle)))
+        let holds =
+            |open: &OpenSplit| alignment.holds(self.slowest, (open.watermark, open.is_idle));
+        !self.open.is_empty() && self.open.values().all(holds)
     }
 
     /// Goes on to the next line of a script; what stands between lines belongs to no epoch.
