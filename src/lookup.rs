@@ -155,7 +155,7 @@ impl Lookup<'_> {
             }
         }
         let reader = StateReader::open(files, owned)?;
-        if !self.layout.states.is_empty() {
+        if self.layout.table.is_empty() {
             return entries::rows(&self.layout, &reader, |rows| self.matching(rows, &values));
         }
         let batches = reader.table(&self.layout.table)?;

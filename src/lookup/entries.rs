@@ -5,20 +5,25 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Int64Type};
 use rmp_serde::Deserializer;
 use serde::de::{Deserialize, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use thalweg_plan::layout::{KeptState, Layout};
-use thalweg_plan::process::StateKind;
+use thalweg_api::Timestamp;
+use thalweg_plan::layout::{KeptState, KeyColumn, Layout};
+use thalweg_plan::process::{EPOCH_END, StateKind};
 use thalweg_state::StateReader;
-use thalweg_types::{Error, Result};
+use thalweg_types::{Error, EventTime, Result};
 
 use super::{Named, batch};
 
-/// Returns the entries of the keys that `matching` keeps: the key, the state, what tells its entries apart,
-/// and the value.
+/// The table of timers: behind the key their basis and their time.
+const TIMERS: &str = "timers";
+
+/// Returns the entries of the keys that `matching` keeps, and of broadcast state all: the key, the state, what
+/// tells its entries apart, and the value. Timers follow, as if they were a state.
 ///
 /// # Errors
 /// `State` if an entry cannot be read.
@@ -30,26 +35,75 @@ pub(super) fn rows(
     let mut shown = Vec::new();
     for state in &layout.states {
         for rows in from.table(&state.kind.table(&state.name))? {
-            let rows = matching(&rows)?;
+            let rows = if state.kind.is_shared() { rows } else { matching(&rows)? };
             shown.push(entries(layout, state, &rows)?);
         }
+    }
+    for rows in from.table(TIMERS)? {
+        shown.push(timers(layout, &matching(&rows)?)?);
     }
     let Some(first) = shown.first() else { return Ok(super::empty()) };
     Ok(concat_batches(&first.schema(), &shown)?)
 }
 
+/// Returns the columns of the key.
+fn key_columns(layout: &Layout, rows: &RecordBatch) -> Vec<Named> {
+    let keys = layout.key.iter().zip(rows.columns());
+    keys.map(|(key, column)| (key.name.clone(), column.clone())).collect()
+}
+
+/// Returns the columns of a key for what is of none.
+fn no_key(layout: &Layout, rows: usize) -> Result<Vec<Named>> {
+    let column = |key: &KeyColumn| {
+        let kind: DataType = key
+            .kind
+            .parse()
+            .map_err(|error| Error::state(format!("`{}` is no type: {error}", key.kind)))?;
+        Ok((key.name.clone(), new_null_array(&kind, rows)))
+    };
+    layout.key.iter().map(column).collect()
+}
+
+fn text(texts: Vec<Option<String>>) -> ArrayRef {
+    Arc::new(StringArray::from(texts))
+}
+
+/// Returns timers as entries: of event time or of the clock, and their times.
+fn timers(layout: &Layout, rows: &RecordBatch) -> Result<RecordBatch> {
+    let mut columns = key_columns(layout, rows);
+    let damaged = || Error::state("the timers are damaged");
+    let column = |at: usize| rows.columns().get(layout.values_at + at).ok_or_else(damaged);
+    let is_event = column(0)?.as_boolean_opt().ok_or_else(damaged)?;
+    let times = column(1)?.as_primitive_opt::<Int64Type>().ok_or_else(damaged)?;
+    let basis = |is_event: Option<bool>| {
+        is_event.map(|is_event| if is_event { "event time" } else { "clock" }.to_owned())
+    };
+    let time = |nanos: Option<i64>| {
+        nanos.map(|nanos| match EventTime(nanos) {
+            EPOCH_END => Value::from("end of the epoch").to_string(),
+            EventTime(nanos) => {
+                Value::from(Timestamp(nanos.div_euclid(1_000_000)).to_string()).to_string()
+            }
+        })
+    };
+    columns.push(("state".to_owned(), text(vec![Some("timer".to_owned()); rows.num_rows()])));
+    columns.push(("entry".to_owned(), text(is_event.iter().map(basis).collect())));
+    columns.push(("value".to_owned(), text(times.iter().map(time).collect())));
+    batch(columns, rows.num_rows())
+}
+
 /// Returns the entries of one state.
 fn entries(layout: &Layout, state: &KeptState, rows: &RecordBatch) -> Result<RecordBatch> {
-    let keys = layout.key.iter().zip(rows.columns());
-    let mut columns: Vec<Named> =
-        keys.map(|(key, column)| (key.name.clone(), column.clone())).collect();
-    let bytes = |from_values: usize| -> Result<&BinaryArray> {
-        let column = rows.columns().get(layout.values_at + from_values);
+    let (mut columns, first) = match state.kind.is_shared() {
+        true => (no_key(layout, rows.num_rows())?, 0),
+        false => (key_columns(layout, rows), layout.values_at),
+    };
+    let bytes = |from_first: usize| -> Result<&BinaryArray> {
+        let column = rows.columns().get(first + from_first);
         column.and_then(|column| column.as_binary_opt()).ok_or_else(|| damaged(state))
     };
     // Between them stands the version of the value.
     let (entries, values) = (bytes(0)?, bytes(2)?);
-    let text = |texts: Vec<Option<String>>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
     columns.push(("state".to_owned(), text(vec![Some(state.name.clone()); rows.num_rows()])));
     let entry = |bytes: Option<&[u8]>| match (state.kind, bytes) {
         (StateKind::List, Some(place)) => {

@@ -619,6 +619,58 @@ fn a_pane_of_an_older_version_is_taken_back() {
     assert!(error.contains(said), "{error}");
 }
 
+/// Sets a timer of each key, and keeps the names of all.
+struct Reminding {
+    names: BroadcastState<i64, String>,
+}
+
+impl BroadcastProcess<i64, Line, Line, Line> for Reminding {
+    fn row(&self, row: Line, context: &mut Context<'_, i64, Line>) -> Result<()> {
+        context.set_timer(Timer::Clock(Timestamp(row.points * 1_000_000_000_000)));
+        Ok(())
+    }
+
+    fn broadcast(&self, row: Line, context: &mut BroadcastContext<'_>) -> Result<()> {
+        self.names.insert(context, row.player, format!("name {}", row.player));
+        Ok(())
+    }
+}
+
+/// Would fail if a function that keeps nothing but timers and broadcast state were not shown, or a timer with
+/// another key.
+#[test]
+fn timers_and_broadcast_state_are_shown() {
+    let place = Place::new();
+    place.write("rows/1.json", "{\"player\":1,\"points\":5}\n{\"player\":2,\"points\":6}\n");
+    let path = place.path("rows").display().to_string();
+    let job = thalweg::job();
+    let rows = job.source::<Line>("rows", "filesystem", &json(&path)).stream().unwrap();
+    let same = job.source::<Line>("names", "filesystem", &json(&path)).stream().unwrap();
+    let naming = |setup: &mut Setup| Reminding { names: setup.broadcast("names") };
+    let sent = rows.key_by(|row| row.player).broadcast(same).process("naming", naming).unwrap();
+    sent.sink("sent", "blackhole", &[]).unwrap();
+    let state = Some(place.path("state").display().to_string());
+    let options = RunOptions { state, workers: 2, ..RunOptions::new("names") };
+    thalweg::run(job, &options).unwrap();
+    let show = |key: &str| {
+        let arguments = ["state", "show", "state", "--key", key, "--output", "json"];
+        let mut lines: Vec<_> = place.succeed(&arguments).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let line = |key: &str, state: &str, entry: &str, value: &str| {
+        let operator = r#""operator":"naming/Process-1""#;
+        format!(
+            r#"{{{operator},"key":{key},"state":"{state}","entry":"{entry}","value":"{value}"}}"#
+        )
+    };
+    let names =
+        [1, 2].map(|key| line("null", "names", &key.to_string(), &format!(r#"\"name {key}\""#)));
+    let timer = line("1", "timer", "clock", r#"\"2128-06-11 08:53:20.000\""#);
+    assert_eq!(show("key=1"), [&[timer][..], &names].concat());
+    assert_eq!(show("key=3"), names);
+}
+
 /// Would fail if what a function keeps of a key were not shown, or with that of another one.
 #[test]
 fn what_a_function_keeps_of_a_key_is_shown_as_json() {

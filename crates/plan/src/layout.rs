@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 pub struct Layout {
     /// Version of the format.
     version: u32,
-    /// Name of the table.
+    /// Name of the table; empty for a user's function, which has one for each state, and one for its timers.
     pub table: String,
     /// Columns of the key.
     pub key: Vec<KeyColumn>,
@@ -232,10 +232,10 @@ fn of_search(plan: &Plan, node: &Node, search: &MatchNode) -> Option<Layout> {
     Some(Layout { key_at: first + 1, values_at: 1, order, ..rows })
 }
 
-/// Each state has a table: behind the key what tells its entries apart, the version, and the value. Broadcast
-/// state is of no key.
+/// Each state has a table: behind the key what tells its entries apart, the version, and the value. That of
+/// broadcast state begins with the entries, since it is of no key.
 fn of_process(plan: &Plan, node: &Node, process: &ProcessNode) -> Layout {
-    let states = process.function.states().iter().filter(|state| !state.kind.is_shared());
+    let states = process.function.states().iter();
     let kept = states.map(|state| KeptState { name: state.name.clone(), kind: state.kind });
     let keys = &process.keys[0];
     Layout {
