@@ -118,8 +118,8 @@ async fn expected(query: &str, rows: &[data::Row], changes: &[Changed]) -> Rows 
     answer(&context, query).await
 }
 
-/// Runs a case with random kills; returns what is wrong.
-async fn run(case: &Case, format: &str, seed: u64) -> Result<(), String> {
+/// Runs a case with random kills, and perhaps a planted bug; returns what is wrong.
+async fn run(case: &Case, format: &str, seed: u64, fault: Option<&str>) -> Result<(), String> {
     let (mut dice, place) = (Dice(seed), Place::new());
     let rows = data::rows(&mut dice);
     data::write(&place, &rows, 1 + dice.below(3) as usize, &mut dice);
@@ -138,7 +138,7 @@ async fn run(case: &Case, format: &str, seed: u64) -> Result<(), String> {
         )
     };
     let told = |what| format!("case `{}` of {format}, killed, seed {seed}: {what}", case.name);
-    let found = killed::lives(&place, &script, &mut dice, None).map_err(told)?;
+    let found = killed::lives(&place, &script, &mut dice, fault).map_err(told)?;
     let expected = expected(case.batch, &rows, &changes).await;
     match found == expected {
         true => Ok(()),
@@ -154,9 +154,19 @@ async fn every_change_of_a_table_is_a_version() {
     for seed in 0..seeds(3) {
         for case in CASES {
             for format in ["debezium-json", "upsert-json"] {
-                wrong.extend(run(case, format, seed * 1000 + 41).await.err());
+                wrong.extend(run(case, format, seed * 1000 + 41, None).await.err());
             }
         }
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Would fail if the test above saw no wrong version: here each row meets the newest one that is known.
+#[tokio::test]
+async fn the_newest_version_instead_of_that_of_the_time_is_found() {
+    for format in ["debezium-json", "upsert-json"] {
+        let found = run(&CASES[0], format, 41, Some("newest-version")).await;
+        let wrong = found.expect_err("`newest-version` was planted and nobody noticed");
+        assert!(wrong.contains("expected, not found"), "it fails in another way: {wrong}");
+    }
 }

@@ -6,7 +6,6 @@
 
 mod side;
 
-mod delta;
 mod expiry;
 mod keys;
 mod lifetime;

@@ -22,6 +22,7 @@ pub mod ordering;
 pub mod coded_rows;
 
 pub mod kept;
+pub mod netted;
 
 #[cfg(test)]
 mod testing;

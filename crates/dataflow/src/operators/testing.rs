@@ -329,6 +329,15 @@ pub(super) fn drive(
     }
 }
 
+/// Runs a test in a process of its own, with a bug planted that it must find; returns what it prints.
+pub(super) fn planted(test: &str, bug: &str) -> String {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args([test, "--exact"]).env("THALWEG_PLANT", bug).output().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.contains("1 failed"), "`{bug}` was planted and nobody noticed: {output}");
+    output
+}
+
 /// Runs one operator over some epochs.
 pub(super) fn run_one(operator: &mut dyn Operator, turns: &[Turn]) -> Vec<Sent> {
     let mut all = Vec::new();

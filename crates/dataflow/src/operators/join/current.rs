@@ -13,11 +13,11 @@ use thalweg_types::{Change, Error, EventTime, Moment, Result};
 
 use super::super::batches::{BATCH_ROWS, batch};
 use super::TABLES;
-use super::delta::Delta;
 use super::keys::{Keys, Split};
 use super::pairs::{Probe, Shape};
 use super::side::{Needs, Side};
 use crate::operator::{Close, Operator, Output, Step};
+use crate::operators::netted::Delta;
 
 /// Joins rows with the table as it is.
 pub(super) struct CurrentJoin {

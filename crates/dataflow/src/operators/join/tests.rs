@@ -317,6 +317,15 @@ fn an_updating_join_is_at_every_epoch_what_a_naive_join_gives() {
     }
 }
 
+/// Would fail if the test above saw no wrong order: here a row that came out by itself is taken back behind
+/// its pairs.
+#[test]
+fn a_row_taken_back_behind_its_pairs_is_found() {
+    let test = "operators::join::tests::an_updating_join_is_at_every_epoch_what_a_naive_join_gives";
+    let output = planted(test, "late-withdrawal");
+    assert!(output.contains("comes too early"), "{output}");
+}
+
 #[test]
 fn an_append_only_join_is_at_every_epoch_what_a_naive_join_gives() {
     for kind in [JoinKind::Inner, JoinKind::Semi] {

@@ -24,12 +24,12 @@ use thalweg_types::{Change, EventTime, Moment, Result};
 use super::super::batches::{BATCH_ROWS, batch, never_came};
 use super::super::group_set::GroupSet;
 use super::TABLES;
-use super::delta::Delta;
 use super::keys::{Keys, Split};
 use super::lifetime::Lifetimes;
 use super::pairs::{Pairs, Probe, Shape};
 use super::side::{NONE, Needs, Side};
 use crate::operator::{Close, Operator, Output, Step};
+use crate::operators::netted::Delta;
 
 /// The four passes of a close: a side, and whether its rows come or go.
 const PASSES: [(usize, i64); 4] = [(0, -1), (1, -1), (1, 1), (0, 1)];
@@ -288,11 +288,16 @@ impl UpdatingJoin {
         Ok(Search { probe: Probe::new(groups, &self.sides[1 - side], false), counts, slots })
     }
 
+    /// Are rows that come out by themselves taken back before the first of their pairs? Else nobody would
+    /// see them beside each other.
+    fn withdraws_first(&self) -> bool {
+        self.shape.node.kind.has_pairs() && !is_planted("late-withdrawal")
+    }
+
     /// Takes the rows of `side` back that were out by themselves and whose groups now match something,
     /// where that is known without their pairs.
     fn withdraw(&self, side: usize, groups: &[u32], closing: &mut Closing) {
-        if !self.shape.node.kind.has_pairs() || self.alone[side].is_none() || self.counts_rows(side)
-        {
+        if !self.withdraws_first() || self.alone[side].is_none() || self.counts_rows(side) {
             return;
         }
         let mut seen = GroupSet::default();
@@ -320,7 +325,7 @@ impl UpdatingJoin {
             let has_pairs = self.shape.node.kind.has_pairs();
             if self.counts_rows(other) {
                 let matched = self.matches[other].count(&pairs, sign);
-                if has_pairs && !matched.is_empty() {
+                if self.withdraws_first() && !matched.is_empty() {
                     let columns = self.sides[other].rows.columns(&matched)?;
                     self.send_alone(other, &columns, &vec![-1; matched.len()], out)?;
                 }
@@ -384,7 +389,7 @@ impl UpdatingJoin {
             changed.push((*slot, i64::from(alone.is_out(self.matched(side, *slot, *group)))));
         }
         // With pairs, what is out no more was taken back before the first of them.
-        let least = if self.shape.node.kind.has_pairs() { 0 } else { -1 };
+        let least = if self.withdraws_first() { 0 } else { -1 };
         changed.retain(|(_, weight)| *weight != 0 && *weight >= least);
         // They are sent from the back.
         changed.sort_by_key(|(_, weight)| -*weight);

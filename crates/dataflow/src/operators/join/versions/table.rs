@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use thalweg_plan::join::{TimeColumn, VersionSource};
 use thalweg_state::{RowStore, StateReader, StateWriter};
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, Result};
 
 use super::super::super::batches::{BATCH_ROWS, batch};
@@ -156,6 +157,7 @@ impl VersionTable {
     /// Returns the slot of the row that a group has at a time.
     pub(super) fn at(&self, group: u32, time: i64) -> Option<u32> {
         let versions = self.versions.get(group as usize)?;
+        let time = if is_planted("newest-version") { i64::MAX } else { time };
         let later = versions.partition_point(|version| version.from <= time);
         let version = versions[later.checked_sub(1)?];
         (!version.is_end).then_some(version.slot)

@@ -7,7 +7,7 @@ use thalweg_plan::source::Changes;
 use thalweg_types::{KeyGroupRange, KeyGroups};
 
 use super::*;
-use crate::operators::testing::{Random, Sent, Turn, drive, millis, schema};
+use crate::operators::testing::{Random, Sent, Turn, drive, millis, planted, schema};
 
 /// A row of either side: key, value, time and weight.
 type Line = (i64, i64, Option<i64>, i64);
@@ -244,5 +244,17 @@ fn rows_meet_what_a_naive_search_finds_through_restores() {
         found.sort();
         expected.sort();
         assert_eq!(found, expected, "seed {seed}");
+    }
+}
+
+/// Would fail if the tests above saw no wrong version: here each row meets the newest one that is known.
+#[test]
+fn the_newest_version_instead_of_that_of_the_time_is_found() {
+    let tests = [
+        "rows_meet_what_a_naive_search_finds_through_restores",
+        "every_change_of_an_epoch_is_a_version_from_its_time_on",
+    ];
+    for test in tests {
+        planted(&format!("operators::join::versions::tests::{test}"), "newest-version");
     }
 }

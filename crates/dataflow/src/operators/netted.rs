@@ -1,4 +1,4 @@
-//! What an epoch changed on one side of a join, netted.
+//! What an epoch changed of rows that are kept, netted.
 //!
 //! Invariant: no row both goes and comes; a row of weight n is there n times.
 
@@ -9,11 +9,11 @@ use thalweg_types::change::take_rows;
 use thalweg_types::{Change, Result};
 
 /// The rows that go, and those that come.
-pub(super) struct Delta {
+pub struct Delta {
     /// Rows that go.
-    pub(super) gone: RecordBatch,
+    pub gone: RecordBatch,
     /// Rows that come.
-    pub(super) new: RecordBatch,
+    pub new: RecordBatch,
 }
 
 impl Delta {
@@ -21,7 +21,7 @@ impl Delta {
     ///
     /// # Errors
     /// Whatever Arrow's kernels refuse.
-    pub(super) fn of(changes: &[Change], store: &mut RowStore) -> Result<Delta> {
+    pub fn of(changes: &[Change], store: &mut RowStore) -> Result<Delta> {
         let schema = &store.schema().clone();
         let Some(change) = Change::concat(changes)? else {
             return Ok(Delta { gone: none(schema), new: none(schema) });
