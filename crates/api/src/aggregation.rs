@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use thalweg_plan::PlanBuilder;
 use thalweg_plan::graph::Aggregation;
-use thalweg_plan::node::{AggregateCall, SessionRowsNode};
+use thalweg_plan::node::AggregateCall;
 use thalweg_plan::pane::{Accumulation, Panes};
 use thalweg_plan::trigger::{Machine, Trigger};
 use thalweg_plan::window::{Assigner, WindowSpec};
-use thalweg_plan::{Exchange, Input, NodeKind, PlanBuilder};
 use thalweg_types::{Error, Moment, NodeId, Result};
 
 use crate::aggregate::{Accumulated, Aggregate, Collect, Reads, Reduced, fold, fold_with_undo};
@@ -376,18 +376,11 @@ fn rows_first(
     if aggregation.calls.iter().all(|call| call.function.is_mergeable()) {
         return Ok(None);
     }
-    let before = builder.plan().node(from);
-    if before.is_updating {
-        return Err(Error::invalid("sessions of rows that may be taken back")
-            .remedy("make the sessions before what updates"));
-    }
-    let (schema, keys) = (before.schema.clone(), aggregation.keys.clone());
-    let exchange = Exchange::ByKey(keys.clone());
-    let node = SessionRowsNode { window: *window, keys, divert_late: aggregation.divert_late };
+    let (keys, divert_late) = (aggregation.keys.clone(), aggregation.divert_late);
+    let rows = builder.session_rows(from, *window, keys, divert_late)?;
     window.assigner = Assigner::Attached;
     aggregation.divert_late = false;
-    let input = Input { from, port: 0, exchange };
-    Ok(Some(builder.add(NodeKind::SessionRows(node), vec![input], schema)))
+    Ok(Some(rows))
 }
 
 /// Returns the panes that windows send, if they need some.

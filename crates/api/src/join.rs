@@ -269,7 +269,7 @@ impl<'j, A: Record, B: Record, K: Key> Join<'j, A, B, K> {
                 if is_updating {
                     return Err(in_step(of_updating()));
                 }
-                Some(sessions::add(from, &mut sides, window.0, late.is_some()))
+                Some(sessions::add(from, &mut sides, window.0, late.is_some())?)
             }
             _ => None,
         };

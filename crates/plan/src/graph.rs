@@ -15,12 +15,12 @@ use crate::aggregate::count;
 use crate::distinct::state_fields;
 use crate::node::{
     AggregateCall, AggregateNode, CountWindowNode, Exchange, Input, MapNode, Node, NodeKind,
-    SourceNode, Stage,
+    SessionRowsNode, SourceNode, Stage,
 };
 use crate::pane::{Accumulation, Panes};
 use crate::pattern::MatchNode;
 use crate::source::{Changes, bad_record_schema};
-use crate::window::WindowSpec;
+use crate::window::{Assigner, TimeBasis, WindowSpec};
 
 /// A dataflow to run: one job.
 #[derive(Clone, Debug, Default)]
@@ -189,6 +189,7 @@ impl PlanBuilder {
             | NodeKind::Sort(_)
             | NodeKind::WindowTop(_)
             | NodeKind::TemporalJoin(_)
+            | NodeKind::SessionRows(_)
             | NodeKind::Match(_) => false,
             NodeKind::Process(_) => false,
             NodeKind::Loop(node) => {
@@ -283,13 +284,12 @@ impl PlanBuilder {
     pub fn aggregate(&mut self, from: NodeId, aggregation: Aggregation) -> Result<Aggregated> {
         let input = self.plan.node(from);
         let (schema, retracts) = (input.schema.clone(), input.is_updating);
+        let sessions = aggregation.window.is_some_and(|spec| spec.assigner.is_merging());
+        if retracts && sessions {
+            return self.changing_sessions(from, aggregation);
+        }
         let Aggregation { window, keys, mut calls, divert_late, ttl, panes } = aggregation;
         let ttl = ttl.filter(|_| window.is_none() && panes.is_none());
-        let sessions = window.is_some_and(|spec| spec.assigner.is_merging());
-        if retracts && sessions {
-            return Err(Error::invalid("a SESSION window over an updating input is not supported")
-                .remedy("use TUMBLE, HOP or CUMULATE, or make the sessions before what updates"));
-        }
         let accumulation = panes.as_ref().map(|panes| panes.accumulation);
         if retracts && accumulation == Some(Accumulation::Discarding) {
             return Err(Error::invalid(
@@ -347,6 +347,48 @@ impl PlanBuilder {
 }
 
 impl PlanBuilder {
+    /// Adds what gives rows of output 0 of `from` their sessions, by keys.
+    ///
+    /// # Errors
+    /// `Invalid` if rows are taken back, and sessions are by the wall clock.
+    pub fn session_rows(
+        &mut self,
+        from: NodeId,
+        window: WindowSpec,
+        keys: Vec<usize>,
+        divert_late: bool,
+    ) -> Result<NodeId> {
+        let input = self.plan.node(from);
+        let (schema, retracts) = (input.schema.clone(), input.is_updating);
+        if retracts && window.basis == TimeBasis::Processing {
+            return Err(Error::invalid("a SESSION window by PROCTIME() over an updating input")
+                .remedy("use event time: a row that goes does not say when it came"));
+        }
+        let exchange = exchange_by(keys.clone());
+        let node = SessionRowsNode { window, keys, divert_late, retracts };
+        let input = Input { from, port: 0, exchange };
+        Ok(self.add(NodeKind::SessionRows(node), vec![input], schema))
+    }
+
+    /// Adds an aggregation of sessions whose rows may go again. What an aggregate has of a session does not say
+    /// where that falls apart, so the rows wait for the watermark, and are final behind it.
+    fn changing_sessions(&mut self, from: NodeId, sessions: Aggregation) -> Result<Aggregated> {
+        if sessions.panes.is_some() {
+            return Err(Error::invalid(
+                "panes of SESSION windows over an updating input are not supported",
+            )
+            .remedy("leave EMIT out: sessions then come out when the watermark passes them"));
+        }
+        let Some(spec) = sessions.window else {
+            return Err(Error::internal("an aggregation of sessions without windows"));
+        };
+        let late = self.session_rows(from, spec, sessions.keys.clone(), sessions.divert_late)?;
+        let window = Some(WindowSpec { assigner: Assigner::Attached, ..spec });
+        let whole = Aggregation { window, divert_late: false, ttl: None, ..sessions };
+        let Aggregated { result, .. } = self.aggregate(late, whole)?;
+        Ok(Aggregated { result, late })
+    }
+
     /// Adds windows of so many rows of each key, over output 0 of `from`.
     ///
     /// # Errors

@@ -368,6 +368,8 @@ pub struct SessionRowsNode {
     pub keys: Vec<usize>,
     /// Do late rows go to output 1? Else they are counted only.
     pub divert_late: bool,
+    /// Are rows of the input taken back?
+    pub retracts: bool,
 }
 
 /// All rows of a bounded input in order.

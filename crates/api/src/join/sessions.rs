@@ -9,9 +9,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use thalweg_plan::node::SessionRowsNode;
+use thalweg_plan::NodeKind;
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
-use thalweg_plan::{Exchange, Input, NodeKind};
+use thalweg_types::Result;
 
 use super::sides::Side;
 use crate::closure::Closure;
@@ -19,12 +19,15 @@ use crate::stream::{Rows, Stream, forward};
 
 /// Gives the rows of both sides true sessions for those that they would have alone. Returns the late rows
 /// of each, if these are wanted.
+///
+/// # Errors
+/// As [`thalweg_plan::PlanBuilder::session_rows`].
 pub(super) fn add<'j>(
     from: Rows<'j>,
     sides: &mut [Side; 2],
     assigner: Assigner,
     divert_late: bool,
-) -> [Rows<'j>; 2] {
+) -> Result<[Rows<'j>; 2]> {
     let job = from.job;
     let of = |side: usize| Rows { node: sides[side].node, ..from };
     let both = Both { heads: sides[0].keys.len(), sides: [0, 1].map(|side| of(side).schema()) };
@@ -35,19 +38,17 @@ pub(super) fn add<'j>(
     let (start, end) = (both.heads - 2, both.heads - 1);
     let keys: Vec<usize> = (0..start).collect();
     let window = WindowSpec { assigner, basis: TimeBasis::Event, start, end, zone: None };
-    let input = Input { from, port: 0, exchange: Exchange::ByKey(keys.clone()) };
-    let node = NodeKind::SessionRows(SessionRowsNode { window, keys, divert_late });
-    let node = builder.add(node, vec![input], both.schema());
+    let node = builder.session_rows(from, window, keys, divert_late)?;
     drop(builder);
     for (side, own) in sides.iter_mut().enumerate() {
         let rows: Stream<'_, ()> = Rows { job, node, port: 0 }.then(both.side(side));
         own.node = rows.node;
     }
     let late = |side| -> Stream<'_, ()> { Rows { job, node, port: 1 }.then(both.side(side)) };
-    match divert_late {
+    Ok(match divert_late {
         true => [0, 1].map(|side| Rows { job, node: late(side).node, port: 0 }),
         false => [Rows { job, node, port: 1 }; 2],
-    }
+    })
 }
 
 /// How rows of both sides are rows of one stream: behind the columns of keys and bounds stand those of the

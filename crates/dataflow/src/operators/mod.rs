@@ -104,9 +104,7 @@ fn make_single(
         }
         NodeKind::Over(over) => Some(Box::new(over::Over::new(over, &input, output)?)),
         NodeKind::Match(search) => Some(Box::new(pattern::Match::new(search, &input, output)?)),
-        NodeKind::SessionRows(node) => {
-            Some(Box::new(window::session_rows::SessionRows::new(node, input)?))
-        }
+        NodeKind::SessionRows(node) => Some(window::make_session_rows(node, input)?),
         NodeKind::CountWindow(window) => {
             Some(Box::new(count_window::CountWindow::new(window, &input, output)?))
         }

@@ -13,7 +13,9 @@ mod placing;
 
 mod panes;
 mod session;
-pub mod session_rows;
+mod session_rows;
+
+mod session_changes;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, SchemaRef};
-use thalweg_plan::node::{AggregateNode, Stage};
+use thalweg_plan::node::{AggregateNode, SessionRowsNode, Stage};
 use thalweg_plan::pane::Panes;
 use thalweg_plan::window::WindowSpec;
 use thalweg_state::{StateReader, StateWriter, TableSpec};
@@ -61,6 +63,17 @@ pub fn make(
     Ok(match spec.assigner.is_merging() {
         true => Box::new(session::SessionWindow::new(node, spec, input, output)?),
         false => Box::new(SliceWindow::new(node, spec, input, output)?),
+    })
+}
+
+/// Makes the operator that gives rows, of this schema, their sessions.
+///
+/// # Errors
+/// `Invalid` if a type is not supported.
+pub fn make_session_rows(node: &SessionRowsNode, schema: SchemaRef) -> Result<Box<dyn Operator>> {
+    Ok(match node.retracts {
+        true => Box::new(session_changes::SessionChanges::new(node, schema)?),
+        false => Box::new(session_rows::SessionRows::new(node, schema)?),
     })
 }
 

@@ -2,23 +2,16 @@
 
 use std::sync::Arc;
 
-use thalweg_plan::node::{Exchange, Input, NodeKind, SessionRowsNode};
 use thalweg_plan::window::{Assigner, TimeBasis, WindowSpec};
 use thalweg_types::{Error, Result};
 
 use super::{Lowering, Role, Stream, forward, lost_window, unit_of};
-use crate::text::{RELATIONAL, to_come};
 use crate::window_tvf::in_unit;
 use crate::windowing::{Pick, Reorder};
 
 impl Lowering<'_> {
     /// Makes true sessions of those that rows would have alone.
     pub(super) fn session_rows(&mut self, mut stream: Stream) -> Result<Stream> {
-        if self.builder.plan().node(stream.node).is_updating {
-            let what = "rows of a SESSION window over an updating input are";
-            let meanwhile = "use windows over a table that is only inserted into";
-            return Err(to_come(RELATIONAL, what, meanwhile));
-        }
         let schema = self.schema(&stream);
         let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(lost_window);
         let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
@@ -35,10 +28,7 @@ impl Lowering<'_> {
         let (basis, zone) = (stream.basis, stream.zone);
         let divert_late = stream.late_table.is_some() && basis == TimeBasis::Event;
         let window = WindowSpec { assigner, basis, start, end, zone };
-        let node = SessionRowsNode { window, keys: keys.clone(), divert_late };
-        let exchange = if keys.is_empty() { Exchange::Global } else { Exchange::ByKey(keys) };
-        let input = Input { from: stream.node, port: 0, exchange };
-        stream.node = self.builder.add(NodeKind::SessionRows(node), vec![input], schema.clone());
+        stream.node = self.builder.session_rows(stream.node, window, keys, divert_late)?;
         if let (true, Some(table)) = (divert_late, &stream.late_table) {
             self.reject(table, forward(stream.node, 1));
         }

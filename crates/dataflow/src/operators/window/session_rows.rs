@@ -19,10 +19,10 @@ use crate::operators::due::{Due, refuse};
 use crate::operators::slices::{column_of, times};
 
 /// Ended sessions from which on their memory is given back.
-const PACK_SLOTS: usize = 4096;
+pub(super) const PACK_SLOTS: usize = 4096;
 
 /// Keeps rows until their sessions are complete.
-pub struct SessionRows {
+pub(super) struct SessionRows {
     keys: Vec<usize>,
     spec: WindowSpec,
     divert_late: bool,
@@ -33,8 +33,49 @@ pub struct SessionRows {
     rows: RowStore,
     /// The rows of each session, by its slot.
     members: Vec<Vec<u32>>,
+    leaving: Leaving,
+}
+
+/// Rows of complete sessions on their way out.
+pub(super) struct Leaving {
+    spec: WindowSpec,
+    schema: SchemaRef,
     /// Rows that are sent next, the last one first, and where their sessions start and end.
-    fired: Vec<(u32, i64, i64)>,
+    rows: Vec<(u32, i64, i64)>,
+}
+
+impl Leaving {
+    pub(super) fn new(spec: WindowSpec, schema: SchemaRef) -> Leaving {
+        Leaving { spec, schema, rows: Vec::new() }
+    }
+
+    /// Takes rows that are to be sent in this order, each with the start and end of its session.
+    pub(super) fn begin(&mut self, mut rows: Vec<(u32, i64, i64)>) {
+        rows.reverse();
+        self.rows = rows;
+    }
+
+    /// Sends rows of `store`, and removes them there.
+    pub(super) fn send(&mut self, store: &mut RowStore, out: &mut Output) -> Result<Step> {
+        while !self.rows.is_empty() {
+            if out.is_full() {
+                return Ok(Step::More);
+            }
+            let rest = self.rows.len().saturating_sub(BATCH_ROWS);
+            let mut fired = self.rows.split_off(rest);
+            fired.reverse();
+            let slots: Vec<u32> = fired.iter().map(|(slot, _, _)| *slot).collect();
+            let mut columns = store.columns(&slots)?;
+            let kind = |column: usize| -> &DataType { self.schema.field(column).data_type() };
+            let starts = fired.iter().map(|(_, start, _)| *start).collect();
+            columns[self.spec.start] = column_of(starts, kind(self.spec.start))?;
+            let ends = fired.iter().map(|(_, _, end)| *end).collect();
+            columns[self.spec.end] = column_of(ends, kind(self.spec.end))?;
+            out.send(Change::append(batch(&self.schema, columns, slots.len())?));
+            slots.into_iter().for_each(|slot| store.remove(slot));
+        }
+        Ok(Step::Done)
+    }
 }
 
 impl SessionRows {
@@ -42,7 +83,7 @@ impl SessionRows {
     ///
     /// # Errors
     /// `Invalid` if a type is not supported.
-    pub fn new(node: &SessionRowsNode, schema: SchemaRef) -> Result<SessionRows> {
+    pub(super) fn new(node: &SessionRowsNode, schema: SchemaRef) -> Result<SessionRows> {
         Ok(SessionRows {
             keys: node.keys.clone(),
             spec: node.window,
@@ -52,7 +93,7 @@ impl SessionRows {
             list: SessionList::default(),
             rows: RowStore::new(schema.clone())?,
             members: Vec::new(),
-            fired: Vec::new(),
+            leaving: Leaving::new(node.window, schema.clone()),
             schema,
         })
     }
@@ -83,26 +124,11 @@ impl SessionRows {
     }
 
     fn send(&mut self, out: &mut Output) -> Result<Step> {
-        while !self.fired.is_empty() {
-            if out.is_full() {
-                return Ok(Step::More);
-            }
-            let rest = self.fired.len().saturating_sub(BATCH_ROWS);
-            let fired = self.fired.split_off(rest);
-            let slots: Vec<u32> = fired.iter().map(|(slot, _, _)| *slot).collect();
-            let mut columns = self.rows.columns(&slots)?;
-            let kind = |column: usize| -> &DataType { self.schema.field(column).data_type() };
-            let starts = fired.iter().map(|(_, start, _)| *start).collect();
-            columns[self.spec.start] = column_of(starts, kind(self.spec.start))?;
-            let ends = fired.iter().map(|(_, _, end)| *end).collect();
-            columns[self.spec.end] = column_of(ends, kind(self.spec.end))?;
-            out.send(Change::append(batch(&self.schema, columns, slots.len())?));
-            slots.into_iter().for_each(|slot| self.rows.remove(slot));
-        }
-        if self.list.slots() >= PACK_SLOTS.max(self.list.used() * 2) {
+        let step = self.leaving.send(&mut self.rows, out)?;
+        if step == Step::Done && self.list.slots() >= PACK_SLOTS.max(self.list.used() * 2) {
             self.pack()?;
         }
-        Ok(Step::Done)
+        Ok(step)
     }
 
     /// Gives the memory of ended sessions and of their keys back, by placing the rows anew.
@@ -126,7 +152,7 @@ impl SessionRows {
     }
 }
 
-fn table(keys: &[usize], schema: &SchemaRef) -> Result<GroupTable> {
+pub(super) fn table(keys: &[usize], schema: &SchemaRef) -> Result<GroupTable> {
     let kinds = keys.iter().map(|key| schema.field(*key).data_type().clone());
     GroupTable::new(&kinds.collect::<Vec<_>>())
 }
@@ -140,11 +166,13 @@ impl Operator for SessionRows {
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
         self.due.close(close);
-        for slot in self.list.end(self.due.complete()).into_iter().rev() {
-            let (session, rows) = (self.list.get(slot), &mut self.members[slot as usize]);
-            let rows = std::mem::take(rows).into_iter();
-            self.fired.extend(rows.map(|row| (row, session.start, session.end)));
+        let mut rows = Vec::new();
+        for slot in self.list.end(self.due.complete()) {
+            let (session, members) = (self.list.get(slot), &mut self.members[slot as usize]);
+            let members = std::mem::take(members).into_iter();
+            rows.extend(members.map(|row| (row, session.start, session.end)));
         }
+        self.leaving.begin(rows);
         self.send(out)
     }
 

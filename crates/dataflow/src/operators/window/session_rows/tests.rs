@@ -10,7 +10,7 @@ const GAP: i64 = 10;
 fn operator() -> Box<dyn Operator> {
     let assigner = Assigner::Session { gap: GAP };
     let window = WindowSpec { assigner, basis: TimeBasis::Event, start: 2, end: 3, zone: None };
-    let node = SessionRowsNode { window, keys: vec![0], divert_late: true };
+    let node = SessionRowsNode { window, keys: vec![0], divert_late: true, retracts: false };
     Box::new(SessionRows::new(&node, row_schema()).unwrap())
 }
 
