@@ -5,6 +5,7 @@
 //! there. Aggregates of our own are shown by their values, others by the columns of their state, and what
 //! users' functions keep as JSON.
 
+mod distinct;
 mod entries;
 
 use std::collections::BTreeSet;
@@ -36,6 +37,7 @@ use thalweg_types::{
     NodeId, Result, WorkerId, hash,
 };
 
+use self::distinct::Kept;
 use crate::arguments::{KeyArguments, OutputFormat};
 use crate::report;
 
@@ -161,7 +163,7 @@ impl Lookup<'_> {
         let batches = reader.table(&self.layout.table)?;
         let Some(first) = batches.first() else { return Ok(empty()) };
         let rows = self.matching(&concat_batches(&first.schema(), &batches)?, &values)?;
-        self.shown(&rows)
+        self.shown(&rows, &Kept { reader: &reader, key: &values })
     }
 
     /// Returns the key groups that may hold the key: one if all of it is given.
@@ -188,7 +190,7 @@ impl Lookup<'_> {
     }
 
     /// Returns rows of state as people read them.
-    fn shown(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+    fn shown(&self, rows: &RecordBatch, kept: &Kept<'_>) -> Result<RecordBatch> {
         let function = |call: &KeptCall| {
             aggregate::named(&call.function).or_else(|| sketch::named(&call.function))
         };
@@ -197,7 +199,7 @@ impl Lookup<'_> {
         let open = self.open_windows(rows, functions.is_some())?;
         let heads = self.heads(rows, &open, functions.is_some())?;
         match functions {
-            Some(functions) => self.merged(rows, &open, heads, &functions),
+            Some(functions) => self.merged((rows, &open), heads, &functions, kept),
             None => self.as_kept(rows, &open, heads),
         }
     }
@@ -284,10 +286,10 @@ impl Lookup<'_> {
     /// Merges the states of each window and key into values.
     fn merged(
         &self,
-        rows: &RecordBatch,
-        open: &[Open],
+        (rows, open): (&RecordBatch, &[Open]),
         heads: Vec<Named>,
         functions: &[Arc<dyn AggregateFunction>],
+        kept: &Kept<'_>,
     ) -> Result<RecordBatch> {
         let (names, heads): (Vec<String>, Vec<ArrayRef>) = heads.into_iter().unzip();
         let types: Vec<DataType> = heads.iter().map(|head| head.data_type().clone()).collect();
@@ -297,6 +299,11 @@ impl Lookup<'_> {
         let mut columns: Vec<Named> = names.into_iter().zip(table.keys(all)?).collect();
         let mut at = self.layout.values_at;
         for (call, function) in self.layout.calls.iter().zip(functions) {
+            if let Some(distinct) = &call.distinct {
+                let value = distinct::value(self, kept, distinct, function.as_ref(), &mut table)?;
+                columns.push((call.text.clone(), value));
+                continue;
+            }
             let states = states(rows, open, at, call)?;
             let mut accumulator = function.accumulator()?;
             accumulator.merge(&groups, &states, table.len())?;

@@ -14,6 +14,8 @@ const SCRIPT: &str = "
     WITH ('connector'='blackhole');
     CREATE TABLE hops (name STRING, n BIGINT) WITH ('connector'='blackhole');
     CREATE TABLE kinds (name STRING, n BIGINT) WITH ('connector'='blackhole');
+    CREATE TABLE wide (name STRING, n BIGINT) WITH ('connector'='blackhole');
+    CREATE TABLE more (name STRING, n BIGINT, c BIGINT, s BIGINT) WITH ('connector'='blackhole');
     CREATE TABLE best (name STRING, price BIGINT) WITH ('connector'='blackhole');
     CREATE TABLE panes (name STRING, s BIGINT) WITH ('connector'='blackhole');
     INSERT INTO panes SELECT name, SUM(price)
@@ -29,6 +31,11 @@ const SCRIPT: &str = "
         FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND, INTERVAL '20' SECOND))
         GROUP BY window_start, window_end, name;
     INSERT INTO kinds SELECT name, COUNT(DISTINCT price) FROM t GROUP BY name;
+    INSERT INTO more SELECT name, COUNT(DISTINCT shop), COUNT(*), SUM(DISTINCT price) FILTER (WHERE shop = 1)
+        FROM t GROUP BY name;
+    INSERT INTO wide SELECT name, COUNT(DISTINCT shop)
+        FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND, INTERVAL '20' SECOND))
+        GROUP BY window_start, window_end, name;
     INSERT INTO best SELECT name, price FROM (SELECT *, ROW_NUMBER() OVER (
             PARTITION BY window_start, window_end, name ORDER BY price DESC) AS place
         FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND))) WHERE place <= 1;";
@@ -136,8 +143,21 @@ alice | 2020-01-01 20:00:05.000 |    10
 alice | 2020-01-01 20:00:25.000 |     7
 alice | 2020-01-01 20:00:35.000 |    31",
     );
+    // Arguments that are read once are kept beside the groups; each counts once in the slices of a window.
+    job.check(
+        &["--key", "name=alice", "--operator", "more/Aggregate-1", "--output", "csv"],
+        "operator,name,COUNT(DISTINCT shop),COUNT(*),SUM(DISTINCT price) FILTER (WHERE shop = 1)
+more/Aggregate-1,alice,2,3,41",
+    );
+    job.check(
+        &["--key", "name=alice", "--operator", "wide/WindowAggregate-1", "--output", "csv"],
+        "operator,window_start,window_end,name,COUNT(DISTINCT shop)
+wide/WindowAggregate-1,2020-01-01 20:00:20.000,2020-01-01 20:00:40.000,alice,2
+wide/WindowAggregate-1,2020-01-01 20:00:30.000,2020-01-01 20:00:50.000,alice,1",
+    );
     let text = job.place.succeed(&["state", "show", "state", "--key", "name=bob"]);
-    assert!(text.contains("operator kinds/Aggregate-1\nname\n----\nbob\n"), "{text}");
+    let kinds = "operator kinds/Aggregate-1\nname | COUNT(DISTINCT price)\n";
+    assert!(text.contains(kinds), "{text}");
     assert!(!text.contains("alice"), "{text}");
 }
 

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use thalweg_types::{Error, Result};
 
+use crate::distinct::distinct_sets;
 use crate::explain::calls;
 use crate::graph::Plan;
 use crate::node::{AggregateCall, AggregateNode, Node, NodeKind, Stage, WindowTopNode};
@@ -63,6 +64,21 @@ pub struct KeptCall {
     pub function: String,
     /// How many columns its states take.
     pub states: usize,
+    /// Where its arguments are, if it reads each of them once; its function is then that over these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distinct: Option<DistinctArguments>,
+}
+
+/// Arguments that are kept one by one: behind windows and keys, as far as there are some, stand the values, then
+/// for each filter how often there is each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DistinctArguments {
+    /// The table that they are in.
+    pub table: String,
+    /// How many columns they take.
+    pub values: usize,
+    /// Which of the columns of counts is that of the call.
+    pub filter: usize,
 }
 
 /// A state of a user's function.
@@ -137,7 +153,14 @@ fn of_aggregate(plan: &Plan, node: &Node, aggregate: &AggregateNode) -> Layout {
         window,
         domains: domains(plan, node),
         values_at,
-        calls: kept_calls(plan, node, aggregate, AggregateCall::has_entries),
+        calls: match table {
+            // They are saved whole.
+            "sessions" => kept_calls(plan, node, aggregate, AggregateCall::has_entries),
+            _ => {
+                let calls = kept_calls(plan, node, aggregate, AggregateCall::has_entries);
+                with_distinct(calls, &aggregate.calls)
+            }
+        },
         order: None,
         states: Vec::new(),
     }
@@ -155,8 +178,31 @@ fn kept_calls(
         text,
         function: call.name(),
         states: if apart(call) { 0 } else { call.function.state().len() },
+        distinct: None,
     });
     calls.collect()
+}
+
+/// Says of `kept` calls, the first of `calls`, where the arguments are that they read once. Their tables follow
+/// those of the calls that have one to themselves.
+fn with_distinct(mut kept: Vec<KeptCall>, calls: &[AggregateCall]) -> Vec<KeptCall> {
+    let own = calls.iter().filter(|call| !call.distinct && call.has_entries()).count();
+    for (place, set) in distinct_sets(calls).into_iter().enumerate() {
+        for (call, filter) in set.calls {
+            if let Some(kept) = kept.get_mut(call) {
+                let table = entry_table(own + place);
+                let values = set.arguments.len();
+                calls[call].function.name().clone_into(&mut kept.function);
+                kept.distinct = Some(DistinctArguments { table, values, filter });
+            }
+        }
+    }
+    kept
+}
+
+/// Returns the name of a table of what calls keep one by one.
+pub fn entry_table(place: usize) -> String {
+    format!("entries {place}")
 }
 
 /// Behind the bounds of a window stands what its trigger has seen, how many panes there were, and how

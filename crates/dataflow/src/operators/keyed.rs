@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use thalweg_plan::distinct::state_fields;
 use thalweg_plan::function::Entries;
+use thalweg_plan::layout::entry_table;
 use thalweg_plan::node::{AggregateCall, AggregateNode, Stage};
 use thalweg_state::{GroupTable, StateWriter, TableSpec};
 use thalweg_types::{Change, Error, Groups, Result};
@@ -205,7 +206,7 @@ impl Blueprint {
             let fields = heads.chain(numbered(columns.fields));
             EntryTable {
                 spec: TableSpec {
-                    name: format!("entries {place}"),
+                    name: entry_table(place),
                     key: first + keys + columns.key,
                     route: (first..first + keys).collect(),
                 },

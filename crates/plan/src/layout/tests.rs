@@ -27,6 +27,7 @@ fn the_fixture_of_version_1_opens() {
             text: "SUM(price)".to_owned(),
             function: "sum(Int64)".to_owned(),
             states: 2,
+            distinct: None,
         }],
         order: None,
         states: Vec::new(),
@@ -43,6 +44,21 @@ fn the_fixture_of_a_function_opens() {
     let layout = Layout::read(&value).unwrap();
     let state = |name: &str, kind| KeptState { name: name.to_owned(), kind };
     assert_eq!(layout.states, [state("sum", StateKind::Value), state("last", StateKind::List)]);
+    assert_eq!(layout.write().unwrap(), value);
+}
+
+/// Would fail if this version could not read what was noted of arguments that are read once.
+#[test]
+fn the_fixture_of_distinct_arguments_opens() {
+    let text = include_str!("../../fixtures/layout/v1-distinct.json");
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    let layout = Layout::read(&value).unwrap();
+    let table = entry_table(1);
+    let distinct = Some(DistinctArguments { table, values: 1, filter: 0 });
+    assert_eq!(
+        layout.calls.iter().map(|call| call.distinct.clone()).collect::<Vec<_>>(),
+        [None, distinct]
+    );
     assert_eq!(layout.write().unwrap(), value);
 }
 
