@@ -8,8 +8,10 @@
 //! `WHERE`, `GROUP BY` with `HAVING`, `FILTER`, `DISTINCT`, `ROLLUP`, `CUBE` and `GROUPING SETS`; `IN`, `EXISTS`
 //! and scalar sub-queries, correlated and not, and their negations; set operations with and without
 //! `ALL`; the first rows of partitions by `ROW_NUMBER`, `RANK` and `DENSE_RANK`; `WITH`, `VALUES`; rows with windows
-//! (`TUMBLE`, `HOP`, `CUMULATE`), joined and grouped by; `OVER` windows in order of event time. Results that
-//! wait for watermarks are compared at the end only. Not covered are correlated `NOT IN`, `SESSION`, temporal and interval
+//! (`TUMBLE`, `HOP`, `CUMULATE`), joined and grouped by; what these windows and `SESSION` send, over tables that grow and
+//! over changelogs; `OVER` windows in order of event time, and of any columns. What windows and `OVER` send once the
+//! watermark is there is compared after every epoch, with the watermark that its oracle names by hand; what is
+//! made of rows with windows, and outer joins by time, at the end only. Not covered are correlated `NOT IN`, temporal and interval
 //! joins, `ORDER BY … LIMIT`, processing time, nested types and user functions.
 //!
 //! | Variable | Meaning |

@@ -191,15 +191,17 @@ struct FeedReader {
 impl SplitReader for FeedReader {
     async fn next(&mut self) -> Result<Option<SourceBatch>> {
         let FeedSource { feed, table, columns, .. } = &self.source;
+        let all = feed.input.steps.len();
         let steps = feed.input.steps.iter().enumerate().skip(self.next);
-        let Some((at, step)) = steps.into_iter().find(|(_, step)| step.table == *table) else {
-            return Ok(None);
-        };
+        let step = steps.into_iter().find(|(_, step)| step.table == *table);
+        // A table ends in an epoch of its own, so that its watermark says what its rows do until then.
+        let before = step.map_or(all, |(at, _)| at.saturating_sub(feed.ahead));
         let mut done = feed.done.subscribe();
-        let open = done.wait_for(|done| done + feed.ahead >= at);
+        let open = done.wait_for(|done| *done >= before);
         if tokio::time::timeout(PATIENCE, open).await.is_err() {
-            return Err(Error::failed(format!("step {} never ended", at - feed.ahead)));
+            return Err(Error::failed(format!("step {before} never ended")));
         }
+        let Some((at, step)) = step else { return Ok(None) };
         self.next = at + 1;
         let table = &feed.input.tables[*table];
         let rows = table.batch(&step.rows.iter().collect::<Vec<_>>()).project(columns)?;

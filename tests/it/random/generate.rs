@@ -8,7 +8,7 @@ use super::query::{
     Group, JoinKind, Joined, Order, Query, Select, SetOperation, Sets, Top, Values,
 };
 use super::schema::{Input, Kind, TIME, Table};
-use super::timed::{END, FRAMES, Over, START, Shape, Windowed};
+use super::timed::{END, FRAMES, Fired, Over, START, Sequence, Shape, Windowed};
 use crate::support::Dice;
 
 /// Columns by their names.
@@ -19,6 +19,8 @@ pub(super) struct Generator<'a> {
     dice: &'a mut Dice,
     /// Tables, and the common table expressions in scope.
     tables: Vec<(String, Columns)>,
+    /// All tables of the input.
+    given: Vec<Table>,
     /// Tables with event time.
     timed: Vec<Table>,
     /// Names given so far.
@@ -32,12 +34,20 @@ impl<'a> Generator<'a> {
     pub(super) fn new(input: &Input, dice: &'a mut Dice) -> Generator<'a> {
         let tables = input.tables.iter().map(|table| (table.name.clone(), table.columns.clone()));
         let timed = input.tables.iter().filter(|table| table.has_time()).cloned().collect();
-        Generator { dice, tables: tables.collect(), timed, names: 0 }
+        let given = input.tables.clone();
+        Generator { dice, tables: tables.collect(), given, timed, names: 0 }
     }
 
     /// Returns a query, with at most so many levels of queries within.
     pub(super) fn query(&mut self, depth: usize) -> Query {
-        self.any(depth).0
+        match self.below(8) {
+            0 if !self.timed.is_empty() => self.fired().0,
+            1 => match self.over().0 {
+                Query::Over(over) => Query::Over(Over { is_read: false, ..over }),
+                other => other,
+            },
+            _ => self.any(depth).0,
+        }
     }
 
     fn one_in(&mut self, count: u64) -> bool {
@@ -53,6 +63,13 @@ impl<'a> Generator<'a> {
         format!("{prefix}{}", self.names)
     }
 
+    fn shuffle(&mut self, names: &mut [String]) {
+        for at in (1..names.len()).rev() {
+            let other = self.below(at + 1);
+            names.swap(at, other);
+        }
+    }
+
     fn any(&mut self, depth: usize) -> (Query, Columns) {
         if depth == 0 {
             return self.select(0, None);
@@ -61,10 +78,8 @@ impl<'a> Generator<'a> {
             0..3 => self.set(depth),
             3..5 => self.with(depth),
             5..8 => self.top(depth),
-            8 | 9 => match self.over() {
-                Some(over) => over,
-                None => self.select(depth, None),
-            },
+            8 | 9 => self.over(),
+            10 if !self.timed.is_empty() => self.fired(),
             _ => self.select(depth, None),
         }
     }
@@ -100,10 +115,7 @@ impl<'a> Generator<'a> {
         let (query, mut columns) = self.select(depth - 1, None);
         let alias = self.name("r");
         let mut names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
-        for at in (1..names.len()).rev() {
-            let other = self.below(at + 1);
-            names.swap(at, other);
-        }
+        self.shuffle(&mut names);
         let partition = names[..self.below(names.len().min(2) + 1)].to_vec();
         let function = ["ROW_NUMBER", "ROW_NUMBER", "RANK", "DENSE_RANK"][self.below(4)];
         // Rows of one number are the same, or all of them are meant.
@@ -127,7 +139,8 @@ impl<'a> Generator<'a> {
             0..4 if depth > 0 => self.any(depth - 1),
             4 => self.values(),
             5 if !self.timed.is_empty() => self.windowed(),
-            6 if self.one_in(2) => self.over().unwrap_or_else(|| self.values()),
+            6 if self.one_in(2) => self.over(),
+            6 if !self.timed.is_empty() => self.fired(),
             _ => {
                 let at = self.below(self.tables.len());
                 let (name, columns) = self.tables[at].clone();
@@ -140,25 +153,85 @@ impl<'a> Generator<'a> {
     fn windowed(&mut self) -> (Query, Columns) {
         let at = self.below(self.timed.len());
         let Table { name: table, columns, .. } = self.timed[at].clone();
-        let (step, times) = (1 + self.dice.below(5) as i64, 1 + self.dice.below(3) as i64);
-        let size = step * times;
-        let shape = match self.below(3) {
-            0 => Shape::Tumble { size },
-            1 => Shape::Hop { slide: step, size },
-            _ => Shape::Cumulate { step, size },
-        };
+        let shape = self.shape();
         let ends = [START, END].map(|end| (end.to_owned(), Kind::Timestamp));
         let all = columns.iter().cloned().chain(ends).collect();
         (Query::Windowed(Windowed { table, columns, shape }), all)
     }
 
-    /// Returns functions over the rows of a table that came before each; those of one that is
-    /// updated have none.
-    fn over(&mut self) -> Option<(Query, Columns)> {
-        let tables = self.timed.iter().filter(|table| !table.is_updating());
-        let tables: Vec<_> =
-            tables.map(|table| (table.name.clone(), table.columns.clone())).collect();
-        let (table, columns) = tables.get(self.below(tables.len().max(1)))?.clone();
+    /// Returns windows that are no sessions.
+    fn shape(&mut self) -> Shape {
+        let (step, times) = (1 + self.dice.below(5) as i64, 1 + self.dice.below(3) as i64);
+        let size = step * times;
+        match self.below(3) {
+            0 => Shape::Tumble { size },
+            1 => Shape::Hop { slide: step, size },
+            _ => Shape::Cumulate { step, size },
+        }
+    }
+
+    /// Returns what the windows of a table send.
+    fn fired(&mut self) -> (Query, Columns) {
+        let at = self.below(self.timed.len());
+        let table = self.timed[at].clone();
+        let shape = match self.one_in(3) {
+            true => Shape::Session { gap: 1 + self.dice.below(6) as i64 },
+            false => self.shape(),
+        };
+        let alias = self.name("r");
+        // Its time is that of the windows, and nothing else.
+        let own = table.columns.iter().filter(|(name, _)| name != TIME);
+        let own: Columns = own.cloned().collect();
+        let scope: Columns =
+            own.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
+        let mut all = Columns::new();
+        let mut keys = Vec::new();
+        for (name, kind) in &own[..self.below(own.len().min(2) + 1)] {
+            all.push((self.name("x"), *kind));
+            keys.push((name.clone(), all[all.len() - 1].0.clone()));
+        }
+        let ends = [self.name("x"), self.name("x")];
+        all.extend(ends.iter().map(|end| (end.clone(), Kind::Timestamp)));
+        let mut calls = Vec::new();
+        for _ in 0..self.below(4) {
+            let kind = self.kind_of(&scope);
+            all.push((self.name("x"), kind));
+            calls.push((self.aggregate(kind, &scope), all[all.len() - 1].0.clone()));
+        }
+        let filter = self.one_in(4).then(|| self.expr(Kind::Boolean, &scope, 2));
+        let having = self.one_in(5).then(|| {
+            let sides = vec![self.aggregate(Kind::BigInt, &scope), self.value(Kind::BigInt)];
+            Expr::Call(self.comparison(), sides)
+        });
+        let (filter, having) = (filter.into_iter().collect(), having.into_iter().collect());
+        let table = table.name;
+        let fired = Fired { table, alias, shape, keys, ends, calls, filter, having };
+        (Query::Fired(fired), all)
+    }
+
+    /// Returns a table, its columns and an order of its rows.
+    fn ordered(&mut self) -> (Table, Sequence) {
+        if !self.timed.is_empty() && !self.one_in(3) {
+            let at = self.below(self.timed.len());
+            let table = self.timed[at].clone();
+            let order = if table.is_updating() { Sequence::Time } else { Sequence::Final };
+            return (table, order);
+        }
+        let at = self.below(self.given.len());
+        let table = self.given[at].clone();
+        let mut names: Vec<String> = table.columns.iter().map(|(name, _)| name.clone()).collect();
+        self.shuffle(&mut names);
+        // In order of time first it would be one of the others.
+        names.sort_by_key(|name| name == TIME);
+        let order = |column: String| Order { column, is_descending: self.one_in(2) };
+        let order = Sequence::Columns(names.into_iter().map(order).collect());
+        (table, order)
+    }
+
+    /// Returns functions over the rows of a table that stand before each.
+    fn over(&mut self) -> (Query, Columns) {
+        let (Table { name: table, columns, .. }, order) = self.ordered();
+        let frames = if let Sequence::Columns(_) = order { &FRAMES[..3] } else { &FRAMES[..] };
         let alias = self.name("r");
         let scope: Columns =
             columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
@@ -179,7 +252,7 @@ impl<'a> Generator<'a> {
                 Type::Of(kind) => kind,
                 Type::Same => self.kind_of(&scope),
             };
-            let frame = if is_placed { "" } else { FRAMES[self.below(FRAMES.len())] };
+            let frame = if is_placed { "" } else { frames[self.below(frames.len())] };
             let function = self.call(operator, kind, &scope, 1);
             all.push((self.name("x"), kind));
             functions.push((function, frame, all[all.len() - 1].0.clone()));
@@ -187,8 +260,9 @@ impl<'a> Generator<'a> {
         let partition = (0..self.below(3)).map(|at| scope[at].0.clone()).collect();
         let filter = self.one_in(4).then(|| self.expr(Kind::Boolean, &scope, 2));
         let filter = filter.into_iter().collect();
-        let over = Over { table, alias, passed, functions, partition, filter };
-        Some((Query::Over(over), all))
+        let is_read = true;
+        let over = Over { table, alias, passed, functions, partition, order, filter, is_read };
+        (Query::Over(over), all)
     }
 
     fn joined(&mut self, depth: usize, scope: &mut Columns) -> Joined {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::expression::{Dialect, Expr, ranked};
 use super::schema::{Code, Kind};
-use super::timed::{END, Over, START, Windowed};
+use super::timed::{END, Fired, Over, START, Windowed};
 
 /// A query; the names of its columns are told apart.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub(super) enum Query {
     Set(SetOperation, Box<[Query; 2]>),
     Top(Top),
     Windowed(Windowed),
+    Fired(Fired),
     Over(Over),
     With {
         name: String,
@@ -113,6 +114,19 @@ pub(super) struct Order {
     pub(super) is_descending: bool,
 }
 
+impl Order {
+    pub(super) fn sql(&self, dialect: Dialect) -> String {
+        // NULLs are low in Flink, and last in DataFusion unless they are asked for.
+        let direction = match (self.is_descending, dialect) {
+            (false, Dialect::Stream) => "",
+            (true, Dialect::Stream) => " DESC",
+            (false, Dialect::Batch) => " NULLS FIRST",
+            (true, Dialect::Batch) => " DESC NULLS LAST",
+        };
+        format!("{}{direction}", self.column)
+    }
+}
+
 impl Query {
     pub(super) fn sql(&self, dialect: Dialect) -> String {
         match self {
@@ -122,6 +136,7 @@ impl Query {
             Query::Set(operation, sides) => operation.sql(sides, dialect),
             Query::Top(top) => top.sql(dialect),
             Query::Windowed(windowed) => windowed.sql(dialect),
+            Query::Fired(fired) => fired.sql(dialect),
             Query::Over(over) => over.sql(dialect),
             Query::With { name, definition, body } => {
                 format!("WITH {name} AS ({}) {}", definition.sql(dialect), body.sql(dialect))
@@ -142,6 +157,7 @@ impl Query {
                 names
             }
             Query::Windowed(windowed) => windowed.names(),
+            Query::Fired(fired) => fired.names(),
             Query::Over(over) => over.names(),
             Query::With { body, .. } => body.names(),
         }
@@ -167,6 +183,7 @@ impl Query {
             Query::Windowed(windowed) => {
                 found.insert(windowed.feature());
             }
+            Query::Fired(fired) => fired.features(found),
             Query::Over(over) => over.features(found),
             Query::With { definition, body, .. } => {
                 found.insert("WITH");
@@ -177,7 +194,7 @@ impl Query {
     }
 }
 
-fn listed<T>(things: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
+pub(super) fn listed<T>(things: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
     things.iter().map(text).collect::<Vec<_>>().join(separator)
 }
 
@@ -367,16 +384,6 @@ impl Top {
     fn sql(&self, dialect: Dialect) -> String {
         let Top { alias, function, limit, .. } = self;
         let number = self.number();
-        let order = |order: &Order| {
-            // NULLs are low in Flink, and last in DataFusion unless they are asked for.
-            let direction = match (order.is_descending, dialect) {
-                (false, Dialect::Stream) => "",
-                (true, Dialect::Stream) => " DESC",
-                (false, Dialect::Batch) => " NULLS FIRST",
-                (true, Dialect::Batch) => " DESC NULLS LAST",
-            };
-            format!("{}{direction}", order.column)
-        };
         let names = self.query.names();
         let partition = match self.partition.is_empty() {
             true => String::new(),
@@ -384,7 +391,7 @@ impl Top {
         };
         let shown = self.is_numbered.then_some(number.as_str());
         let shown = names.iter().map(String::as_str).chain(shown).collect::<Vec<_>>().join(", ");
-        let order = listed(&self.order, ", ", order);
+        let order = listed(&self.order, ", ", |order| order.sql(dialect));
         let ranked = ranked(&format!("{function}() OVER ({partition}ORDER BY {order})"), dialect);
         format!(
             "SELECT {shown} FROM (SELECT *, {ranked} AS {number} FROM ({}) AS {alias}) AS {alias}_top \

@@ -41,6 +41,10 @@ const BASE_MS: i64 = 1_714_521_600_000;
 const DAY_MS: i64 = 86_400_000;
 /// Between two times that follow each other.
 const STEP_MS: i64 = 1_500;
+/// Places by which rows come late at most.
+const LATE_MAX: i64 = 3;
+/// Places by which rows of a table with a changelog are behind when they are taken back, at most.
+const GONE_MAX: i64 = 7;
 
 impl Kind {
     pub(super) const ALL: [Kind; 8] = [
@@ -241,13 +245,23 @@ impl Table {
 
     /// Returns a row, or one of those that are `present` with a weight that takes it back.
     fn row(&self, present: &mut Vec<Row>, number: i64, dice: &mut Dice) -> Row {
-        if self.comes == Comes::Changelog && !present.is_empty() && dice.below(5) < 2 {
-            let old = present.swap_remove(dice.below(present.len() as u64) as usize);
-            return Row { weight: -1, ..old };
+        if self.comes == Comes::Changelog && dice.below(5) < 2 {
+            // What is taken back later than that is late.
+            let time = self.columns.iter().position(|(name, _)| name == TIME);
+            let is_recent = |row: &Row| match time.and_then(|time| row.codes[time]) {
+                Some(code) => code + GONE_MAX >= number | LATE_MAX,
+                None => true,
+            };
+            let recent: Vec<usize> =
+                (0..present.len()).filter(|at| is_recent(&present[*at])).collect();
+            if !recent.is_empty() {
+                let old = present.swap_remove(recent[dice.below(recent.len() as u64) as usize]);
+                return Row { weight: -1, ..old };
+            }
         }
         let code = |(name, _): &(String, Kind)| match name.as_str() {
             // Up to three come too late.
-            TIME => Some(number ^ 3),
+            TIME => Some(number ^ LATE_MAX),
             _ => Kind::code(dice),
         };
         let row = Row { codes: self.columns.iter().map(code).collect(), weight: 1 };
@@ -293,12 +307,17 @@ impl Table {
         format!("SELECT * FROM (VALUES {lines}) AS t ({}){filter}", columns.join(", "))
     }
 
+    /// Returns how many seconds the watermark is behind, so that no row is late.
+    fn delay(&self) -> i64 {
+        let places = if self.is_updating() { GONE_MAX } else { LATE_MAX };
+        places * STEP_MS / 1000 + 1
+    }
+
     /// Returns the columns as `CREATE TABLE` has them.
     pub(super) fn declared(&self) -> String {
         let columns = self.columns.iter().map(|(name, kind)| format!("{name} {}", kind.sql()));
-        // Rows of an updated table go long after they came.
-        let delay = if self.is_updating() { "'1' DAY" } else { "'5' SECOND" };
-        let watermark = format!("WATERMARK FOR {TIME} AS {TIME} - INTERVAL {delay}");
+        let delay = self.delay();
+        let watermark = format!("WATERMARK FOR {TIME} AS {TIME} - INTERVAL '{delay}' SECOND");
         let watermark = self.has_time().then_some(watermark);
         let is_keyed = self.comes == Comes::Upsert;
         let key = is_keyed.then(|| format!("PRIMARY KEY ({}) NOT ENFORCED", self.columns[0].0));
@@ -353,6 +372,15 @@ impl Input {
             }
         }
         present
+    }
+
+    /// Returns the watermark of a table after the first `steps` of its steps, in milliseconds.
+    pub(super) fn watermark(&self, table: usize, steps: usize) -> Option<i64> {
+        let own = &self.tables[table];
+        let time = own.columns.iter().position(|(name, _)| name == TIME)?;
+        let steps = self.steps.iter().filter(|step| step.table == table).take(steps);
+        let newest = steps.flat_map(|step| &step.rows).filter_map(|row| row.codes[time]).max()?;
+        Some(BASE_MS + newest * STEP_MS - own.delay() * 1000)
     }
 
     /// Is each row that is taken back there, and what a probe must see?

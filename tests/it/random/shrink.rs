@@ -6,7 +6,7 @@
 use super::expression::{AGGREGATES, Expr, Operator};
 use super::query::{Query, Select};
 use super::schema::Input;
-use super::timed::Over;
+use super::timed::{Fired, Over};
 use super::trial::Trial;
 
 /// Trials that are run to make one small.
@@ -65,6 +65,7 @@ fn smaller(query: &Query) -> Vec<Query> {
     match query {
         Query::Table(_) | Query::Windowed(_) => Vec::new(),
         Query::Over(over) => overs(over),
+        Query::Fired(fired) => fireds(fired),
         Query::Values(values) => {
             let rows = 0..if values.rows.len() > 1 { values.rows.len() } else { 0 };
             let without = rows.map(|row| {
@@ -111,6 +112,21 @@ fn smaller(query: &Query) -> Vec<Query> {
             found
         }
     }
+}
+
+/// Returns results of windows without one of their parts.
+fn fireds(fired: &Fired) -> Vec<Query> {
+    let mut found = Vec::new();
+    let mut changed = |change: &dyn Fn(&mut Fired)| {
+        let mut fired = fired.clone();
+        change(&mut fired);
+        found.push(Query::Fired(fired));
+    };
+    (0..fired.filter.len()).for_each(|at| changed(&|fired| drop(fired.filter.remove(at))));
+    (0..fired.having.len()).for_each(|at| changed(&|fired| drop(fired.having.remove(at))));
+    (0..fired.calls.len()).for_each(|at| changed(&|fired| drop(fired.calls.remove(at))));
+    (0..fired.keys.len()).for_each(|at| changed(&|fired| drop(fired.keys.remove(at))));
+    found
 }
 
 /// Returns the functions without one of their parts.
