@@ -52,6 +52,8 @@ fn number(name: &str, usual: u64) -> u64 {
 
 /// How many of a hundred queries may be refused, by our planner or by the oracle.
 const REFUSED_MAX: u64 = 5;
+/// Frames of a debug build are so large that planning the deepest queries takes more than is usual.
+const STACK_BYTES: usize = 16 << 20;
 /// So few queries say nothing of that.
 const QUERIES_MIN: u64 = 100;
 
@@ -163,7 +165,8 @@ fn results_are_the_batch_answer_after_every_epoch() {
     let (next, tally) = (AtomicU64::new(first), Mutex::default());
     thread::scope(|scope| {
         for _ in 0..number("THALWEG_RANDOM_THREADS", 1) {
-            scope.spawn(|| try_all(&next, first + count, &tally, runtime.handle()));
+            let work = || try_all(&next, first + count, &tally, runtime.handle());
+            thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work).unwrap();
         }
     });
     let tally = tally.into_inner().unwrap();
