@@ -570,6 +570,9 @@ fn what_a_reduce_keeps_in_an_older_version_is_migrated() {
     assert!(error.contains(said), "{error}");
 }
 
+/// The key of a row, and the sum of two.
+type Sums<T> = (fn(&T) -> i64, fn(T, T) -> T);
+
 /// Would fail if a pane that is taken back were lost when the type of its rows changes, or taken back as
 /// something else than was sent.
 #[test]
@@ -578,7 +581,7 @@ fn a_pane_of_an_older_version_is_taken_back() {
     fn panes<T: Record>(
         test: TestJob,
         kept: Reduced<T>,
-        (player, add): (fn(&T) -> i64, fn(T, T) -> T),
+        (player, add): Sums<T>,
         row: T,
     ) -> Result<(TestRun, Vec<(i64, T)>)> {
         let windows = test.source::<T>("rows")?.key_by(player).global();
