@@ -2,10 +2,15 @@
 //! computes of the edges that are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use thalweg::Result;
 use thalweg::stream::{Context, Enters, Looped, Process, Record, Stream, ValueState};
 use thalweg::testkit::{Collected, TestJob, TestRun};
+
+use crate::support::Place;
 
 /// What is said of an edge: the last word on each number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Record)]
@@ -194,6 +199,69 @@ fn a_killed_loop_goes_on_with_its_rounds() {
         }
         run.finish().unwrap();
     }
+}
+
+/// Starts the example of connected components in two processes, over the links of a place.
+fn two_processes(place: &Place) -> Child {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().unwrap().parent().unwrap().join("examples/connected-components");
+    let mut command = Command::new(program);
+    command.args(["--workers", "2", "--processes", "2", "--state-dir", "state", "output"]);
+    command.current_dir(place.path("")).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Returns what published changes of labels amount to.
+fn published_labels(place: &Place) -> BTreeMap<Label, i64> {
+    let mut labels = BTreeMap::new();
+    for (line, times) in place.published("output") {
+        let change: serde_json::Value = serde_json::from_str(&line).unwrap();
+        for (side, weight) in [("before", -1), ("after", 1)] {
+            if let Some(row) = change[side].as_object() {
+                let [node, component] =
+                    ["station", "component"].map(|name| row[name].as_i64().unwrap());
+                *labels.entry(Label { node, component }).or_default() += weight * times as i64;
+            }
+        }
+    }
+    labels.retain(|_, weight| *weight != 0);
+    labels
+}
+
+/// Would fail if rounds, differences or what a loop keeps got lost between processes, or with them.
+#[test]
+fn a_loop_in_two_processes_that_are_killed_gives_the_components() {
+    let (place, mut graph, mut script) = (Place::new(), Graph::new(5, 24), String::new());
+    for step in 0..600 {
+        let rows = graph.change(1 + step % 5).into_iter().map(|edge| {
+            serde_json::json!({"link": edge.id, "from_station": edge.from, "to_station": edge.to,
+                "minutes": 1, "is_open": edge.is_there})
+        });
+        script += &format!("{}\n", serde_json::json!({ "rows": rows.collect::<Vec<_>>() }));
+        if step % 10 == 0 {
+            script += "{\"checkpoint\": true}\n";
+        }
+    }
+    let links = "examples/connected-components/links.json";
+    assert!(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(links).exists(),
+        "the example reads {links}"
+    );
+    place.write(links, &script);
+    let mut first = two_processes(&place);
+    let until = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_dir(place.path("state/manifest")).map_or(0, Iterator::count) < 4 {
+        assert!(Instant::now() < until, "no checkpoint within a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    first.kill().unwrap();
+    // The other process has the same end of the pipe, so that this waits for it, too.
+    let killed = first.wait_with_output().unwrap();
+    assert!(!killed.status.success(), "the job was over before it could be killed");
+    assert_ne!(published_labels(&place), graph.components(), "all was done before the kill");
+    let second = two_processes(&place).wait_with_output().unwrap();
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(published_labels(&place), graph.components());
 }
 
 /// Returns the edges that are part of a circle, by taking away, again and again, all edges between nodes
