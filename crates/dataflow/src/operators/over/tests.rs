@@ -1,7 +1,10 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::datatypes::DataType::Int64;
-use thalweg_plan::aggregate::{count, max, sum};
+use arrow::datatypes::FieldRef;
+use thalweg_plan::aggregate::{count, first_value, last_value, max, min, sum};
+use thalweg_plan::function::{Accumulator, AggregateFunction, Rows};
 use thalweg_plan::node::{AggregateCall, OverFunction, Ranking, SortKey};
 
 use super::*;
@@ -174,6 +177,107 @@ fn values_are_those_of_a_naive_computation() {
             let diverted = sent.iter().flat_map(|sent| &sent.diverted).map(Change::len);
             assert_eq!(diverted.sum::<usize>() as u64, late);
             stand.check_crashes(&turns, seed);
+        }
+    }
+}
+
+/// An aggregate that counts the rows that it is shown.
+#[derive(Debug)]
+struct Counted {
+    function: Arc<dyn AggregateFunction>,
+    shown: Arc<AtomicUsize>,
+}
+
+impl AggregateFunction for Counted {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn result(&self) -> FieldRef {
+        self.function.result()
+    }
+
+    fn state(&self) -> Vec<FieldRef> {
+        self.function.state()
+    }
+
+    fn is_retractable(&self) -> bool {
+        self.function.is_retractable()
+    }
+
+    fn accumulator(&self) -> Result<Box<dyn Accumulator>> {
+        let (own, shown) = (self.function.accumulator()?, self.shown.clone());
+        Ok(Box::new(CountedState { own, shown }))
+    }
+}
+
+struct CountedState {
+    own: Box<dyn Accumulator>,
+    shown: Arc<AtomicUsize>,
+}
+
+impl Accumulator for CountedState {
+    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
+        self.shown.fetch_add(rows.groups.len(), Ordering::Relaxed);
+        self.own.update(rows)
+    }
+
+    fn merge(&mut self, groups: &[u32], partial: &[ArrayRef], total: usize) -> Result<()> {
+        self.shown.fetch_add(groups.len(), Ordering::Relaxed);
+        self.own.merge(groups, partial, total)
+    }
+
+    fn partial(&mut self, groups: Groups<'_>) -> Result<Vec<ArrayRef>> {
+        self.own.partial(groups)
+    }
+
+    fn evaluate(&mut self, groups: Groups<'_>) -> Result<ArrayRef> {
+        self.own.evaluate(groups)
+    }
+
+    fn clear(&mut self) {
+        self.own.clear();
+    }
+
+    fn bytes(&self) -> usize {
+        self.own.bytes()
+    }
+}
+
+/// Would fail if, along time, values over unbounded frames were computed from the first row of a partition again
+/// with each row that comes, as they are where rows may come in between.
+#[test]
+fn unbounded_frames_along_time_are_shown_each_row_once() {
+    const ROWS: i64 = 300;
+    for make in [min, max, first_value, last_value] {
+        for frame in [Frame::Rows(None), Frame::Range(None)] {
+            let shown = Arc::<AtomicUsize>::default();
+            let function = Counted { function: make(&Int64).unwrap(), shown: shown.clone() };
+            let call = AggregateCall {
+                function: Arc::new(function),
+                arguments: vec![1],
+                filter: None,
+                distinct: false,
+            };
+            let node = OverNode {
+                partition: vec![0],
+                order: vec![SortKey { column: 2, descending: false, nulls_first: true }],
+                basis: Some(TimeBasis::Event),
+                frame,
+                functions: vec![OverFunction::Aggregate(call)],
+                divert_late: false,
+                ttl: None,
+            };
+            let input = row_schema();
+            let fields = input.fields().iter().map(|field| field.as_ref().clone());
+            let fields = fields.chain([Field::new("value", Int64, true)]);
+            let output = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            let mut operator = Over::new(&node, &input, output).unwrap();
+            let turn = |time| Turn::at(time, vec![change(&[row("a", time % 7, time)])]);
+            let sent = run_one(&mut operator, &(1..=ROWS).map(turn).collect::<Vec<_>>());
+            assert_eq!(sent.iter().map(|sent| sent.sorted().len()).sum::<usize>(), ROWS as usize);
+            assert_eq!(shown.load(Ordering::Relaxed), ROWS as usize, "{node:?}");
+            assert!(operator.size().1 <= 2, "a partition, and no rows behind the watermark");
         }
     }
 }
