@@ -1,8 +1,9 @@
 //! `x NOT IN (SELECT y …)` where one of the two can be NULL, as `NOT EXISTS`.
 //!
-//! It is true if there is no row of which `x = y` is not false. What stands by itself, and not below an
-//! `OR`, is cut in two, so that rows meet by their values: there is no row of which `x = y` is true, and
-//! there are no rows at all, or neither `x` nor any `y` is NULL. Otherwise each row is compared with all.
+//! It is true if there is no row of which `x = y` is not false. That is cut in two, so that rows meet by their
+//! values: there is no row of which `x = y` is true, and there are no rows at all, or neither `x` nor any
+//! `y` is NULL. Both are never NULL, so it holds below an `OR`, too. Where the sub-query is correlated, each row
+//! is compared with all.
 //!
 //! The planner would keep `x = y` as the condition of a join, where it takes NULL for false as soon as a
 //! constant or another condition comes in. Only what a `WHERE` asks to be true is replaced, since
@@ -31,7 +32,7 @@ const VALUES: &str = "__values";
 pub(crate) fn as_exists(plan: LogicalPlan) -> Result<LogicalPlan> {
     let replaced = plan.transform_up_with_subqueries(|plan| match plan {
         LogicalPlan::Filter(filter) => {
-            let predicate = asked(filter.predicate, filter.input.schema(), true)?;
+            let predicate = asked(filter.predicate, filter.input.schema())?;
             let plan = LogicalPlan::Filter(Filter::try_new(predicate.data, filter.input)?);
             Ok(Transformed::new_transformed(plan, predicate.transformed))
         }
@@ -40,20 +41,18 @@ pub(crate) fn as_exists(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(replaced?.data)
 }
 
-/// Replaces them in what is asked to be true; must that be so for a row to pass?
-fn asked(expr: Expr, schema: &DFSchema, is_required: bool) -> Result<Transformed<Expr>> {
+/// Replaces them in what is asked to be true.
+fn asked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-            let is_required = is_required && op == Operator::And;
-            let left = asked(*left, schema, is_required)?;
-            let right = asked(*right, schema, is_required)?;
+            let (left, right) = (asked(*left, schema)?, asked(*right, schema)?);
             let is_changed = left.transformed || right.transformed;
             let both = BinaryExpr::new(Box::new(left.data), op, Box::new(right.data));
             Ok(Transformed::new_transformed(Expr::BinaryExpr(both), is_changed))
         }
         Expr::InSubquery(member) if may_be_null(&member, schema)? => {
-            let is_alone = is_required && member.subquery.outer_ref_columns.is_empty();
-            Ok(Transformed::yes(match is_alone {
+            let meets = member.subquery.outer_ref_columns.is_empty();
+            Ok(Transformed::yes(match meets {
                 true => among_values(&member)?.and(exists(member, schema, |equal| equal)?),
                 false => exists(member, schema, |equal| Expr::IsNotFalse(Box::new(equal)))?,
             }))
