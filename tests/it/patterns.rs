@@ -108,6 +108,27 @@ fn steps_follow_each_other_as_they_say() {
     assert_eq!(found(either, names, |s| s, &shopping()), expected);
 }
 
+/// Would fail if an order were left out, an end were taken for any other place, or a row without a name were
+/// shown.
+#[test]
+fn orders_ends_and_unnamed_rows_are_those_of_sql() {
+    let all = Pattern::permutation([kind("leave"), kind("pay"), kind("cart")]);
+    let expected = ["bob: leave 00:59, pay 00:50, cart 00:30"];
+    assert_eq!(found(all, &["leave", "pay", "cart"], |s| s, &shopping()), expected);
+    let first = |name| Pattern::start().then(kind(name));
+    let expected = ["ann: view 00:00", "bob: view 00:05"];
+    assert_eq!(found(first("view"), &["view"], |s| s, &shopping()), expected);
+    assert!(found(first("cart"), &["cart"], |s| s, &shopping()).is_empty());
+    let last = |name| kind(name).then(Pattern::end());
+    let expected = ["ann: leave 00:40", "bob: leave 00:59"];
+    assert_eq!(found(last("leave"), &["leave"], |s| s, &shopping()), expected);
+    assert!(found(last("cart"), &["cart"], |s| s, &shopping()).is_empty());
+    let search = Pattern::unnamed(|action: &Action| action.kind == "search");
+    let between = kind("view").then(search).then(kind("cart"));
+    let expected = ["ann: view 00:00, cart 00:20"];
+    assert_eq!(found(between, &["view", "cart"], |s| s, &shopping()), expected);
+}
+
 /// Would fail if a quantifier took more or fewer rows, or a strategy went on elsewhere.
 #[test]
 fn repetitions_and_strategies_are_those_of_sql() {

@@ -45,7 +45,7 @@ pub struct Pattern<T> {
 /// A kind of rows of a pattern.
 #[derive(Clone)]
 struct RowOf<T> {
-    /// `None` for rows that a match passes over.
+    /// `None` for rows that closures are not shown.
     name: Option<String>,
     test: Test<T>,
 }
@@ -74,6 +74,35 @@ impl<T: Record> Pattern<T> {
         Pattern::of(Some(name), Test::After(Arc::new(condition)))
     }
 
+    /// Returns a row of which `condition` is true and that has no name: it is part of the match, and not of
+    /// what closures are shown.
+    pub fn unnamed(condition: impl Fn(&T) -> bool + Send + Sync + 'static) -> Pattern<T> {
+        Pattern::of(None, Test::Row(Arc::new(condition)))
+    }
+
+    /// Returns what has no row, and is only where nothing of the group stands before it.
+    pub fn start() -> Pattern<T> {
+        Pattern { rows: Vec::new(), syntax: Syntax::Start }
+    }
+
+    /// Returns what has no row, and is only where nothing of the group stands behind it: at the end of the
+    /// input.
+    pub fn end() -> Pattern<T> {
+        Pattern { rows: Vec::new(), syntax: Syntax::End }
+    }
+
+    /// Returns all of these, one behind the other, in any order; of several orders the one counts in which
+    /// earlier ones of the list come first.
+    pub fn permutation(of: impl IntoIterator<Item = Pattern<T>>) -> Pattern<T> {
+        let (mut rows, mut parts) = (Vec::new(), Vec::new());
+        for part in of {
+            let before = u8::try_from(rows.len()).unwrap_or(u8::MAX);
+            parts.push(renumbered(part.syntax, before));
+            rows.extend(part.rows);
+        }
+        Pattern { rows, syntax: Syntax::Permutation(parts) }
+    }
+
     fn of(name: Option<&str>, test: Test<T>) -> Pattern<T> {
         let rows = vec![RowOf { name: name.map(str::to_owned), test }];
         Pattern { rows, syntax: Syntax::Variable(VariableId(0)) }
@@ -95,7 +124,7 @@ impl<T: Record> Pattern<T> {
         forbidden: impl Fn(&T) -> bool + Send + Sync + 'static,
         next: Pattern<T>,
     ) -> Pattern<T> {
-        let passed = Pattern::of(None, Test::Row(Arc::new(move |row| !forbidden(row))));
+        let passed = Pattern::unnamed(move |row| !forbidden(row));
         self.then(passed.zero_or_more().reluctant()).then(next)
     }
 
@@ -364,7 +393,7 @@ fn prepare<T: Record, K: Key>(name: &str, key: KeyOf<T, K>, time: Option<TimeOf<
 
 /// Returns what the plan says of a kind of rows, whose columns stand behind `keys` others.
 fn variable<T: Record>(row: &RowOf<T>, keys: usize, reads: &Reads<T>) -> Variable {
-    let name = row.name.clone().unwrap_or_else(|| "(passed over)".to_owned());
+    let name = row.name.clone().unwrap_or_else(|| "(unnamed)".to_owned());
     let lists = reads.scopes.iter().map(|of| lists::<T>(*of, keys));
     let condition = row.test.condition(&name, keys, (reads, lists.collect()));
     Variable { name, conditions: vec![condition] }
