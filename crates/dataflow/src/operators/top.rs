@@ -118,13 +118,16 @@ impl Top {
         let ranks = (!self.is_retracted).then_some(&self.ranks);
         let codes = Codes::new(&arrived, ranks, &self.rows.ordering)?;
         drop(arrived);
-        for own in codes.in_order().chunk_by(|left, right| left.0 == right.0) {
+        let rows = codes.in_order();
+        // Most partitions have a row or two, so this memory serves them all.
+        let mut nets: Vec<Net<'_>> = Vec::new();
+        for own in rows.chunk_by(|left, right| left.0 == right.0) {
             let equal = own.chunk_by(|left, right| left.1 == right.1);
-            let nets = equal.map(|equal| {
+            nets.clear();
+            nets.extend(equal.map(|equal| {
                 let weight = equal.iter().map(|(_, _, weight)| weight).sum();
                 Net { code: equal[0].1, weight }
-            });
-            let mut nets: Vec<Net<'_>> = nets.collect();
+            }));
             if self.idle.is_some() {
                 self.leave_out(own[0].0, &mut nets);
             }
@@ -150,10 +153,10 @@ impl Top {
             return Ok(());
         }
         let (kept, ordering) = (&self.kept[group as usize], &self.rows.ordering);
-        let before = self.ranks.ranked(kept.iter().map(|entry| &*entry.code), ordering)?;
-        let after = self.ranks.ranked(Changed::new(kept.iter(), nets), ordering)?;
+        let before = self.ranks.ranked(kept.iter().map(|entry| &*entry.code), ordering);
+        let after = self.ranks.ranked(Changed::new(kept.iter(), nets), ordering);
         let sending = &mut self.sending;
-        self.ranks.differ(&before, &after, |row, weight| sending.add(group, row, weight));
+        self.ranks.differ(before, after, |row, weight| sending.add(group, row, weight))?;
         sending.gather(&self.rows)?;
         for net in nets {
             for _ in 0..net.weight {

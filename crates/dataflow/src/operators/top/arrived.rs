@@ -107,11 +107,21 @@ fn in_order(arrived: &[Arrived]) -> Vec<Place> {
             row: row as u32,
         }));
     }
-    places.sort_unstable_by(|left, right| {
-        let by_group = (left.group, left.prefix).cmp(&(right.group, right.prefix));
-        by_group.then_with(|| compare_keys(left, right, arrived))
-    });
+    // Numbers are sorted much faster than places, and most partitions have few rows.
+    let mut order: Vec<u64> = (0..).zip(&places).map(|(at, place)| numbered(place, at)).collect();
+    order.sort_unstable();
+    let mut places: Vec<Place> = order.iter().map(|at| places[*at as u32 as usize]).collect();
+    for own in places.chunk_by_mut(|left, right| left.group == right.group) {
+        own.sort_unstable_by(|left, right| {
+            left.prefix.cmp(&right.prefix).then_with(|| compare_keys(left, right, arrived))
+        });
+    }
     places
+}
+
+/// Returns a number that orders places by partition, and says which one it is.
+fn numbered(place: &Place, at: u32) -> u64 {
+    u64::from(place.group) << 32 | u64::from(at)
 }
 
 fn compare_keys(left: &Place, right: &Place, arrived: &[Arrived]) -> Ordering {

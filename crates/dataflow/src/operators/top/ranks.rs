@@ -55,18 +55,14 @@ impl Ranks {
         before >= self.last()
     }
 
-    /// Returns the rows that count, with their ranks.
-    ///
-    /// # Errors
-    /// `Internal` if a code cannot be read.
-    pub(super) fn ranked<'a>(
-        &self,
-        codes: impl Iterator<Item = &'a [u8]>,
-        ordering: &RowOrdering,
-    ) -> Result<Vec<Ranked<'a>>> {
-        let (mut ranked, mut rank) = (Vec::new(), 0);
-        let mut last: Option<&[u8]> = None;
-        for (before, code) in codes.enumerate() {
+    /// Returns the rows that count, with their ranks, of rows in order; an error if a code cannot be read.
+    pub(super) fn ranked<'r, 'a: 'r>(
+        &'r self,
+        codes: impl Iterator<Item = &'a [u8]> + 'r,
+        ordering: &'r RowOrdering,
+    ) -> impl Iterator<Item = Result<Ranked<'a>>> + 'r {
+        let (mut rank, mut last) = (0, None);
+        let ranked = codes.enumerate().map(move |(before, code)| {
             rank = match self.ranking {
                 Ranking::RowNumber => before + 1,
                 Ranking::Rank | Ranking::DenseRank => {
@@ -79,14 +75,14 @@ impl Ranks {
                     }
                 }
             };
-            if rank > self.last() {
-                break;
-            }
-            if self.ranks.contains(&rank) {
-                ranked.push((code, rank));
-            }
-        }
-        Ok(ranked)
+            Ok((code, rank))
+        });
+        let is_beyond =
+            |row: &Result<Ranked<'_>>| row.as_ref().is_ok_and(|row| row.1 > self.last());
+        let counts = |row: &Result<Ranked<'_>>| {
+            row.as_ref().map_or(true, |(_, rank)| self.ranks.contains(rank))
+        };
+        ranked.take_while(move |row| !is_beyond(row)).filter(counts)
     }
 
     /// Returns how many of some rows, given in order, have no rank beyond the last.
@@ -95,44 +91,67 @@ impl Ranks {
     /// `Internal` if a code cannot be read.
     pub(super) fn reach<'a>(
         &self,
-        codes: impl Iterator<Item = &'a [u8]>,
+        mut codes: impl Iterator<Item = &'a [u8]>,
         ordering: &RowOrdering,
     ) -> Result<usize> {
         match self.ranking {
-            Ranking::RowNumber => Ok(codes.take(self.last()).count()),
+            Ranking::RowNumber => Ok(codes.by_ref().take(self.last()).count()),
             _ => {
                 let all = Ranks { ranks: 1..=self.last(), ..self.clone() };
-                Ok(all.ranked(codes, ordering)?.len())
+                all.ranked(codes, ordering).try_fold(0, |reach, row| row.map(|_| reach + 1))
             }
         }
     }
 
     /// Calls `send` with each row that is not among the first any more (weight −1) or is now (+1):
     /// by rank if ranks are put out, and what goes before what comes.
+    ///
+    /// # Errors
+    /// That of a row.
     pub(super) fn differ<'a>(
         &self,
-        before: &[Ranked<'a>],
-        after: &[Ranked<'a>],
+        mut before: impl Iterator<Item = Result<Ranked<'a>>>,
+        mut after: impl Iterator<Item = Result<Ranked<'a>>>,
         mut send: impl FnMut(Ranked<'a>, i64),
-    ) {
+    ) -> Result<()> {
+        let by_number = self.has_rank && self.ranking == Ranking::RowNumber;
         let mut moved: Vec<(Ranked<'a>, i64)> = Vec::new();
-        let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+        let (mut old, mut new) = (before.next().transpose()?, after.next().transpose()?);
         loop {
-            let order = match (old.peek(), new.peek()) {
+            let order = match (old, new) {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some(old), Some(new)) => self.compare(old, new),
+                // Each number has one row, so what goes from it and what comes to it are told at once.
+                (Some(old), Some(new)) if by_number => {
+                    if !is_same(old.0, new.0) {
+                        send(old, -1);
+                        send(new, 1);
+                    }
+                    Ordering::Equal
+                }
+                (Some(old), Some(new)) => self.compare(&old, &new),
             };
+            let gone = old.filter(|_| order.is_lt()).map(|row| (row, -1));
+            let come = new.filter(|_| order.is_gt()).map(|row| (row, 1));
+            if by_number {
+                gone.into_iter().chain(come).for_each(|(row, weight)| send(row, weight));
+            } else {
+                moved.extend(gone.into_iter().chain(come));
+            }
             if order != Ordering::Greater {
-                moved.extend(old.next().filter(|_| order.is_lt()).map(|row| (*row, -1)));
+                old = before.next().transpose()?;
             }
             if order != Ordering::Less {
-                moved.extend(new.next().filter(|_| order.is_gt()).map(|row| (*row, 1)));
+                new = after.next().transpose()?;
             }
         }
-        moved.sort_by_key(|((_, rank), weight)| (if self.has_rank { *rank } else { 0 }, *weight));
+        if moved.len() > 1 {
+            let place = |rank: usize| if self.has_rank { rank } else { 0 };
+            moved.sort_by_key(|((_, rank), weight)| (place(*rank), *weight));
+        }
         moved.into_iter().for_each(|(row, weight)| send(row, weight));
+        Ok(())
     }
 
     /// Compares rows, and their ranks if these are put out.
@@ -141,14 +160,21 @@ impl Ranks {
         (left, left_rank): &Ranked<'_>,
         (right, right_rank): &Ranked<'_>,
     ) -> Ordering {
-        // A row that stays is the same piece of memory.
-        let is_same = std::ptr::eq(left.as_ptr(), right.as_ptr());
-        let by_row = if is_same { Ordering::Equal } else { left.cmp(right) };
+        let by_row = if is_same_place(left, right) { Ordering::Equal } else { left.cmp(right) };
         match self.has_rank {
             true => by_row.then(left_rank.cmp(right_rank)),
             false => by_row,
         }
     }
+}
+
+/// Are these one row? One that stays is even the same piece of memory.
+fn is_same(left: &[u8], right: &[u8]) -> bool {
+    is_same_place(left, right) || left == right
+}
+
+fn is_same_place(left: &[u8], right: &[u8]) -> bool {
+    std::ptr::eq(left.as_ptr(), right.as_ptr())
 }
 
 /// The rows of a partition as they are after some changes, in order.
