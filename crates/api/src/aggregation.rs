@@ -53,7 +53,7 @@ impl<'j, T: Record, K: Key> Keyed<'j, T, K> {
         aggregate(self, all_time(), name, calls)
     }
 
-    /// Makes one row of the rows of each group, two by two; see [`reduce`](fn@reduce). The result is
+    /// Makes one row of the rows of each group, two by two; see [`reduce`](fn@crate::reduce). The result is
     /// updated; as for state and `name`, see [`Keyed::aggregate`].
     ///
     /// # Errors
