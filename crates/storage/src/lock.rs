@@ -12,7 +12,16 @@ use thalweg_types::{Error, Result};
 /// Holds a state directory until it is dropped.
 #[derive(Debug)]
 pub struct StateDirLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for StateDirLock {
+    /// Gives the directory back now: a process that is being started by another thread has the file open
+    /// until it runs its program, and would hold the lock as long.
+    fn drop(&mut self) {
+        // Without success the lock goes with the last of those who have the file open.
+        let _ = self.file.unlock();
+    }
 }
 
 impl StateDirLock {
@@ -49,7 +58,7 @@ impl StateDirLock {
         file.rewind().map_err(failed)?;
         writeln!(file, "{holder}").map_err(failed)?;
         file.sync_all().map_err(failed)?;
-        Ok(StateDirLock { _file: file })
+        Ok(StateDirLock { file })
     }
 }
 

@@ -230,7 +230,7 @@ pub(super) enum Sequence {
     Columns(Vec<Order>),
 }
 
-/// Frames of aggregates along time; the first three of them have a meaning in any order. of aggregates.
+/// Frames of aggregates along time; the first three of them have a meaning in any order.
 pub(super) const FRAMES: [&str; 5] = [
     "",
     " ROWS BETWEEN 2 PRECEDING AND CURRENT ROW",

@@ -10,3 +10,15 @@ fn a_second_run_is_refused_by_name() {
     drop(held);
     StateDirLock::acquire(folder.path(), "process 43").unwrap();
 }
+
+/// Would fail if a directory stayed held as long as a process that is just being started has a copy of each
+/// open file.
+#[test]
+fn a_directory_is_given_back_though_its_file_is_open_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = StateDirLock::acquire(folder.path(), "process 42").unwrap();
+    let copy = held.file.try_clone().unwrap();
+    drop(held);
+    StateDirLock::acquire(folder.path(), "process 43").unwrap();
+    drop(copy);
+}
