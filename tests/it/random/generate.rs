@@ -232,11 +232,6 @@ impl<'a> Generator<'a> {
     fn over(&mut self) -> (Query, Columns) {
         let (Table { name: table, columns, .. }, order) = self.ordered();
         let frames = if let Sequence::Columns(_) = order { &FRAMES[..3] } else { &FRAMES[..] };
-        // Rows that are equal in all columns are in one order for functions of one frame, so only functions
-        // that do not tell rows of one place apart have frames of their own.
-        let shared = self.one_in(2).then(|| frames[self.below(frames.len())]);
-        let by_place = |frame: &&&str| !frame.contains("ROWS");
-        let ranges: Vec<&'static str> = frames.iter().filter(by_place).copied().collect();
         let alias = self.name("r");
         let scope: Columns =
             columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
@@ -250,18 +245,14 @@ impl<'a> Generator<'a> {
         }
         let mut functions = Vec::new();
         for _ in 0..1 + self.below(3) {
-            let is_placed = shared.is_some() && self.one_in(4);
+            let is_placed = self.one_in(4);
             let known = if is_placed { PLACED } else { RUNNING };
             let operator = &known[self.below(known.len())];
             let kind = match operator.result {
                 Type::Of(kind) => kind,
                 Type::Same => self.kind_of(&scope),
             };
-            let frame = match shared {
-                _ if is_placed => "",
-                Some(frame) => frame,
-                None => ranges[self.below(ranges.len())],
-            };
+            let frame = if is_placed { "" } else { frames[self.below(frames.len())] };
             let function = self.call(operator, kind, &scope, 1);
             all.push((self.name("x"), kind));
             functions.push((function, frame, all[all.len() - 1].0.clone()));
