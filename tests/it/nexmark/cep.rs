@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::data::Events;
-use super::{MANNERS, run};
+use super::life;
+use super::manners::manners;
+use super::tally::Tally;
 use crate::oracle::{Rows, cell, differences};
 
 /// A bid of one bidder on one auction.
@@ -111,15 +113,18 @@ fn every_query_for_patterns_finds_what_loops_find() {
         |bids| cheap(bids, |first, _| first + 1),
         dropping,
     ];
+    let mut tally = Tally::new(manners());
     for (number, by_loop) in loops.into_iter().enumerate() {
         let path = format!("{}/nexmark/cep/q{number}.sql", env!("CARGO_MANIFEST_DIR"));
         let query = std::fs::read_to_string(path).unwrap();
         let expected = expected(&events, by_loop);
         assert!(expected.len() > 20, "q{number} has {} rows to compare", expected.len());
-        for manner in MANNERS {
-            let found = run(&query, manner, &events);
-            let found = found.unwrap_or_else(|error| panic!("q{number}, {manner:?}: {error}"));
-            assert!(found == expected, "q{number}, {manner:?}: {}", differences(&found, &expected));
+        for manner in manners() {
+            let what = format!("cep q{number}, {manner}");
+            let found = tally.run(&what, manner, || life::run(&query, manner, &events));
+            let found = found.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(found == expected, "{what}: {}", differences(&found, &expected));
         }
     }
+    println!("{tally}");
 }

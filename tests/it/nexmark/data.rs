@@ -34,6 +34,8 @@ pub(super) struct Events {
     /// Events in a second of event time.
     pub(super) rate: u64,
     pub(super) lines: Vec<(&'static str, Vec<String>)>,
+    /// The files, in the folders `true`, in order, and `false`, out of order.
+    files: Place,
 }
 
 impl Events {
@@ -54,11 +56,24 @@ impl Events {
             lines.sort_by_key(|line| time_ms(line));
             (table, lines)
         });
-        Events { count, rate, lines: lines.to_vec() }
+        let events = Events { count, rate, lines: lines.to_vec(), files: Place::new() };
+        events.write(true);
+        events.write(false);
+        events
     }
 
-    /// Writes the files of the tables, and the side input of even keys.
-    pub(super) fn write(&self, place: &Place, is_ordered: bool) {
+    /// Puts the files of the tables, and the side input of even keys, into a place. It shares the files
+    /// with all others, which only read them.
+    pub(super) fn lay(&self, place: &Place, is_ordered: bool) {
+        for table in TABLES {
+            std::fs::create_dir(place.path(table)).unwrap();
+            let file = self.files.path(&format!("{is_ordered}/{table}/events.json"));
+            std::fs::hard_link(file, place.path(&format!("{table}/events.json"))).unwrap();
+        }
+        write_side_input(place);
+    }
+
+    fn write(&self, is_ordered: bool) {
         let mut dice = Dice(7);
         for (table, lines) in &self.lines {
             let mut lines: Vec<(i64, &String)> = lines
@@ -70,9 +85,8 @@ impl Events {
                 .collect();
             lines.sort();
             let text: String = lines.iter().map(|(_, line)| format!("{line}\n")).collect();
-            place.write(&format!("{table}/events.json"), &text);
+            self.files.write(&format!("{is_ordered}/{table}/events.json"), &text);
         }
-        write_side_input(place);
     }
 
     /// Returns a context in which each table stands, its time also in milliseconds.
