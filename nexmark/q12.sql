@@ -1,5 +1,5 @@
 -- Processing time windows: bids of each bidder in ten seconds of the clock.
--- The clock decides the windows, so answers are compared without: whatever they are, they hold every bid once.
+-- The clock decides the windows; `--clock` lets it stand still, as it does where answers are compared.
 CREATE TABLE nexmark_q12 (
   bidder BIGINT,
   bid_count BIGINT,

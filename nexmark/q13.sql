@@ -1,5 +1,5 @@
 -- Bounded side input join: a bid with what a file says of its auction.
--- Answers are compared with a file that does not change, so the clock does not matter.
+-- The file is read once, and does not change: at any time of the clock a bid finds the same.
 CREATE TABLE nexmark_q13 (
   auction BIGINT,
   bidder BIGINT,

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use thalweg_cluster::memory::MemoryLimit;
 use thalweg_connectors::print::Style;
 use thalweg_plan::connector::parse_duration;
+use thalweg_types::clock::FixedClock;
 use thalweg_types::{Error, Result};
 
 use crate::config::{Config, Key};
@@ -266,6 +267,10 @@ pub(crate) struct Tuning {
     /// for no limit. At the limit the job takes a checkpoint and ends.
     #[arg(long, value_name = "SIZE", value_parser = memory_limit)]
     memory_limit: Option<String>,
+    /// Lets the clock stand still at a time in UTC, as '2026-01-01 00:00:00': PROCTIME(), NOW() and windows
+    /// of processing time go by it. For tests, and for backfills that give the same again.
+    #[arg(long, value_name = "TIME", value_parser = clock)]
+    clock: Option<String>,
     /// How rows of a bare SELECT are shown; as a table unless given.
     #[arg(long, value_enum)]
     output: Option<OutputFormat>,
@@ -279,6 +284,7 @@ impl Tuning {
         config.flag(Key::StateDir, self.state_dir.clone());
         config.flag(Key::CheckpointInterval, self.checkpoint_interval.clone());
         config.flag(Key::MemoryLimit, self.memory_limit.clone());
+        config.flag(Key::Clock, self.clock.clone());
         config.flag(Key::Output, self.output.map(name_of));
     }
 }
@@ -305,6 +311,13 @@ pub(crate) struct RunArguments {
     /// On Ctrl-C, fires open windows before it ends.
     #[arg(long)]
     pub(crate) drain: bool,
+}
+
+fn clock(text: &str) -> Result<String, String> {
+    match FixedClock::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write a time from 1970 to 2199 such as '2026-01-01 00:00:00'".to_owned()),
+    }
 }
 
 fn memory_limit(text: &str) -> Result<String, String> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use thalweg_cluster::memory::MemoryLimit;
 use thalweg_plan::connector::{nearest, parse_duration};
+use thalweg_types::clock::FixedClock;
 use thalweg_types::{Error, Place, Result};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -25,18 +26,20 @@ pub(crate) enum Key {
     CheckpointInterval,
     StateDir,
     MemoryLimit,
+    Clock,
     Output,
     LogLevel,
     LogFormat,
 }
 
 /// All of them, in the order in which they are shown.
-const KEYS: [Key; 8] = [
+const KEYS: [Key; 9] = [
     Key::Workers,
     Key::Processes,
     Key::CheckpointInterval,
     Key::StateDir,
     Key::MemoryLimit,
+    Key::Clock,
     Key::Output,
     Key::LogLevel,
     Key::LogFormat,
@@ -66,6 +69,7 @@ impl Key {
             Key::CheckpointInterval => "checkpoint_interval",
             Key::StateDir => "state_dir",
             Key::MemoryLimit => "memory_limit",
+            Key::Clock => "clock",
             Key::Output => "output",
             Key::LogLevel => "level",
             Key::LogFormat => "format",
@@ -79,6 +83,7 @@ impl Key {
             Key::CheckpointInterval => "THALWEG_CHECKPOINT_INTERVAL",
             Key::StateDir => "THALWEG_STATE_DIR",
             Key::MemoryLimit => "THALWEG_MEMORY_LIMIT",
+            Key::Clock => "THALWEG_CLOCK",
             Key::Output => "THALWEG_OUTPUT",
             Key::LogLevel => "THALWEG_LOG",
             Key::LogFormat => "THALWEG_LOG_FORMAT",
@@ -92,7 +97,7 @@ impl Key {
             Key::Workers => Some(cores().to_string()),
             Key::Processes => Some("1".to_owned()),
             Key::CheckpointInterval => Some("1s".to_owned()),
-            Key::StateDir => None,
+            Key::StateDir | Key::Clock => None,
             Key::MemoryLimit => Some("80%".to_owned()),
             Key::Output => Some("table".to_owned()),
             Key::LogLevel => Some("warn".to_owned()),
@@ -118,6 +123,10 @@ impl Key {
             Key::MemoryLimit => (
                 MemoryLimit::parse(value).is_some(),
                 "a size such as \"2GB\", a percentage such as \"80%\", or \"none\"",
+            ),
+            Key::Clock => (
+                FixedClock::parse(value).is_some(),
+                "a time from 1970 to 2199 such as \"2026-01-01 00:00:00\"",
             ),
             Key::Output => {
                 (matches!(value, "table" | "json" | "csv"), "\"table\", \"json\" or \"csv\"")

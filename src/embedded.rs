@@ -13,6 +13,7 @@ use thalweg_cluster::options::Launch;
 use thalweg_cluster::{Control, RunOptions, member};
 use thalweg_plan::Plan;
 use thalweg_plan::connector::parse_duration;
+use thalweg_types::clock::FixedClock;
 use thalweg_types::{Error, Result};
 
 use crate::console;
@@ -35,6 +36,9 @@ struct Flags {
     /// Time between checkpoints
     #[arg(long, value_name = "TIME", default_value = "1s")]
     checkpoint_interval: String,
+    /// Lets the clock stand still at a time in UTC, as '2026-01-01 00:00:00'
+    #[arg(long, value_name = "TIME")]
+    clock: Option<String>,
     /// Forget what the state directory holds
     #[arg(long)]
     fresh: bool,
@@ -132,6 +136,12 @@ fn options(flags: &Flags) -> Result<RunOptions> {
     let checkpoint_interval = parse_duration(interval).ok_or_else(|| {
         Error::invalid(format!("the time between checkpoints cannot be '{interval}'"))
     })?;
+    let clock = flags.clock.as_deref().map(|clock| {
+        FixedClock::parse(clock).ok_or_else(|| {
+            Error::invalid(format!("the clock cannot be '{clock}'"))
+                .remedy("write a time from 1970 to 2199 such as '2026-01-01 00:00:00'")
+        })
+    });
     let script = serde_json::to_string(&flags.arguments)
         .map_err(|error| Error::internal(format!("arguments cannot be written: {error}")))?;
     let (command, environment) = (MEMBER.to_owned(), Vec::new());
@@ -143,6 +153,7 @@ fn options(flags: &Flags) -> Result<RunOptions> {
         checkpoint_interval,
         is_fresh: flags.fresh,
         continues: flags.continues,
+        clock: clock.transpose()?,
         ..usual
     })
 }

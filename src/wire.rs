@@ -16,6 +16,7 @@ use thalweg_plan::sink::Sink;
 use thalweg_plan::{Node, NodeKind, Plan, explain};
 use thalweg_sql::Planner;
 use thalweg_sql::planner::ResultSink;
+use thalweg_types::clock::FixedClock;
 use thalweg_types::{Error, Result};
 
 use crate::arguments::{OutputFormat, RunArguments, ScriptText};
@@ -124,6 +125,7 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
         if analysis.is_none() {
             report::notify(&script.notices);
         }
+        tell_clock(&options);
     }
     if let Some(analysis) = &analysis {
         analysis.watch(&mut options);
@@ -142,6 +144,13 @@ pub(crate) fn run(order: &Order<'_>, text: &ScriptText) -> Result<ExitCode> {
         End::Aborted => ExitCode::from(130),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Tells that the clock stands still, if it does: what is to come by the clock never comes.
+pub(crate) fn tell_clock(options: &RunOptions) {
+    if let Some(clock) = options.clock {
+        report::tell(format_args!("note: the clock stands still at {clock}\n"));
+    }
 }
 
 /// Returns what is said, one a line.
@@ -187,6 +196,8 @@ pub(crate) fn options(
     let (limit, _) = config.get(Key::MemoryLimit);
     let limit = limit.unwrap_or_default();
     let memory_limit = MemoryLimit::parse(limit).ok_or_else(|| wrong("the memory limit", limit))?;
+    let clock = config.get(Key::Clock).0;
+    let read = |clock| FixedClock::parse(clock).ok_or_else(|| wrong("the clock", clock));
     let launch = || -> Result<Launch> {
         let program = std::env::current_exe()
             .map_err(|error| Error::failed(format!("cannot find this program: {error}")))?;
@@ -204,6 +215,7 @@ pub(crate) fn options(
         stats: None,
         watcher: None,
         memory_limit: memory_limit.of_process(processes),
+        clock: clock.map(read).transpose()?,
         holder: format!("process {} running `{}`", std::process::id(), text.name),
     })
 }

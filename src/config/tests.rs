@@ -22,13 +22,14 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     let shown = config.to_string();
     let lines: Vec<Vec<&str>> =
         shown.lines().map(|line| line.split_whitespace().collect()).collect();
-    let expected: [&[&str]; 11] = [
+    let expected: [&[&str]; 12] = [
         &["[run]"],
         &["workers", "=", "4", "#", "THALWEG_WORKERS"],
         &["processes", "=", "2", "#", "thalweg.toml"],
         &["checkpoint_interval", "=", "\"1s\"", "#", "default"],
         &["#", "state_dir", "=", "#", "default"],
         &["memory_limit", "=", "\"80%\"", "#", "default"],
+        &["#", "clock", "=", "#", "default"],
         &["output", "=", "\"table\"", "#", "flag"],
         &[],
         &["[log]"],
@@ -64,6 +65,11 @@ fn what_is_wrong_is_named_with_its_place() {
             "[log]\nformat = \"xml\"",
             &[],
             "thalweg.toml:2 `format` is not \"text\" or \"json\": 'xml'",
+        ),
+        (
+            "[run]\nclock = \"noon\"",
+            &[],
+            "thalweg.toml:2 `clock` is not a time from 1970 to 2199 such as \"2026-01-01 00:00:00\": 'noon'",
         ),
         (
             "",

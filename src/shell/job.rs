@@ -39,6 +39,9 @@ impl Shell<'_> {
             options.watcher = report::watcher(wire::shows_rows(&plan));
             report::notify(&script.notices);
         }
+        if !self.is_quiet {
+            wire::tell_clock(&options);
+        }
         if let Some(analysis) = &analysis {
             analysis.watch(&mut options);
         }

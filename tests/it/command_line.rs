@@ -2,6 +2,7 @@
 
 mod appended;
 mod changed;
+mod clock;
 mod configured;
 mod limit;
 mod schema;

@@ -23,7 +23,7 @@ use thalweg_state::{StateReader, StateWriter};
 use thalweg_storage::CheckpointLog;
 use thalweg_storage::checkpoint::manifest::StateFile;
 use thalweg_storage::checkpoint::paths;
-use thalweg_types::clock::SystemClock;
+use thalweg_types::clock::{Clock, FixedClock, SystemClock};
 use thalweg_types::{AttemptId, Epoch, Error, JobId, KeyGroups, NodeId, Result, WorkerId};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -60,6 +60,8 @@ pub struct Begin {
     pub writers: BTreeMap<String, Vec<String>>,
     /// Where state files go.
     pub log: CheckpointLog,
+    /// A clock that stands still, instead of the machine's.
+    pub clock: Option<FixedClock>,
     /// Bytes that this process may use.
     pub memory_limit: Option<u64>,
     /// Who hears the threads.
@@ -108,7 +110,7 @@ impl Attempt {
                 fingerprint: fingerprint::fingerprint(&begin.plan),
                 plan: begin.plan.clone(),
                 groups: begin.groups,
-                clock: Arc::new(SystemClock),
+                clock: clock(begin.clock),
                 start: begin.start.clone(),
                 first_worker: begin.local.start,
                 seats: (0..workers).map(|_| Mutex::new(None)).collect(),
@@ -318,6 +320,13 @@ impl Attempt {
             let _ = thread.join();
         }
         drop(group);
+    }
+}
+
+fn clock(fixed: Option<FixedClock>) -> Arc<dyn Clock> {
+    match fixed {
+        Some(clock) => Arc::new(clock),
+        None => Arc::new(SystemClock),
     }
 }
 

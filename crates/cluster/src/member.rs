@@ -125,6 +125,7 @@ fn begin(
         state,
         writers: manifest.writers.clone(),
         log,
+        clock: invitation.clock,
         memory_limit: invitation.memory_limit,
         tell: Arc::new(move |message| match message {
             // The first process notices by itself, and knows why.

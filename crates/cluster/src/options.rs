@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thalweg_dataflow::stats::Counts;
 use thalweg_types::EventTime;
+use thalweg_types::clock::FixedClock;
 
 /// How to start another process of the job.
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ pub struct RunOptions {
     pub watcher: Option<Watcher>,
     /// Bytes that each process may use.
     pub memory_limit: Option<u64>,
+    /// A clock that stands still, instead of the machine's.
+    pub clock: Option<FixedClock>,
     /// Who runs it, for whoever finds the state directory locked.
     pub holder: String,
 }
@@ -95,6 +98,7 @@ impl RunOptions {
             stats: None,
             watcher: None,
             memory_limit: None,
+            clock: None,
             holder: format!("process {} running `{job}`", std::process::id()),
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::job::Start;
 use thalweg_dataflow::stats::Counts;
 use thalweg_storage::checkpoint::Manifest;
+use thalweg_types::clock::FixedClock;
 use thalweg_types::{AttemptId, JobId, KeyGroups, NodeId, WorkerId};
 
 use crate::message::Message;
@@ -41,6 +42,8 @@ pub struct Invitation {
     pub start: Start,
     /// What it goes on from.
     pub manifest: Manifest,
+    /// A clock that stands still, instead of the machine's.
+    pub clock: Option<FixedClock>,
     /// Bytes that the process may use.
     pub memory_limit: Option<u64>,
     /// Directory or `s3://…` prefix of the checkpoints.

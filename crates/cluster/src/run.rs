@@ -85,6 +85,12 @@ pub struct Outcome {
 /// # Errors
 /// `State` if the state directory is held, or its state does not fit; whatever fails the attempt.
 pub fn run(plan: Plan, options: &RunOptions, inbox: Inbox, runtime: Handle) -> Result<Outcome> {
+    if options.clock.is_some() && plan.is_scripted() {
+        return Err(Error::invalid("the clock of a job that reads a script is that of the script")
+            .remedy(
+                "set no other clock; its lines move it, as {\"clock\": \"2026-01-01 00:00:00\"}",
+            ));
+    }
     let temporary = match &options.state {
         Some(_) => None,
         None => Some(Temporary::new()?),
@@ -163,6 +169,13 @@ impl Run<'_> {
         let manifest = self.runtime.block_on(self.log.fence(&from))?;
         let (attempt, epoch) = (manifest.attempt, manifest.epoch);
         tracing::info!(job = self.options.job, attempt, epoch, "Attempt begins.");
+        if self.options.clock.is_some_and(|clock| clock.now().0 < manifest.clock) {
+            tracing::warn!(
+                job = self.options.job,
+                epoch,
+                "The checkpoint has a later time than the clock, and goes on with that."
+            );
+        }
         let mut coordinator = self.coordinator(manifest)?;
         coordinator.publish()?;
         coordinator.clean(&restore::lineage(&self.place))?;
@@ -262,6 +275,7 @@ impl Run<'_> {
             attempt: begin.attempt,
             start: begin.start.clone(),
             manifest: coordinator.manifest.clone(),
+            clock: self.options.clock,
             memory_limit: self.options.memory_limit,
             state: self.place.clone(),
         };
@@ -298,6 +312,7 @@ impl Run<'_> {
             state,
             writers: manifest.writers.clone(),
             log: self.log.clone(),
+            clock: self.options.clock,
             memory_limit: self.options.memory_limit,
             tell,
             runtime: self.runtime.clone(),

@@ -346,8 +346,11 @@ impl Pacer {
         }
     }
 
-    /// Returns how long it is until the earliest wake.
+    /// Returns how long it is until the earliest wake, if it comes by itself.
     fn until_wake(&self, now: EventTime) -> Option<Duration> {
+        if self.job.clock.stands_still() {
+            return None;
+        }
         let at = self.wakes.values().min()?;
         let nanos = at.0.saturating_sub(now.0).max(0) as u64;
         // At least a millisecond: the clock may not have moved past a deadline it rounds to.

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use thalweg_plan::PlanBuilder;
 use thalweg_plan::source::Step;
-use thalweg_types::clock::SystemClock;
+use thalweg_types::clock::{Clock, FixedClock, SystemClock};
 use thalweg_types::{KeyGroups, SplitId};
 
 use super::*;
@@ -10,6 +10,10 @@ use crate::job::{Listener, Start};
 
 /// A pacer of two workers and one source, node 0 in domain 0.
 fn pacer() -> Pacer {
+    pacer_by(Arc::new(SystemClock))
+}
+
+fn pacer_by(clock: Arc<dyn Clock>) -> Pacer {
     let start = Start {
         epoch: Epoch(0),
         clock: EventTime(0),
@@ -21,7 +25,7 @@ fn pacer() -> Pacer {
         plan: Arc::new(PlanBuilder::new().finish()),
         fingerprint: 0,
         groups: KeyGroups { count: 8, workers: 2 },
-        clock: Arc::new(SystemClock),
+        clock,
         start,
         first_worker: 0,
         seats: vec![Mutex::new(None)],
@@ -64,6 +68,26 @@ fn a_split_given_out_earlier_holds_the_watermark_back() {
     pacer.inbox.borrow_mut().push(report(0, 600, "6"));
     pacer.hear();
     assert_eq!(pacer.watermarks, [EventTime(600)]);
+}
+
+/// Would fail if a job waited for a time that does not come, went back below the time that it had saved, or
+/// passed over what is due.
+#[test]
+fn a_clock_that_stands_still_wakes_nobody() {
+    let clock = FixedClock::parse("2026-01-01 00:00:00").unwrap();
+    let mut pacer = pacer_by(Arc::new(clock));
+    let now = clock.now();
+    let wake = |at| Report::Wake { node: NodeId(0), worker: 0, at: Some(EventTime(at)) };
+    pacer.inbox.borrow_mut().push(wake(now.0 + 1_000_000));
+    pacer.hear();
+    assert!(matches!(pacer.next_of_clock(), Err(None)));
+    pacer.inbox.borrow_mut().push(wake(now.0));
+    pacer.hear();
+    let opening = pacer.next_of_clock().ok().expect("a wake is due");
+    assert_eq!(opening.clock, now);
+    let saved = now.plus(Duration::from_secs(1));
+    pacer.clock = saved;
+    assert_eq!(pacer.next_of_clock().ok().map(|opening| opening.clock), Some(saved));
 }
 
 /// Would fail if a checkpoint, or a report from elsewhere, changed which epochs a scripted job has, or
