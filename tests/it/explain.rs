@@ -60,6 +60,23 @@ fn figure(tree: &str, operator: &str, label: &str) -> String {
         .to_owned()
 }
 
+/// Checks that the shares of all operators make a whole, and that none was busy for longer than the workers were
+/// there. How long that is depends on what else the machine does.
+fn check_busy(tree: &str) {
+    let number = |text: &str| text.trim().parse::<f64>().unwrap_or_else(|_| panic!("{tree}"));
+    let (elapsed, rest) = tree.split_once(" s on ").unwrap();
+    let all = number(elapsed) * number(rest.split(' ').next().unwrap());
+    let busy = tree.lines().filter_map(|line| line.split_once("busy ")).map(|(_, figures)| {
+        let (seconds, share) = figures.split_once(" s, ").unwrap();
+        (number(seconds), number(share.split(' ').next().unwrap()))
+    });
+    let (seconds, shares): (Vec<f64>, Vec<f64>) = busy.unzip();
+    assert!(seconds.iter().all(|seconds| *seconds <= all + 0.01), "{tree}");
+    // Each is rounded by half a percent at most.
+    let sum: f64 = shares.iter().sum();
+    assert!((sum - 100.0).abs() <= 0.5 * shares.len() as f64, "{sum} %: {tree}");
+}
+
 const NUMBERS: &str = "CREATE TABLE t (k BIGINT) WITH ('connector'='datagen',
     'rows-per-second'='1000000', 'number-of-rows'='5000', 'fields.k.kind'='sequence',
     'fields.k.start'='1', 'fields.k.end'='5000');
@@ -84,7 +101,8 @@ fn an_analysis_says_what_each_operator_did() {
         is("result/Aggregate-1", "state", "COUNT(*) per (k % 100) until the input ends");
         is("result/Aggregate-1", "kept", "100 rows (");
         is("result/Sink-1", "does", "writes `result` (blackhole)");
-        is("result/Aggregate-1", "busy", "0.");
+        figure(&tree, "result/Aggregate-1", "busy");
+        check_busy(&tree);
         if workers.len() > 2 {
             is("result/Aggregate-1", "skew", "worker ");
             assert_ne!(figure(&tree, "result/Aggregate-1", "moved").chars().next(), Some('0'));
