@@ -213,6 +213,7 @@ impl Source for FileSource {
             decoder: formats::decoder(&self.in_files, &self.columns)?,
             tail: Vec::new(),
             rest: Vec::new(),
+            spare: Vec::new(),
             is_over: false,
         };
         reader.seek(from).await?;
@@ -265,6 +266,8 @@ struct FileReader {
     tail: Vec<u8>,
     /// Bytes read behind `at`: the beginning of a record.
     rest: Vec<u8>,
+    /// Memory of the last block, if no row points into it; what stands there does not matter.
+    spare: Vec<u8>,
     is_over: bool,
 }
 
@@ -325,9 +328,9 @@ impl FileReader {
 
     /// Reads a block that ends with a record; no bytes at the end of the range.
     fn block(&mut self) -> Result<Vec<u8>> {
-        let mut block = std::mem::take(&mut self.rest);
+        let (mut block, mut filled) = (std::mem::take(&mut self.spare), self.rest.len());
+        block.splice(..filled.min(block.len()), self.rest.drain(..));
         loop {
-            let filled = block.len();
             if filled > LINE_BYTES_MAX {
                 let path = &self.range.path;
                 return Err(Error::data(format!(
@@ -341,7 +344,8 @@ impl FileReader {
             };
             block.resize(filled + most.min(BLOCK_BYTES), 0);
             let count = self.input.read(&mut block[filled..])?;
-            block.truncate(filled + count);
+            filled += count;
+            block.truncate(filled);
             if count == 0 {
                 self.is_over = true;
                 return Ok(block);
@@ -358,7 +362,8 @@ impl FileReader {
             if block.len() < inside
                 && let Some(end) = self.decoder.end_of_last(&block)
             {
-                self.rest = block.split_off(end);
+                self.rest.extend_from_slice(&block[end..]);
+                block.truncate(end);
                 return Ok(block);
             }
         }
@@ -416,7 +421,9 @@ impl SplitReader for FileReader {
         let next = serde_json::to_string(&place).map_err(|e| Error::internal(e.to_string()))?;
         let bytes = block.len();
         let header = if start == 0 { self.decoder.header(&block) } else { 0 };
-        let decoded = self.decoder.decode(&Buffer::from_vec(block).slice(header))?;
+        let block = Buffer::from_vec(block);
+        let decoded = self.decoder.decode(&block.slice(header))?;
+        self.spare = block.into_vec().unwrap_or_default();
         let (store, path) = (self.store.clone(), self.range.path.clone());
         let bad = placed(&store, &path, start + header as u64, decoded.bad).await?;
         Ok(Some(SourceBatch { rows: decoded.rows, bad, next: Offset(next), bytes }))

@@ -163,7 +163,7 @@ impl JsonDecoder {
         for step in 0..known.len() {
             let index = (*last + step) % known.len();
             let (layout, times) = (&known[index], self.dialect.times);
-            if layout.find(object.as_bytes(), &self.columns, times, found).is_some() {
+            if layout.find(object, &self.columns, times, found).is_some() {
                 layout.push(object, found, &mut self.columns, row);
                 *last = index;
                 return true;
@@ -220,7 +220,7 @@ impl Decoder for JsonDecoder {
         let (mut keep, mut bad) = (Vec::new(), Vec::new());
         self.begin();
         // Lines of a block that is text are text.
-        let text = std::str::from_utf8(block).ok();
+        let text = simdutf8::basic::from_utf8(block).ok();
         for (from, to) in lines(block) {
             let line = block[from..to].trim_ascii();
             if line.is_empty() {

@@ -20,7 +20,7 @@ use super::super::json_dialect::Standard;
 pub(super) struct Layout {
     places: Vec<Place>,
     /// What stands behind the last value.
-    end: Vec<u8>,
+    end: String,
     /// Columns of which the object says nothing.
     missing: Vec<usize>,
 }
@@ -29,11 +29,43 @@ pub(super) struct Layout {
 #[derive(Debug)]
 struct Place {
     /// What stands between it and the value before it.
-    before: Vec<u8>,
+    before: Before,
     /// The column that it is of; `None` if nobody asks for it.
     column: Option<usize>,
     /// May it be NULL?
     is_nullable: bool,
+}
+
+/// What stands before a value. Mostly it is a short name, which is compared as one number.
+#[derive(Debug)]
+struct Before {
+    text: String,
+    /// The first 16 bytes of the text, and which bits of 16 these are.
+    first: u128,
+    mask: u128,
+}
+
+impl Before {
+    fn new(text: &str) -> Before {
+        let mut bytes = [[0; size_of::<u128>()]; 2];
+        let [first, mask] = &mut bytes;
+        for ((first, mask), byte) in first.iter_mut().zip(mask).zip(text.bytes()) {
+            (*first, *mask) = (byte, u8::MAX);
+        }
+        let [first, mask] = bytes.map(u128::from_le_bytes);
+        Before { text: text.to_owned(), first, mask }
+    }
+
+    /// Returns what of `rest` is behind this.
+    fn strip<'a>(&self, rest: &'a str) -> Option<&'a str> {
+        match rest.as_bytes().first_chunk() {
+            Some(first) if self.text.len() <= first.len() => {
+                let is_this = u128::from_le_bytes(*first) & self.mask == self.first;
+                is_this.then(|| rest.get(self.text.len()..)).flatten()
+            }
+            _ => rest.strip_prefix(&self.text),
+        }
+    }
 }
 
 /// A value of one row, not yet in its column.
@@ -60,7 +92,7 @@ impl Layout {
             let (key, value) = entry.ok()?;
             let raw = value.as_raw_str();
             let from = (raw.as_ptr() as usize).checked_sub(object.as_ptr() as usize)?;
-            let before = object.as_bytes().get(at..from)?.to_vec();
+            let before = Before::new(object.get(at..from)?);
             at = from + raw.len();
             let (column, is_nullable) = find(&key).unzip();
             if raw.starts_with(['{', '['])
@@ -72,36 +104,36 @@ impl Layout {
         }
         let is_missing = |column: &usize| places.iter().all(|place| place.column != Some(*column));
         let missing = (0..columns.len()).filter(is_missing).collect();
-        Some(Layout { end: object.as_bytes().get(at..)?.to_vec(), places, missing })
+        Some(Layout { end: object.get(at..)?.to_owned(), places, missing })
     }
 
     /// Finds the values of an object; `None` if it must be left to the parser.
     pub(super) fn find(
         &self,
-        object: &[u8],
+        object: &str,
         columns: &[Column],
         times: Standard,
         found: &mut Vec<Found>,
     ) -> Option<()> {
         found.clear();
-        let mut at = 0;
+        let mut rest = object;
         for Place { before, column, is_nullable } in &self.places {
-            let rest = object.get(at..)?.strip_prefix(before.as_slice())?;
-            at += before.len();
+            rest = before.strip(rest)?;
             let (value, length) = match column {
-                None => scalar(rest)?,
-                Some(_) if rest.starts_with(b"null") => {
-                    is_nullable.then_some((Found::Null, b"null".len()))?
+                None => scalar(rest.as_bytes())?,
+                Some(_) if rest.starts_with("null") => {
+                    is_nullable.then_some((Found::Null, "null".len()))?
                 }
                 Some(column) => read(&columns[*column], rest, times)?,
             };
+            let at = object.len() - rest.len();
             found.push(match value {
                 Found::Text { from, to } => Found::Text { from: at + from, to: at + to },
                 value => value,
             });
-            at += length;
+            rest = rest.get(length..)?;
         }
-        (object.get(at..)? == self.end).then_some(())
+        (rest == self.end).then_some(())
     }
 
     /// Adds the values that [`Layout::find`] found in `object` to their columns, as row `row`.
@@ -141,15 +173,16 @@ fn is_plain(column: &Column) -> bool {
     }
 }
 
-/// Reads a value of a column at the start of `bytes`, and says how long it is.
-fn read(column: &Column, bytes: &[u8], times: Standard) -> Option<(Found, usize)> {
+/// Reads a value of a column at the start of `rest`, and says how long it is.
+fn read(column: &Column, rest: &str, times: Standard) -> Option<(Found, usize)> {
+    let bytes = rest.as_bytes();
     match column {
         Column::Int(kind, _) => whole(bytes, kind),
         Column::Text(_) | Column::PlainText(_) => text(bytes),
-        Column::Timestamp(kind, unit, _) => time(bytes, (kind, *unit), times),
+        Column::Timestamp(kind, unit, _) => time(rest, (kind, *unit), times),
         Column::Float(..) => {
             let length = number_length(bytes)?;
-            let number: f64 = std::str::from_utf8(&bytes[..length]).ok()?.parse().ok()?;
+            let number: f64 = rest.get(..length)?.parse().ok()?;
             // What a number is that is too large, or 0 below 0, is for the parser to say.
             (number.is_normal() || bytes[0] == b'0').then_some((Found::Float(number), length))
         }
@@ -171,29 +204,62 @@ fn scalar(bytes: &[u8]) -> Option<(Found, usize)> {
     Some((Found::Null, length))
 }
 
-/// Most digits of which every number fits an `i64`.
-const DIGITS_MAX: usize = 18;
-
 /// Reads a whole number of type `kind`; behind one with a fraction no layout goes on.
 fn whole(bytes: &[u8], kind: &DataType) -> Option<(Found, usize)> {
     let (is_negative, digits) = match bytes.strip_prefix(b"-") {
         Some(digits) => (true, digits),
         None => (false, bytes),
     };
-    let (mut number, mut length) = (0_i64, 0);
-    while let Some(digit) = digits.get(length).filter(|byte| byte.is_ascii_digit()) {
-        if length == DIGITS_MAX {
-            return None;
-        }
-        number = number * 10 + i64::from(digit - b'0');
-        length += 1;
-    }
+    let (number, length) = natural(digits)?;
     let has_leading_zero = digits.first() == Some(&b'0') && (length > 1 || is_negative);
     if length == 0 || has_leading_zero {
         return None;
     }
     let number = in_range(kind, Some(if is_negative { -number } else { number })).ok()?;
     Some((Found::Whole(number), length + usize::from(is_negative)))
+}
+
+/// Most digits of which every number fits an `i64`.
+const DIGITS_MAX: usize = 18;
+
+/// Reads the digits at the start of `bytes`, and says how many there are; `None` if they are too many.
+fn natural(bytes: &[u8]) -> Option<(i64, usize)> {
+    let (mut number, mut length) = (0_i64, 0);
+    if let Some(eight) = bytes.first_chunk() {
+        (number, length) = few_digits(u64::from_le_bytes(*eight));
+        if length < eight.len() {
+            return Some((number, length));
+        }
+    }
+    while let Some(digit) = bytes.get(length).filter(|byte| byte.is_ascii_digit()) {
+        if length == DIGITS_MAX {
+            return None;
+        }
+        number = number * 10 + i64::from(digit - b'0');
+        length += 1;
+    }
+    Some((number, length))
+}
+
+/// Returns the number that the first digits of eight bytes are, and how many they are: pairs of digits are
+/// made numbers at once, then pairs of these, and so on. (Lamport, "Multiple byte processing
+/// with full-word instructions", CACM 18, 1975.)
+fn few_digits(word: u64) -> (i64, usize) {
+    let values = word ^ bytes_of(b'0');
+    // The high bit of each byte that is more than 9; the lowest is right, which suffices.
+    let others = (values.wrapping_add(bytes_of(0x76)) | values) & bytes_of(0x80);
+    let count = others.trailing_zeros() / 8;
+    // What is shifted in are zeros in front.
+    let digits = values.checked_shl(64 - 8 * count).unwrap_or(0);
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let number = fours.wrapping_mul(10_000) + (fours >> 32);
+    (i64::from(number as u32), count as usize)
+}
+
+/// Returns a word of which each byte is `byte`.
+const fn bytes_of(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
 /// Returns the length of the number at the start of `bytes`, as JSON's grammar has it.
@@ -223,12 +289,12 @@ fn text(bytes: &[u8]) -> Option<(Found, usize)> {
 }
 
 fn time(
-    bytes: &[u8],
+    rest: &str,
     (kind, unit): (&DataType, TimeUnit),
     times: Standard,
 ) -> Option<(Found, usize)> {
-    let length = text_length(bytes)?;
-    let text = std::str::from_utf8(&bytes[1..length - 1]).ok()?;
+    let length = text_length(rest.as_bytes())?;
+    let text = rest.get(1..length - 1)?;
     let time = read_time(kind, unit, text).ok()?;
     is_time_in(times, text).then_some((Found::Whole(time), length))
 }
@@ -253,12 +319,10 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
 /// Marks the bytes of a word at which a text may end: the lowest mark is right, others may not be.
 /// (Warren, Hacker's Delight, section 6-1.)
 fn stops(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
-    let (quotes, escapes) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
-    (is_zero(quotes) | is_zero(escapes) | is_control) & HIGHS
+    let is_zero = |word: u64| word.wrapping_sub(bytes_of(1)) & !word;
+    let is_control = word.wrapping_sub(bytes_of(0x20)) & !word;
+    let (quotes, escapes) = (word ^ bytes_of(b'"'), word ^ bytes_of(b'\\'));
+    (is_zero(quotes) | is_zero(escapes) | is_control) & bytes_of(0x80)
 }
 
 #[cfg(test)]

@@ -7,8 +7,42 @@ fn timestamps_are_read_in_both_ways() {
     assert_eq!(millis("1970-01-01 00:00:01"), Some(1_000));
     assert_eq!(millis("2020-04-15T08:05:00.123Z"), Some(1_586_937_900_123));
     assert_eq!(millis("1969-12-31 23:59:59.5"), Some(-500));
+    assert_eq!(millis("2020-04-15 08:05"), Some(1_586_937_900_000));
     for wrong in ["2020-02-30 00:00:00", "2020-01-01", "2020-01-01 24:00:00", "soon", ""] {
         assert_eq!(millis(wrong), None, "{wrong}");
+    }
+}
+
+/// Would fail if any byte in place of another one were taken for a digit, or for what stands between digits.
+#[test]
+fn each_byte_of_a_timestamp_is_looked_at() {
+    let right = "2011-11-11 11:11:11.111";
+    let is_read = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok();
+        text.is_some_and(|text| read_timestamp(text, TimeUnit::Millisecond).is_some())
+    };
+    for at in 0..right.len() {
+        for byte in 0..0x80 {
+            let mut text = right.as_bytes().to_vec();
+            text[at] = byte;
+            let is_right = match right.as_bytes()[at] {
+                b' ' => b" T".contains(&byte),
+                b'0'..=b'9' => byte.is_ascii_digit() || (at + 1 == right.len() && byte == b'Z'),
+                between => byte == between,
+            };
+            // No month 13, no day or hour 31, and no minute or second 61.
+            let limits: [(usize, &[u8]); 6] = [
+                (5, b"01"),
+                (6, b"012"),
+                (8, b"012"),
+                (11, b"012"),
+                (14, b"012345"),
+                (17, b"012345"),
+            ];
+            let limit = limits.iter().find(|(place, _)| *place == at);
+            let is_right = is_right && limit.is_none_or(|(_, digits)| digits.contains(&byte));
+            assert_eq!(is_read(&text), is_right, "{}", String::from_utf8_lossy(&text));
+        }
     }
 }
 
