@@ -60,8 +60,18 @@ pub struct Typed {
 impl Container {
     /// Returns `change` for the channel `frame`, counted in `of` until it is consumed.
     pub fn new(change: Change, frame: FrameId, of: &Arc<Unconsumed>) -> Container {
-        let credit = Some(Arc::new(Credit::new(change.bytes(), of)));
-        Container::counted(change, frame, credit)
+        let bytes = change.bytes();
+        Container::sized((change, bytes), frame, of)
+    }
+
+    /// Returns a change whose bytes are known already for the channel `frame`, counted as [`Container::new`]
+    /// does.
+    pub fn sized(
+        (change, bytes): (Change, usize),
+        frame: FrameId,
+        of: &Arc<Unconsumed>,
+    ) -> Container {
+        Container::counted(change, frame, Some(Arc::new(Credit::new(bytes, of))))
     }
 
     /// Returns `change` for the channel `frame`, counted as what it was made of.

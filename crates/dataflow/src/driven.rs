@@ -30,7 +30,7 @@ use crate::container::{Container, FrameId};
 use crate::exchange::{AllDistributor, HomeDistributor, KeyDistributor};
 use crate::flow::{Credit, Sender, Unconsumed};
 use crate::job::{Event, Job};
-use crate::operator::{Close, OUTPUT_BYTES_MAX, Operator, Output, Step};
+use crate::operator::{Close, OUTPUT_BYTES_MAX, Operator, Output, Sent, Step};
 use crate::stats::Counters;
 
 /// Snapshots after which a full one is taken, so that restores stay short.
@@ -413,11 +413,11 @@ impl Driver {
         self.counters.count_rejected(late, bad);
         self.counters.count_forgotten(output.forgotten());
         let mut outputs: Vec<_> = outputs.iter_mut().map(OutputBuilder::activate).collect();
-        for (port, change) in output.take() {
+        for Sent { port, change, bytes } in output.take_sized() {
             if port == 0 {
-                self.counters.count_out(change.len(), change.bytes());
+                self.counters.count_out(change.len(), bytes);
             }
-            let mut container = Container::new(change, self.frames[port], &self.sent);
+            let mut container = Container::sized((change, bytes), self.frames[port], &self.sent);
             let mut session = outputs[port].session_with_builder(&self.capabilities[port]);
             session.give_container(&mut container);
         }

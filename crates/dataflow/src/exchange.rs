@@ -38,7 +38,9 @@ impl KeyDistributor {
     fn positions(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Vec<u32>>> {
         let key: Vec<ArrayRef> = self.columns.iter().map(|c| columns[*c].clone()).collect();
         hash::hash_rows(&key, rows, &mut self.hashes)?;
-        let mut positions = vec![Vec::new(); self.groups.workers];
+        // A little more than each worker's share.
+        let most = rows / self.groups.workers * 9 / 8 + 16;
+        let mut positions = vec![Vec::with_capacity(most); self.groups.workers];
         for (row, hash) in self.hashes.iter().enumerate() {
             positions[self.groups.owner(self.groups.group_of(*hash)).0].push(row as u32);
         }

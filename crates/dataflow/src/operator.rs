@@ -34,10 +34,21 @@ pub struct Close {
 /// Bytes that an operator may have sent and nobody consumed yet.
 pub const OUTPUT_BYTES_MAX: usize = 8 << 20;
 
+/// A change on its way out of an operator.
+#[derive(Debug)]
+pub struct Sent {
+    /// The output that it goes to.
+    pub port: usize,
+    /// What is sent.
+    pub change: Change,
+    /// Its [`Change::bytes`]; to count them costs a look at each text.
+    pub bytes: usize,
+}
+
 /// Collects what an operator sends.
 #[derive(Debug, Default)]
 pub struct Output {
-    sent: Vec<(usize, Change)>,
+    sent: Vec<Sent>,
     unconsumed_bytes: usize,
     late: u64,
     bad: u64,
@@ -58,8 +69,9 @@ impl Output {
     /// Sends `change` to output `port`: 1 for late rows and bad records, or a side output.
     pub fn send_to(&mut self, port: usize, change: Change) {
         if !change.is_empty() {
-            self.unconsumed_bytes += change.bytes();
-            self.sent.push((port, change));
+            let bytes = change.bytes();
+            self.unconsumed_bytes += bytes;
+            self.sent.push(Sent { port, change, bytes });
         }
     }
 
@@ -90,6 +102,11 @@ impl Output {
 
     /// Takes what was sent: output port and change, in order.
     pub fn take(&mut self) -> Vec<(usize, Change)> {
+        self.take_sized().into_iter().map(|sent| (sent.port, sent.change)).collect()
+    }
+
+    /// Takes what was sent, in order, with its bytes.
+    pub fn take_sized(&mut self) -> Vec<Sent> {
         std::mem::take(&mut self.sent)
     }
 

@@ -237,7 +237,8 @@ impl SourceInstance {
                     let (count, bytes) = (rows.len(), rows.bytes());
                     self.counters.count_in(count, bytes);
                     self.counters.count_out(count, bytes);
-                    taken.rows.push(Container::new(rows, self.frames[0], &self.sent));
+                    let rows = Container::sized((rows, bytes), self.frames[0], &self.sent);
+                    taken.rows.push(rows);
                 }
                 if let Some(bad) = bad
                     && self.diverts

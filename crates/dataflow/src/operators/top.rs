@@ -29,8 +29,8 @@ use super::idle::Idle;
 use super::kept::{Entry, Kept};
 use crate::operator::{Close, Operator, Output, Step};
 
-use arrived::{Arrived, Codes};
-use ranks::{Changed, Net, Ranks};
+use arrived::{Arrived, Coded};
+use ranks::{Candidate, Changed, Net, Ranks};
 use sending::Sending;
 
 /// Keeps the first rows of each partition, or all that may become first.
@@ -116,23 +116,24 @@ impl Top {
     fn settle(&mut self) -> Result<()> {
         let arrived = std::mem::take(&mut self.arrived);
         let ranks = (!self.is_retracted).then_some(&self.ranks);
-        let codes = Codes::new(&arrived, ranks, &self.rows.ordering)?;
+        let coded = Coded::new(&arrived, ranks, &self.rows.ordering)?;
         drop(arrived);
-        let rows = codes.in_order();
+        let Some(coded) = coded else { return Ok(()) };
+        self.sending.begin(coded.rows.clone());
         // Most partitions have a row or two, so this memory serves them all.
         let mut nets: Vec<Net<'_>> = Vec::new();
-        for own in rows.chunk_by(|left, right| left.0 == right.0) {
-            let equal = own.chunk_by(|left, right| left.1 == right.1);
+        for own in coded.in_order().chunk_by(|left, right| left.group == right.group) {
+            let equal = own.chunk_by(|left, right| left.code == right.code);
             nets.clear();
             nets.extend(equal.map(|equal| {
-                let weight = equal.iter().map(|(_, _, weight)| weight).sum();
-                Net { code: equal[0].1, weight }
+                let weight = equal.iter().map(|row| row.weight).sum();
+                Net { code: equal[0].code, weight, at: equal[0].at }
             }));
             if self.idle.is_some() {
-                self.leave_out(own[0].0, &mut nets);
+                self.leave_out(own[0].group, &mut nets);
             }
             nets.retain(|net| net.weight != 0);
-            self.change(own[0].0, &nets)?;
+            self.change(own[0].group, &nets)?;
         }
         Ok(())
     }
@@ -152,12 +153,7 @@ impl Top {
         if nets.is_empty() {
             return Ok(());
         }
-        let (kept, ordering) = (&self.kept[group as usize], &self.rows.ordering);
-        let before = self.ranks.ranked(kept.iter().map(|entry| &*entry.code), ordering);
-        let after = self.ranks.ranked(Changed::new(kept.iter(), nets), ordering);
-        let sending = &mut self.sending;
-        self.ranks.differ(before, after, |row, weight| sending.add(group, row, weight))?;
-        sending.gather(&self.rows)?;
+        self.tell(group, nets)?;
         for net in nets {
             for _ in 0..net.weight {
                 self.insert(group, net.code);
@@ -175,6 +171,25 @@ impl Top {
         Ok(())
     }
 
+    /// Notes what is to be sent of the changes of a partition.
+    fn tell(&mut self, group: u32, nets: &[Net<'_>]) -> Result<()> {
+        let (kept, ordering) = (&self.kept[group as usize], &self.rows.ordering);
+        let sending = &mut self.sending;
+        match nets {
+            // Most partitions begin so, and then nothing needs to be compared.
+            [net @ Net { weight: 1, .. }] if kept.is_empty() => {
+                let first = self.ranks.counts(1).then_some((Candidate::came(net), 1));
+                first.into_iter().for_each(|first| sending.add(group, first, 1));
+            }
+            _ => {
+                let before = self.ranks.ranked(kept.iter().map(Candidate::kept), ordering);
+                let after = self.ranks.ranked(Changed::new(kept.iter(), nets), ordering);
+                self.ranks.differ(before, after, |row, weight| sending.add(group, row, weight))?;
+            }
+        }
+        sending.gather(&self.rows)
+    }
+
     fn insert(&mut self, group: u32, code: &[u8]) {
         let number = self.rows.keep(group, code);
         self.kept[group as usize].insert(Entry { code: code.into(), number });
@@ -186,8 +201,8 @@ impl Top {
         if kept.len() <= self.ranks.last() {
             return Ok(());
         }
-        let codes = kept.iter().map(|entry| &*entry.code);
-        let reach = self.ranks.reach(codes, &self.rows.ordering)?;
+        let rows = kept.iter().map(Candidate::kept);
+        let reach = self.ranks.reach(rows, &self.rows.ordering)?;
         while self.kept[group as usize].len() > reach {
             if let Some(gone) = self.kept[group as usize].pop() {
                 self.rows.forget(group, gone.numbered());

@@ -20,8 +20,29 @@ pub(super) struct Ranks {
     has_rank: bool,
 }
 
+/// A row that may be among the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    /// The row.
+    pub(super) code: &'a [u8],
+    /// Its place among the rows that came; `None` of one that was there.
+    pub(super) came: Option<u32>,
+}
+
+impl<'a> Candidate<'a> {
+    /// Returns a row that is there.
+    pub(super) fn kept(entry: &'a Entry) -> Candidate<'a> {
+        Candidate { code: &entry.code, came: None }
+    }
+
+    /// Returns a row that came.
+    pub(super) fn came(net: &Net<'a>) -> Candidate<'a> {
+        Candidate { code: net.code, came: Some(net.at) }
+    }
+}
+
 /// A row and its rank.
-pub(super) type Ranked<'a> = (&'a [u8], usize);
+pub(super) type Ranked<'a> = (Candidate<'a>, usize);
 
 /// A row and how often more (or, below 0, less) it is there.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +51,8 @@ pub(super) struct Net<'a> {
     pub(super) code: &'a [u8],
     /// How often; not 0.
     pub(super) weight: i64,
+    /// Its place among the rows that came.
+    pub(super) at: u32,
 }
 
 impl Ranks {
@@ -41,6 +64,11 @@ impl Ranks {
     /// Returns the last rank that counts.
     pub(super) fn last(&self) -> usize {
         *self.ranks.end()
+    }
+
+    /// Does this rank count?
+    pub(super) fn counts(&self, rank: usize) -> bool {
+        self.ranks.contains(&rank)
     }
 
     /// Can rows behind `rows` others that are kept still count? Where equal ranks close up, that
@@ -58,15 +86,15 @@ impl Ranks {
     /// Returns the rows that count, with their ranks, of rows in order; an error if a code cannot be read.
     pub(super) fn ranked<'r, 'a: 'r>(
         &'r self,
-        codes: impl Iterator<Item = &'a [u8]> + 'r,
+        rows: impl Iterator<Item = Candidate<'a>> + 'r,
         ordering: &'r RowOrdering,
     ) -> impl Iterator<Item = Result<Ranked<'a>>> + 'r {
         let (mut rank, mut last) = (0, None);
-        let ranked = codes.enumerate().map(move |(before, code)| {
+        let ranked = rows.enumerate().map(move |(before, row)| {
             rank = match self.ranking {
                 Ranking::RowNumber => before + 1,
                 Ranking::Rank | Ranking::DenseRank => {
-                    let key = Some(ordering.key_of(code)?);
+                    let key = Some(ordering.key_of(row.code)?);
                     let is_tie = std::mem::replace(&mut last, key) == key;
                     match self.ranking {
                         _ if is_tie => rank,
@@ -75,13 +103,12 @@ impl Ranks {
                     }
                 }
             };
-            Ok((code, rank))
+            Ok((row, rank))
         });
         let is_beyond =
             |row: &Result<Ranked<'_>>| row.as_ref().is_ok_and(|row| row.1 > self.last());
-        let counts = |row: &Result<Ranked<'_>>| {
-            row.as_ref().map_or(true, |(_, rank)| self.ranks.contains(rank))
-        };
+        let counts =
+            |row: &Result<Ranked<'_>>| row.as_ref().map_or(true, |(_, rank)| self.counts(*rank));
         ranked.take_while(move |row| !is_beyond(row)).filter(counts)
     }
 
@@ -91,14 +118,14 @@ impl Ranks {
     /// `Internal` if a code cannot be read.
     pub(super) fn reach<'a>(
         &self,
-        mut codes: impl Iterator<Item = &'a [u8]>,
+        mut rows: impl Iterator<Item = Candidate<'a>>,
         ordering: &RowOrdering,
     ) -> Result<usize> {
         match self.ranking {
-            Ranking::RowNumber => Ok(codes.by_ref().take(self.last()).count()),
+            Ranking::RowNumber => Ok(rows.by_ref().take(self.last()).count()),
             _ => {
                 let all = Ranks { ranks: 1..=self.last(), ..self.clone() };
-                all.ranked(codes, ordering).try_fold(0, |reach, row| row.map(|_| reach + 1))
+                all.ranked(rows, ordering).try_fold(0, |reach, row| row.map(|_| reach + 1))
             }
         }
     }
@@ -124,7 +151,7 @@ impl Ranks {
                 (None, Some(_)) => Ordering::Greater,
                 // Each number has one row, so what goes from it and what comes to it are told at once.
                 (Some(old), Some(new)) if by_number => {
-                    if !is_same(old.0, new.0) {
+                    if !is_same(old.0.code, new.0.code) {
                         send(old, -1);
                         send(new, 1);
                     }
@@ -160,7 +187,10 @@ impl Ranks {
         (left, left_rank): &Ranked<'_>,
         (right, right_rank): &Ranked<'_>,
     ) -> Ordering {
-        let by_row = if is_same_place(left, right) { Ordering::Equal } else { left.cmp(right) };
+        let by_row = match is_same_place(left.code, right.code) {
+            true => Ordering::Equal,
+            false => left.code.cmp(right.code),
+        };
         match self.has_rank {
             true => by_row.then(left_rank.cmp(right_rank)),
             false => by_row,
@@ -183,36 +213,36 @@ pub(super) struct Changed<'a, I: Iterator<Item = &'a Entry>> {
     kept: Peekable<I>,
     changes: Peekable<std::slice::Iter<'a, Net<'a>>>,
     /// A row that comes several times still.
-    repeated: (&'a [u8], i64),
+    repeated: Option<(Candidate<'a>, i64)>,
 }
 
 impl<'a, I: Iterator<Item = &'a Entry>> Changed<'a, I> {
     /// Returns `kept` after `changes`, both in order, no row twice in `changes`.
     pub(super) fn new(kept: I, changes: &'a [Net<'a>]) -> Changed<'a, I> {
-        Changed { kept: kept.peekable(), changes: changes.iter().peekable(), repeated: (&[], 0) }
+        Changed { kept: kept.peekable(), changes: changes.iter().peekable(), repeated: None }
     }
 }
 
 impl<'a, I: Iterator<Item = &'a Entry>> Iterator for Changed<'a, I> {
-    type Item = &'a [u8];
+    type Item = Candidate<'a>;
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<Candidate<'a>> {
         loop {
-            if self.repeated.1 > 0 {
-                self.repeated.1 -= 1;
-                return Some(self.repeated.0);
+            if let Some((row, count)) = self.repeated.take().filter(|(_, count)| *count > 0) {
+                self.repeated = Some((row, count - 1));
+                return Some(row);
             }
             let Some(change) = self.changes.peek() else {
-                return self.kept.next().map(|entry| &*entry.code);
+                return self.kept.next().map(Candidate::kept);
             };
             if let Some(entry) = self.kept.next_if(|entry| *entry.code < *change.code) {
-                return Some(&entry.code);
+                return Some(Candidate::kept(entry));
             }
-            let (mut code, mut count) = (change.code, change.weight);
+            let (mut row, mut count) = (Candidate::came(change), change.weight);
             while let Some(entry) = self.kept.next_if(|entry| *entry.code == *change.code) {
-                (code, count) = (&entry.code, count + 1);
+                (row, count) = (Candidate::kept(entry), count + 1);
             }
-            self.repeated = (code, count);
+            self.repeated = Some((row, count));
             self.changes.next();
         }
     }

@@ -146,6 +146,27 @@ fn changes_are_those_between_naive_answers() {
     }
 }
 
+/// Would fail if rows of one partition were not brought together, or changed their order, however many
+/// partitions there are and wherever their numbers begin.
+#[test]
+fn many_rows_are_ordered_by_partition() {
+    let cases: [(u64, u64, u64); 5] = [
+        (1023, 0, 9),
+        (1024, 0, 1),
+        (5000, 7, 2048),
+        (5000, 1 << 22, 5),
+        (9000, 3, u64::from(u32::MAX) - 3),
+    ];
+    for (rows, least, groups) in cases {
+        let group = |row: u64| least + row.wrapping_mul(0x9e37_79b9_7f4a_7c15) % groups;
+        let mut order: Vec<u64> = (0..rows).map(|row| group(row) << 32 | row).collect();
+        let mut expected = order.clone();
+        expected.sort_unstable();
+        arrived::sort_by_group(&mut order);
+        assert!(order == expected, "{rows} rows in {groups} partitions from {least}");
+    }
+}
+
 /// Would fail if a rank were given to a new row before it was taken from the old one.
 #[test]
 fn a_rank_is_taken_back_before_it_is_given() {
