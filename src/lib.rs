@@ -45,6 +45,7 @@ pub use thalweg_api::{
     fold_with_undo, max, min, reduce, sum,
 };
 pub use thalweg_cluster::{Outcome, RunOptions};
+pub use thalweg_types::clock::FixedClock;
 pub use thalweg_types::{Error, Result};
 
 use std::sync::Arc;

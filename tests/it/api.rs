@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thalweg::{Aggregate, Record, RunOptions, Stream, Timestamp, Window, count};
+use thalweg::{Aggregate, FixedClock, Record, RunOptions, Stream, Timestamp, Window, count};
 use thalweg_connectors::print::{Shown, Style};
 use thalweg_plan::connector::Registry;
 use thalweg_plan::node::NodeKind;
@@ -121,6 +121,8 @@ fn a_program_says_what_its_command_line_has_wrong() {
     let odd = "error: 3 workers cannot be shared evenly by 2 processes";
     assert_eq!(refused(&["--workers", "3", "--processes", "2"]), (Some(2), odd.to_owned()));
     assert_eq!(refused(&["--wrokers", "3"]).0, Some(2));
+    let clock = "error: the clock cannot be 'noon'";
+    assert_eq!(refused(&["--clock", "noon"]), (Some(2), clock.to_owned()));
     let (code, error) = refused(&["--workers", "1"]);
     assert_eq!(code, Some(2));
     assert!(error.contains("examples/word-count/lines.txt"), "{error}");
@@ -250,4 +252,29 @@ fn late_at_percentile(share: f64) -> u64 {
 fn a_watermark_at_a_percentile_waits_for_that_share_of_the_rows() {
     assert_eq!(late_at_percentile(0.5), 2);
     assert_eq!(late_at_percentile(1.0), 1);
+}
+
+/// Would fail if a window by the clock were another one than that of the clock that the job is given.
+#[test]
+fn a_window_by_a_clock_that_stands_still_has_its_time() {
+    let place = Place::new();
+    place.write(
+        "events.json",
+        "{\"at\": \"2024-05-01 00:00:00\"}\n{\"at\": \"2024-05-02 00:00:00\"}\n",
+    );
+    let [input, output] = ["events.json", "out"].map(|name| place.path(name).display().to_string());
+    let job = thalweg::job();
+    job.source::<Event>("events", "filesystem", &[("path", &input), ("format", "json")])
+        .stream()
+        .unwrap()
+        .key_by(|_| 1_i64)
+        .clock_window(Window::tumble(Duration::from_secs(3600)))
+        .aggregate::<Events>("hours", vec![count()])
+        .unwrap()
+        .sink("hours", "filesystem", &[("path", &output), ("format", "csv")])
+        .unwrap();
+    let clock = FixedClock::parse("2026-01-01 12:30:00");
+    thalweg::run(job, &RunOptions { clock, ..RunOptions::new("hours") }).unwrap();
+    let rows = place.published("out").into_keys().collect::<Vec<_>>();
+    assert_eq!(rows, ["2026-01-01 12:00:00.000,2026-01-01 13:00:00.000,1,2"]);
 }
