@@ -120,6 +120,7 @@ impl Attempt {
                 epochs: Arc::default(),
                 listener,
                 flow: Arc::default(),
+                premises: Arc::default(),
                 commands: Arc::<Commands>::default(),
                 stop: Arc::<Stop>::default(),
             }),

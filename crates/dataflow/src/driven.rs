@@ -25,6 +25,7 @@ use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
 use timely::scheduling::Activator;
 
+use crate::audit::{Auditor, Auditors};
 use crate::book::{Book, Outbox, Report};
 use crate::container::{Container, FrameId};
 use crate::exchange::{AllDistributor, HomeDistributor, KeyDistributor};
@@ -62,6 +63,8 @@ pub struct DrivenInput<'scope> {
     pub schema: SchemaRef,
     /// Channel that they were sent on.
     pub frame: FrameId,
+    /// What audits them.
+    pub audit: Option<Auditor>,
 }
 
 /// What a driver needs besides its operator.
@@ -94,8 +97,10 @@ pub fn driven<'scope>(
     let mut builder = OperatorBuilder::new(node.operator.0.clone(), scope);
     let mut pulls: Vec<PullInto> = Vec::new();
     let schemas: Vec<_> = inputs.iter().map(|i| (i.frame, i.schema.clone())).collect();
+    let mut audits = Vec::new();
     for (index, input) in inputs.into_iter().enumerate() {
         let stream = input.stream;
+        audits.push(input.audit);
         pulls.push(match input.route {
             Route::Stay => pull(builder.new_input(stream, Pipeline), index),
             Route::ByKey(columns) => {
@@ -131,6 +136,7 @@ pub fn driven<'scope>(
     };
     let activator = Rc::new(scope.activator_for(address.clone().into()));
     let mut driver = Driver::new(node, operator, (schemas, activator), around);
+    driver.audits = Auditors(audits);
     driver.sent.wake_by(waker());
     driver.operator.resumed_by(Box::new(waker()));
     builder.build(move |capabilities| {
@@ -175,6 +181,7 @@ struct Driver {
     node: Node,
     around: Surroundings,
     schemas: Vec<(FrameId, SchemaRef)>,
+    audits: Auditors,
     activator: Rc<Activator>,
     /// The channel of each output.
     frames: Vec<FrameId>,
@@ -211,6 +218,7 @@ impl Driver {
             operator,
             node: node.clone(),
             schemas,
+            audits: Auditors::default(),
             activator,
             frames: (0..node.kind.outputs()).map(frame).collect(),
             counters: around.counters(node),
@@ -303,6 +311,7 @@ impl Driver {
             if let Some((input, change, credit)) = self.pop_open() {
                 self.stashed_rows -= change.len();
                 self.tell();
+                self.audits.see(input, &change)?;
                 let mut output = Output::new(self.sent.bytes());
                 let step = self.operator.batch(input, change, &mut output)?;
                 drop(credit);
@@ -322,6 +331,7 @@ impl Driver {
             if self.sized.elapsed() >= SIZE_EVERY || info.ending.is_some() {
                 self.measure();
             }
+            self.audits.close()?;
             let mut output = Output::new(self.sent.bytes());
             let close = self.close_of(&info);
             let step = self.operator.close(&close, &mut output)?;

@@ -17,6 +17,7 @@ use thalweg_types::clock::Clock;
 use thalweg_types::epoch::Ending;
 use thalweg_types::{Epoch, Error, EventTime, KeyGroups, NodeId, SplitId, WorkerId};
 
+use crate::audit::{Audit, Premises};
 use crate::flow::Flow;
 use crate::port::{SinkPort, SourcePort, Wake};
 use crate::stats::{Counters, Durations};
@@ -96,6 +97,8 @@ pub struct Job {
     pub commands: Arc<Commands>,
     /// What is under way between operators.
     pub flow: Arc<Flow>,
+    /// What the audit of weights rests on.
+    pub premises: Arc<Premises>,
     /// Ends the attempt, whatever state it is in.
     pub stop: Arc<Stop>,
 }
@@ -105,6 +108,12 @@ impl Job {
     /// `worker` has for it.
     pub fn home_of(&self, worker: usize) -> usize {
         worker % self.seats.len()
+    }
+
+    /// Returns what is audited.
+    pub fn audit(&self) -> Audit {
+        let is_spread = self.groups.workers > self.seats.len();
+        Audit::new(&self.plan, self.start.epoch, &self.premises, is_spread)
     }
 
     /// Tells whoever listens.

@@ -19,6 +19,8 @@ pub mod exchange;
 
 pub mod operators;
 
+pub mod audit;
+
 pub mod job;
 
 pub mod book;

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use thalweg_plan::loops::LoopNode;
 use thalweg_plan::node::{BadRecords, Exchange, Input, MapNode, Node, NodeKind};
-use thalweg_types::{Error, NodeId, Place, Result};
+use thalweg_types::{Change, Error, NodeId, Place, Result};
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::probe::{Handle, Probe};
 use timely::dataflow::{Scope, Stream};
+use timely::progress::frontier::MutableAntichain;
 
+use crate::audit::{Audit, Tap};
 use crate::book::{Book, Outbox};
 use crate::chain::{self, ChainOperator};
 use crate::container::{Container, FrameId};
@@ -37,6 +39,7 @@ pub struct Lowering<'scope> {
     worker: usize,
     book: Book,
     outbox: Outbox,
+    audit: Audit,
     epochs: Stream<'scope, u64, Dispatch>,
     outputs: Vec<Outputs<'scope>>,
 }
@@ -51,8 +54,8 @@ impl<'scope> Lowering<'scope> {
     ) -> Lowering<'scope> {
         let scope = epochs.scope();
         let worker = scope.index();
-        let job = job.clone();
-        Lowering { scope, job, seat, worker, book, outbox, epochs, outputs: Vec::new() }
+        let (job, audit, outputs) = (job.clone(), job.audit(), Vec::new());
+        Lowering { scope, job, seat, worker, book, outbox, audit, epochs, outputs }
     }
 
     /// Builds all nodes, with `probe` behind every sink.
@@ -175,7 +178,7 @@ impl<'scope> Lowering<'scope> {
 
     fn inputs(&self, node: &Node) -> Vec<DrivenInput<'scope>> {
         let is_spread = self.job.groups.workers > self.job.seats.len();
-        let inputs = node.inputs.iter().map(|input| DrivenInput {
+        let inputs = node.inputs.iter().enumerate().map(|(number, input)| DrivenInput {
             stream: self.stream(input),
             route: match (&input.exchange, &node.kind) {
                 (Exchange::ByKey(columns), _) => Route::ByKey(columns.clone()),
@@ -188,28 +191,38 @@ impl<'scope> Lowering<'scope> {
             },
             schema: self.job.plan.output_schema(input.from, input.port),
             frame: self.frame(input.from, input.port),
+            audit: self.audit.of(&self.job.plan, input, format!("input {number}")),
         });
         inputs.collect()
+    }
+
+    /// Returns what audits an input of what is not driven.
+    fn tap(&self, number: usize, input: &Input) -> Option<Tap> {
+        let auditor = self.audit.of(&self.job.plan, input, format!("input {number}"))?;
+        Some(Tap::new(auditor, self.job.start.epoch.next()))
     }
 
     /// Puts the inputs together; each batch gets the channel of the union.
     fn union(&self, node: &Node) -> Outputs<'scope> {
         let mut builder = OperatorBuilder::new(node.operator.0.clone(), self.scope);
-        let handles = node.inputs.iter().map(|input| {
-            (builder.new_input(self.stream(input), Pipeline), self.frame(input.from, input.port))
+        let handles = node.inputs.iter().enumerate().map(|(number, input)| {
+            let handle = builder.new_input(self.stream(input), Pipeline);
+            (handle, self.frame(input.from, input.port), self.tap(number, input))
         });
         let mut handles: Vec<_> = handles.collect();
         let (output, stream) = builder.new_output::<Container>();
         let mut output = OutputBuilder::<_, NoopBuilder<Container>>::from(output);
         let frame = self.frame(node.id, 0);
         let (schema, job) = (node.schema.clone(), self.job.clone());
+        let (name, worker) = (node.operator.0.clone(), self.worker);
         builder.build(move |_| {
-            move |_| {
+            move |frontiers| {
                 let mut output = output.activate();
-                for (handle, from) in &mut handles {
+                for ((handle, from, tap), frontier) in handles.iter_mut().zip(frontiers) {
                     handle.for_each(|time, data| {
                         let opened = std::mem::take(data).open((*from, &schema), &job.flow);
                         match opened.and_then(|(change, credit)| {
+                            see(tap, *time.time(), &change)?;
                             Ok(Container::counted(rename(change, &schema)?, frame, credit))
                         }) {
                             Ok(mut container) => {
@@ -218,6 +231,7 @@ impl<'scope> Lowering<'scope> {
                             Err(error) => job.fail(error),
                         }
                     });
+                    advance(tap, frontier, (&job, &name, worker));
                 }
             }
         });
@@ -239,15 +253,16 @@ impl<'scope> Lowering<'scope> {
         let (map, book, job, domains) =
             (map.clone(), self.book.clone(), self.job.clone(), node.domains.clone());
         let counters = job.counters[self.worker - job.first_worker][node.id.0].clone();
-        let name = node.operator.0.clone();
-        let worker = self.worker;
+        let (name, worker) = (node.operator.0.clone(), self.worker);
+        let mut tap = self.tap(0, input);
         builder.build(move |_| {
-            move |_| {
+            move |frontiers| {
                 let began = std::time::Instant::now();
                 let mut output = output.activate();
                 handle.for_each(|time, data| {
                     let opened = std::mem::take(data).open((from.0, &from.1), &job.flow);
                     let mapped = opened.and_then(|(change, credit)| {
+                        see(&mut tap, *time.time(), &change)?;
                         let moment = book.moment(*time.time(), &domains);
                         let moment = moment
                             .ok_or_else(|| Error::internal("rows of an epoch that is not open"))?;
@@ -271,6 +286,7 @@ impl<'scope> Lowering<'scope> {
                         }
                     }
                 });
+                advance(&mut tap, &frontiers[0], (&job, &name, worker));
                 counters.count_busy(began.elapsed());
             }
         });
@@ -278,15 +294,29 @@ impl<'scope> Lowering<'scope> {
     }
 }
 
+/// Shows rows of an epoch to what audits them.
+fn see(tap: &mut Option<Tap>, epoch: u64, change: &Change) -> Result<()> {
+    tap.as_mut().map_or(Ok(()), |tap| tap.see(epoch, change))
+}
+
+/// Lets what audits an input close the epochs that are over there.
+fn advance(
+    tap: &mut Option<Tap>,
+    frontier: &MutableAntichain<u64>,
+    (job, operator, worker): (&Job, &str, usize),
+) {
+    let next = frontier.frontier().first().copied().unwrap_or(u64::MAX);
+    if let Some(Err((epoch, error))) = tap.as_mut().map(|tap| tap.advance(next)) {
+        job.fail(error.at(Place::Operator { operator: operator.to_owned(), worker, epoch }));
+    }
+}
+
 /// Gives the rows of one input the names of the union's columns.
-fn rename(
-    change: thalweg_types::Change,
-    schema: &arrow::datatypes::SchemaRef,
-) -> Result<thalweg_types::Change> {
+fn rename(change: Change, schema: &arrow::datatypes::SchemaRef) -> Result<Change> {
     let columns = change.rows.columns().to_vec();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(change.len()));
     let rows = arrow::array::RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
-    Ok(thalweg_types::Change { rows, weights: change.weights })
+    Ok(Change { rows, weights: change.weights })
 }
 
 fn missing(node: &Node, what: &str) -> Error {

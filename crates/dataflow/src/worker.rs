@@ -229,3 +229,6 @@ fn reports(worker: &mut Worker, outbox: &Outbox, inbox: Inbox, pacer: Activator)
         });
     });
 }
+
+#[cfg(test)]
+mod tests;

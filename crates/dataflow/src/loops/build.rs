@@ -14,12 +14,13 @@ use timely::dataflow::operators::{ConnectLoop, Enter, Feedback, Leave};
 
 use super::exit::{Exit, Gate, Shared};
 use super::join::Join;
-use super::logic::Logic;
+use super::logic::{Audited, Logic};
 use super::passing::{Apply, Delay, Net, Pass};
 use super::pick::{Pick, Which};
 use super::reduce::Reduce;
 use super::shell::{Flowing, Site, moved, shell};
 use super::time::{Path, Time};
+use crate::audit::{Audit, Auditor};
 use crate::container::{Container, FrameId};
 use crate::driven::{DrivenInput, Route, Surroundings};
 use crate::operator::Operator;
@@ -62,7 +63,8 @@ pub fn build<'scope>(
     let schema = looped.steps[looped.result.0].schema.clone();
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     let route = if looped.is_result_keyed() { Route::Stay } else { Route::ByKey(all) };
-    let input = DrivenInput { stream, route, schema, frame };
+    // Rows of several rounds, which whoever reads the result is shown as one collection.
+    let input = DrivenInput { stream, route, schema, frame, audit: None };
     Ok(Built { operator: Box::new(operator), input })
 }
 
@@ -78,6 +80,7 @@ struct Building<'a, 'scope> {
     looped: &'a LoopNode,
     around: &'a Surroundings,
     gate: &'a Gate,
+    audit: Audit,
     flowing: Vec<Flowing<'scope>>,
     /// The steps that keep state.
     logics: Vec<Shared>,
@@ -92,7 +95,8 @@ impl<'a, 'scope> Building<'a, 'scope> {
         around: &'a Surroundings,
     ) -> Building<'a, 'scope> {
         let (flowing, logics, open) = (Vec::new(), Vec::new(), Vec::new());
-        Building { scope, node, looped, around, gate, flowing, logics, open }
+        let audit = around.job.audit();
+        Building { scope, node, looped, around, gate, audit, flowing, logics, open }
     }
 
     /// Builds the next step.
@@ -215,12 +219,25 @@ impl<'a, 'scope> Building<'a, 'scope> {
         logic: Box<dyn Logic>,
         inputs: Vec<(Flowing<'scope>, Option<Vec<usize>>)>,
     ) -> Flowing<'scope> {
+        let audits = (0..inputs.len()).map(|input| self.auditor(step, input));
+        let logic = Audited::over(logic, audits.collect());
         let logic: Shared = Rc::new(RefCell::new(logic));
         self.logics.push(logic.clone());
         let site = self.site(step, self.flowing.len());
         let frame = site.frame;
         let stream = shell(self.scope, logic, inputs, site);
         Flowing { stream, frame, schema: step.schema.clone() }
+    }
+
+    /// Returns what audits an input of a step. What comes round to a variable is no collection but
+    /// a difference: what a step makes of it, less what it began as.
+    fn auditor(&self, step: &LoopStep, input: usize) -> Option<Auditor> {
+        let is_variable = matches!(step.kind, StepKind::Variable { .. });
+        if is_variable && input > 0 {
+            return None;
+        }
+        let name = format!("input {input} of step {} of the loop", self.flowing.len());
+        self.audit.of_step(&self.around.job.plan, &self.node.inputs, name)
     }
 
     fn site(&self, step: &LoopStep, channel: usize) -> Site {

@@ -113,6 +113,7 @@ impl Operator for Exit {
 
     fn close(&mut self, close: &Close, out: &mut Output) -> Result<Step> {
         self.epoch = close.moment.epoch.0;
+        self.steps.iter().try_for_each(|step| step.borrow_mut().audit())?;
         let mut rows: Vec<(Code, i64)> = self.came.drain().filter(|(_, w)| *w != 0).collect();
         rows.sort_unstable_by(|a, b| ((a.1 > 0), &a.0).cmp(&((b.1 > 0), &b.0)));
         if !self.is_updating && rows.first().is_some_and(|(_, weight)| *weight < 0) {

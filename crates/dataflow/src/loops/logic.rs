@@ -9,6 +9,7 @@ use thalweg_state::{StateReader, StateWriter};
 use thalweg_types::{Change, Moment, Result};
 
 use super::time::Rounds;
+use crate::audit::{Auditor, Auditors};
 
 /// What a step does to differences.
 ///
@@ -30,6 +31,14 @@ pub trait Logic {
     /// As `batch`.
     fn close(&mut self, rounds: Rounds, out: &mut Sent) -> Result<()> {
         let _ = (rounds, out);
+        Ok(())
+    }
+
+    /// The epoch is over: whatever came, over all of its rounds, must be collections of rows.
+    ///
+    /// # Errors
+    /// `Internal` if it is not.
+    fn audit(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -103,5 +112,48 @@ impl Sent {
     /// Asks for the close of some rounds.
     pub fn wait(&mut self, rounds: Rounds) {
         self.waits.push(rounds);
+    }
+}
+
+/// A step whose inputs are audited.
+pub(super) struct Audited {
+    logic: Box<dyn Logic>,
+    audits: Auditors,
+}
+
+impl Audited {
+    /// Returns a step as one whose inputs are audited, if some are.
+    pub(super) fn over(logic: Box<dyn Logic>, audits: Vec<Option<Auditor>>) -> Box<dyn Logic> {
+        match audits.iter().any(Option::is_some) {
+            true => Box::new(Audited { logic, audits: Auditors(audits) }),
+            false => logic,
+        }
+    }
+}
+
+impl Logic for Audited {
+    fn batch(&mut self, input: usize, came: Came, out: &mut Sent) -> Result<()> {
+        self.audits.see(input, &came.change)?;
+        self.logic.batch(input, came, out)
+    }
+
+    fn close(&mut self, rounds: Rounds, out: &mut Sent) -> Result<()> {
+        self.logic.close(rounds, out)
+    }
+
+    fn audit(&mut self) -> Result<()> {
+        self.audits.close()
+    }
+
+    fn snapshot(&mut self, to: &mut StateWriter) -> Result<()> {
+        self.logic.snapshot(to)
+    }
+
+    fn restore(&mut self, from: &StateReader) -> Result<()> {
+        self.logic.restore(from)
+    }
+
+    fn size(&self) -> (usize, usize) {
+        self.logic.size()
     }
 }

@@ -222,6 +222,7 @@ fn job() -> Arc<Job> {
         listener: Listener(Arc::new(|_| {})),
         commands: Default::default(),
         flow: Default::default(),
+        premises: Default::default(),
         stop: Default::default(),
     })
 }

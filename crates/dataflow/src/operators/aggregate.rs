@@ -18,6 +18,7 @@ use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use thalweg_plan::node::AggregateNode;
 use thalweg_state::{StateReader, StateWriter, TableSpec};
+use thalweg_types::fault::is_planted;
 use thalweg_types::{Change, EventTime, Groups, Moment, Result};
 
 use self::lifetime::Lifetime;
@@ -300,8 +301,9 @@ fn pairs(schema: &SchemaRef, keys: Vec<ArrayRef>, (old, new): (&There, &There)) 
             continue;
         }
         if was_there {
-            places.push((1, row));
-            weights.push(-1);
+            let times = if is_planted("retracted-twice") { 2 } else { 1 };
+            places.extend(vec![(1, row); times]);
+            weights.extend(vec![-1; times]);
         }
         if is_there {
             places.push((0, row));

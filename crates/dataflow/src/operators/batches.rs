@@ -60,15 +60,19 @@ pub fn groups_of(range: Range<usize>) -> Vec<u32> {
     (range.start as u32..range.end as u32).collect()
 }
 
-/// Returns the error of a row that is taken back and never came.
-pub fn never_came(rows: &RecordBatch, row: usize) -> Error {
+/// Returns the columns of a row for people, each with its name.
+pub fn described(rows: &RecordBatch, row: usize) -> String {
     let names = rows.schema();
     let values = rows.columns().iter().zip(names.fields()).map(|(column, field)| {
         let value = array_value_to_string(column, row);
         format!("{} {}", field.name(), value.unwrap_or_else(|error| error.to_string()))
     });
-    let values: Vec<String> = values.collect();
-    Error::data(format!("a row is taken back that never came: {}", values.join(", ")))
+    values.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the error of a row that is taken back and never came.
+pub fn never_came(rows: &RecordBatch, row: usize) -> Error {
+    Error::data(format!("a row is taken back that never came: {}", described(rows, row)))
         .remedy("a changelog must insert a row before it deletes it")
 }
 

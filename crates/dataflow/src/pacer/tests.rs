@@ -33,6 +33,7 @@ fn pacer_by(clock: Arc<dyn Clock>) -> Pacer {
         epochs: Arc::default(),
         listener: Listener(Arc::new(|_| {})),
         flow: Arc::default(),
+        premises: Arc::default(),
         commands: Arc::default(),
         stop: Arc::default(),
     };
