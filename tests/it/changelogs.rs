@@ -279,3 +279,55 @@ fn a_malformed_change_is_a_bad_record() {
     assert!(bad[0].starts_with("in.json:2,\"field `before` is NULL"), "{bad:?}");
     assert!(bad[1].starts_with("in.json:3,\"column `v`"), "{bad:?}");
 }
+
+/// Would fail if the deletion of a version that is not there were taken for the end of one that comes later, or were
+/// no bad record; an update of nothing has a good half.
+#[test]
+fn a_deletion_of_no_version_is_a_bad_record() {
+    let place = Place::new();
+    place.write("orders.csv", "1,2020-01-01 00:12:00\n2,2020-01-01 00:12:00\n");
+    let lines = [
+        r#"{"before":{"id":1,"price":9,"since":"2020-01-01 00:10:00"},"after":null,"op":"d"}"#,
+        r#"{"before":null,"after":{"id":1,"price":5,"since":"2020-01-01 00:05:00"},"op":"c"}"#,
+        r#"{"before":{"id":2,"price":6,"since":"2020-01-01 00:05:00"},"after":{"id":2,"price":7,"since":"2020-01-01 00:06:00"},"op":"u"}"#,
+        r#"{"before":{"id":2,"price":7,"since":"2020-01-01 00:06:00"},"after":{"id":2,"price":8,"since":"2020-01-01 00:07:00"},"op":"u"}"#,
+    ];
+    place.write("prices.json", &lines.join("\n"));
+    let script = |option: &str| {
+        format!(
+            "CREATE TABLE bad (record BYTES, place STRING, error STRING)
+             WITH ('connector' = 'filesystem', 'path' = 'bad', 'format' = 'csv');
+             CREATE TABLE orders (id BIGINT, at TIMESTAMP(3), WATERMARK FOR at AS at)
+             WITH ('connector' = 'filesystem', 'path' = 'orders.csv', 'format' = 'csv');
+             CREATE TABLE prices (id BIGINT, price BIGINT, since TIMESTAMP(3),
+               PRIMARY KEY (id) NOT ENFORCED, WATERMARK FOR since AS since - INTERVAL '1' DAY)
+             WITH ('connector' = 'filesystem', 'path' = 'prices.json',
+               'format' = 'debezium-json', 'bad-records' = '{option}');
+             SELECT o.id, price FROM orders AS o
+             LEFT JOIN prices FOR SYSTEM_TIME AS OF o.at AS p ON o.id = p.id;"
+        )
+    };
+    let run = |option: &str, workers: &str| {
+        let script = script(option);
+        let output = place.run(&["run", "-e", &script, "--output", "csv", "--workers", workers]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{error}");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut shown: Vec<String> = shown.lines().map(str::to_owned).collect();
+        shown.sort();
+        (shown.join(" "), error)
+    };
+    // The table is trusted: what ends is over, whenever it began.
+    assert_eq!(run("fail", "1").0, "1, 2,8 id,price");
+    for (option, workers) in [("skip", "1"), ("table:bad", "2")] {
+        let (shown, error) = run(option, workers);
+        assert_eq!(shown, "1,5 2,8 id,price", "{option}");
+        assert!(error.contains("2 bad"), "{option}: {error}");
+    }
+    let bad: Vec<String> = place.published("bad").into_keys().collect();
+    assert_eq!(bad.len(), 2, "{bad:?}");
+    for (bad, row) in bad.iter().zip(["id 1, price 9", "id 2, price 6"]) {
+        let wrong = format!("a row is taken back that never came: {row}, since 2020-01-01");
+        assert!(bad.contains(&wrong) && !bad.contains("old-half"), "{bad}");
+    }
+}

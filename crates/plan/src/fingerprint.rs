@@ -44,7 +44,10 @@ pub fn signature(plan: &Plan, node: &Node) -> Option<String> {
             let (of, by) = (unversioned(&schema, window), kinds(&window.keys));
             format!("{} by {by:?} of {of}", window.described())
         }
-        NodeKind::Check(_) => format!("check of {schema}"),
+        NodeKind::Check(check) => match &check.key {
+            None => format!("check of {schema}"),
+            Some(key) => format!("check by {key:?} of {schema}"),
+        },
         NodeKind::Upsert(upsert) => format!("upsert by {:?} of {schema}", upsert.key),
         NodeKind::WindowTop(top) => {
             let order = order(&top.order);

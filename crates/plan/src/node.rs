@@ -188,11 +188,16 @@ pub struct UpsertNode {
 
 /// Leaves out what takes back a row that is not there, of a changelog from outside, and counts it.
 ///
+/// With a key, rows are versions of it: each that comes replaces the one before, and what takes back any
+/// row of a key that is there takes that back. So it is with what a source says of keys, too.
+///
 /// Shapes: out the input's columns; output 1 rows of the bad-record schema.
 #[derive(Clone, Debug)]
 pub struct CheckNode {
     /// Name of the table; the state is stored under it.
     pub table: String,
+    /// Columns of the key whose versions the rows are; `None` where a row is told by all of its columns.
+    pub key: Option<Vec<usize>>,
     /// How long a row is known after it came; `None` until it is taken back.
     pub ttl: Option<Duration>,
     /// Does what is left out go to output 1?

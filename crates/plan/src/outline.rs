@@ -9,8 +9,8 @@ use crate::explain::functions;
 use crate::graph::Plan;
 use crate::join::JoinNode;
 use crate::node::{
-    AggregateCall, AggregateNode, BadRecords, Exchange, Node, NodeKind, OverNode, SourceNode,
-    Stage, TopNode,
+    AggregateCall, AggregateNode, BadRecords, CheckNode, Exchange, Node, NodeKind, OverNode,
+    SourceNode, Stage, TopNode,
 };
 use crate::pattern::operands_text;
 use crate::process::ProcessNode;
@@ -93,7 +93,7 @@ fn describe(plan: &Plan, node: &Node) -> String {
                 "Upsert by [{keys}]; keeps every row; changes come out at the end of each epoch"
             )
         }
-        NodeKind::Check(check) => format!("Check of every row; diverts {}", check.diverts),
+        NodeKind::Check(check) => describe_check(plan, node, check),
         NodeKind::Compact(compact) => {
             let keys = names(plan, node.id, 0, &compact.key);
             format!("Compact by [{keys}]; last changes come out at the end of each epoch")
@@ -171,6 +171,14 @@ fn describe_source(node: &Node, source: &SourceNode) -> String {
         columns.join(", "),
         watermark.unwrap_or_default()
     )
+}
+
+fn describe_check(plan: &Plan, node: &Node, check: &CheckNode) -> String {
+    let of = match &check.key {
+        None => "of every row".to_owned(),
+        Some(key) => format!("by [{}]", names(plan, node.id, 0, key)),
+    };
+    format!("Check {of}; diverts {}", check.diverts)
 }
 
 fn describe_top(plan: &Plan, node: &Node, top: &TopNode) -> String {

@@ -5,6 +5,7 @@
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
+use thalweg_plan::connector::OLD_HALF;
 use thalweg_plan::source::{BadRecord, bad_record_batch};
 use thalweg_types::{Change, Result};
 
@@ -33,8 +34,12 @@ impl Unfounded {
         if !self.diverts || rows.is_empty() {
             return Ok(());
         }
+        // What a row is in an update is no column of the table.
+        let own = change.rows.schema();
+        let own = (0..own.fields().len()).filter(|column| own.field(*column).name() != OLD_HALF);
+        let shown = change.rows.project(&own.collect::<Vec<_>>())?;
         let record = |row: &u32| {
-            let row = (&change.rows, *row as usize);
+            let row = (&shown, *row as usize);
             bad_row(row, &self.place, never_came(row.0, row.1).message())
         };
         let records: Vec<BadRecord> = rows.iter().map(record).collect();

@@ -2,7 +2,8 @@
 //!
 //! Invariants: of each row it is known how many times it is there; in the order of the channel, a row that is
 //! taken back more often than it came is counted as a bad record and goes no further, and all else passes as
-//! it is. So behind it no weight goes below zero. With a time-to-live a row is forgotten that was neither
+//! it is. So behind it no weight goes below zero. Where rows are versions of a key, it is known which keys are
+//! there, and a version that comes takes the place of the one before. With a time-to-live a row is forgotten that was neither
 //! inserted nor taken back for so long; taking it back later is no bad record, and is counted as forgotten.
 
 use std::sync::Arc;
@@ -27,15 +28,19 @@ const ROWS_MIN: usize = 4096;
 /// Knows which rows are there.
 pub struct Check {
     unfounded: Unfounded,
+    /// Columns by which it is known what is there, and whether these are a key.
+    columns: Vec<usize>,
+    is_keyed: bool,
+    /// Their types.
     types: Vec<DataType>,
     rows: GroupTable,
-    /// For each row that there is, or was, how many times it is there.
+    /// For each row, or key, that there is, or was, how many times it is there.
     counts: Vec<u64>,
     /// How many of them are there at all.
     live: usize,
     /// Rows whose count changed since the last snapshot.
     unsaved: GroupSet,
-    /// What is saved of a row: its columns, and its count.
+    /// What is saved of a row: these columns, and its count.
     state: SchemaRef,
     groups: Vec<u32>,
     /// When rows came, if they have a time-to-live, those that came in the open epoch, and the clock at the last
@@ -51,18 +56,22 @@ impl Check {
     /// # Errors
     /// `Invalid` if rows of a type cannot be told apart.
     pub fn new(node: &CheckNode, schema: &SchemaRef) -> Result<Check> {
-        let types: Vec<DataType> = schema.fields().iter().map(|f| f.data_type().clone()).collect();
-        let columns = schema.fields().iter().enumerate();
-        let columns = columns.map(|(n, f)| f.as_ref().clone().with_name(format!("__column_{n}")));
+        let columns = node.key.clone().unwrap_or((0..schema.fields().len()).collect());
+        let known = Arc::new(schema.project(&columns)?);
+        let types: Vec<DataType> = known.fields().iter().map(|f| f.data_type().clone()).collect();
+        let saved = known.fields().iter().enumerate();
+        let saved = saved.map(|(n, f)| f.as_ref().clone().with_name(format!("__column_{n}")));
         let count = Field::new("__count", DataType::UInt64, false);
         Ok(Check {
             unfounded: Unfounded::new(&node.table, node.diverts),
+            columns,
+            is_keyed: node.key.is_some(),
             rows: GroupTable::new(&types)?,
             types,
             counts: Vec::new(),
             live: 0,
             unsaved: GroupSet::default(),
-            state: Arc::new(Schema::new(columns.chain([count]).collect::<Vec<_>>())),
+            state: Arc::new(Schema::new(saved.chain([count]).collect::<Vec<_>>())),
             groups: Vec::new(),
             idle: node.ttl.map(Idle::new),
             changed: GroupSet::default(),
@@ -78,6 +87,7 @@ impl Check {
             let count = &mut self.counts[groups[*row as usize] as usize];
             let was_there = *count > 0;
             match change.weight(*row as usize) > 0 {
+                true if self.is_keyed => *count = 1,
                 true => *count += 1,
                 false if was_there => *count -= 1,
                 false => return false,
@@ -148,7 +158,9 @@ impl Check {
 
 impl Operator for Check {
     fn batch(&mut self, _: usize, change: Change, out: &mut Output) -> Result<Step> {
-        self.rows.intern(change.rows.columns(), change.len(), &mut self.groups)?;
+        let known: Vec<ArrayRef> =
+            self.columns.iter().map(|column| change.rows.column(*column).clone()).collect();
+        self.rows.intern(&known, change.len(), &mut self.groups)?;
         if self.idle.is_some() {
             self.changed.extend(&self.groups);
         }

@@ -47,9 +47,13 @@ pub(super) fn kept(plan: &Plan, node: &Node) -> Vec<Fact> {
                 }
             }
         }
-        NodeKind::Check(check) => match check.ttl {
-            Some(ttl) => format!("the rows that are there, to check by, {}", lived(ttl)),
-            None => {
+        NodeKind::Check(check) => match (check.ttl, &check.key) {
+            (_, Some(key)) => {
+                let key = columns(&node.schema, key);
+                format!("each ({key}) that is there, to check by, until it is deleted")
+            }
+            (Some(ttl), None) => format!("the rows that are there, to check by, {}", lived(ttl)),
+            (None, None) => {
                 "the rows that are there, to check by, until they are taken back: as large as the \
                  table"
                     .to_owned()

@@ -114,6 +114,11 @@ fn is_checked(table: &Table, changes: Changes) -> bool {
     changes == Changes::Changelog && is_tolerant && table.spec.primary_key.is_empty()
 }
 
+/// Is a deletion of a version that is not there a bad record?
+fn are_versions_checked(table: &Table, changes: Changes) -> bool {
+    changes != Changes::Append && table.engine.bad_records != BadRecords::Fail
+}
+
 /// Returns the columns of a table's primary key among those that its source can hand over.
 fn key_of(table: &Table) -> Result<Vec<usize>> {
     let schema = &table.spec.schema;
@@ -209,6 +214,8 @@ pub(super) struct Reading {
     watermark: Option<Expr>,
     /// What keeps the row of each key, once somebody reads the rows of such a source.
     rows: Option<NodeId>,
+    /// What leaves out deletions of versions that are not there, once somebody reads versions of it.
+    versions: Option<NodeId>,
 }
 
 impl Lowering<'_> {
@@ -240,6 +247,7 @@ impl Lowering<'_> {
             .remedy("leave the metadata out, or join by PROCTIME()"));
         }
         let source_changes = source.changes;
+        let key = Some(source.key.clone()).filter(|key| !key.is_empty());
         stream.versioned = match source_changes {
             Changes::Append if table.spec.primary_key.is_empty() => None,
             Changes::Append => Some(VersionSource::Rows),
@@ -254,6 +262,9 @@ impl Lowering<'_> {
             changes => Some(VersionSource::Changes(changes)),
         }
         .map(|source| Versioned { source, key: table.spec.primary_key.clone() });
+        if let Some(key) = key.filter(|_| are_versions_checked(&table, source_changes)) {
+            stream.node = self.checked_versions(&table, stream.node, key);
+        }
         if self.tells_halves(&table, source_changes) {
             self.leave_out_old_halves(&mut stream)?;
         }
@@ -266,6 +277,29 @@ impl Lowering<'_> {
             }
         }
         Ok(stream)
+    }
+
+    /// Leaves out what deletes versions of keys that are not there, of the changes of a table. Old halves of updates
+    /// are still among them: what updates a key that is not there is said once, as everywhere.
+    ///
+    /// The keys are known for ever, as the versions are, which have no time-to-live either.
+    fn checked_versions(&mut self, table: &Table, from: NodeId, key: Vec<usize>) -> NodeId {
+        let name = self.name_of(table);
+        if let Some(checked) = self.sources.get(&name).and_then(|reading| reading.versions) {
+            return checked;
+        }
+        let schema = self.builder.plan().node(from).schema.clone();
+        let diverts = table.engine.bad_records == BadRecords::Divert;
+        let input = Input { from, port: 0, exchange: Exchange::ByKey(key.clone()) };
+        let node = CheckNode { table: self.source_name(table), key: Some(key), ttl: None, diverts };
+        let checked = self.builder.add(NodeKind::Check(node), vec![input], schema);
+        if let Some(bad) = table.engine.bad_table.as_ref().filter(|_| diverts) {
+            self.reject(bad, forward(checked, 1));
+        }
+        if let Some(reading) = self.sources.get_mut(&name) {
+            reading.versions = Some(checked);
+        }
+        checked
     }
 
     /// Returns the columns of a scan, of what its source delivers.
@@ -313,8 +347,8 @@ impl Lowering<'_> {
             Some(_) => Err(two_watermarks(&table.name)),
             None => {
                 let stream = self.source(table, shape)?;
-                let (watermark, rows) = (shape.watermark.clone(), None);
-                let reading = Reading { stream: stream.clone(), watermark, rows };
+                let (watermark, rows, versions) = (shape.watermark.clone(), None, None);
+                let reading = Reading { stream: stream.clone(), watermark, rows, versions };
                 self.sources.insert(name, reading);
                 Ok(stream)
             }
@@ -456,7 +490,7 @@ impl Lowering<'_> {
             true => {
                 let columns = (0..schema.fields().len()).collect();
                 let input = Input { from, port: 0, exchange: Exchange::ByKey(columns) };
-                let node = NodeKind::Check(CheckNode { table: name, ttl, diverts });
+                let node = NodeKind::Check(CheckNode { table: name, key: None, ttl, diverts });
                 self.builder.add(node, vec![input], schema)
             }
             false => {

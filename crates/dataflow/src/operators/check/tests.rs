@@ -5,8 +5,14 @@ use super::*;
 use crate::operators::testing::*;
 
 fn check(ttl: Option<Duration>, diverts: bool) -> Check {
-    let node = CheckNode { table: "t".to_owned(), ttl, diverts };
+    let node = CheckNode { table: "t".to_owned(), key: None, ttl, diverts };
     Check::new(&node, &row_schema()).unwrap()
+}
+
+/// Checks versions of the key.
+fn keyed() -> Box<dyn Operator> {
+    let node = CheckNode { table: "t".to_owned(), key: Some(vec![0]), ttl: None, diverts: true };
+    Box::new(Check::new(&node, &row_schema()).unwrap())
 }
 
 fn operator() -> Box<dyn Operator> {
@@ -70,6 +76,23 @@ fn what_passes_never_goes_below_zero() {
 fn crashes_and_workers_change_nothing() {
     for seed in 0..10 {
         let stand = Stand { pre: None, make: &operator, keys: vec![0, 1, 2, 3] };
+        stand.check_crashes(&turns(&epochs(seed)), seed);
+    }
+}
+
+/// Would fail if a version had to be named to be deleted, if a version did not take the place of the one before,
+/// or if a key that is gone could be deleted again.
+#[test]
+fn a_version_is_there_until_its_key_is_deleted() {
+    let (mut operator, mut out) = (keyed(), Output::default());
+    let rows = [(1, -1), (1, 1), (2, 1), (1, -1), (2, -1), (3, 1), (3, -1)];
+    operator.batch(0, changed(&rows), &mut out).unwrap();
+    assert_eq!(out.counted(), (0, 2));
+    let sent = out.take();
+    assert_eq!((sent[0].0, sent[1].0), (1, 0));
+    assert_eq!(texts(&sent[1].1), ["k|1|0|0", "k|2|0|0", "k|1|0|0", "k|3|0|0", "k|3|0|0"]);
+    for seed in 0..10 {
+        let stand = Stand { pre: None, make: &keyed, keys: vec![0] };
         stand.check_crashes(&turns(&epochs(seed)), seed);
     }
 }
