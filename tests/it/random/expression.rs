@@ -25,7 +25,8 @@ pub(super) enum Type {
     Same,
 }
 
-/// An operator, a function or an aggregate: `{0}`, `{1}` are its arguments, `{q}` its query.
+/// An operator, a function or an aggregate: `{0}`, `{1}` are its arguments, `{q}` its query, `{m}` the rows of it
+/// whose one column may be equal to the argument.
 #[derive(Debug)]
 pub(super) struct Operator {
     /// The feature under which it is counted.
@@ -95,7 +96,7 @@ impl Operator {
             let (hole, rest) = part.split_once('}').unwrap();
             text += &match hole {
                 "q" => query.unwrap().sql(dialect),
-                "c" => query.unwrap().names().remove(0),
+                "m" => query.unwrap().members(&arguments[0].sql(dialect)),
                 number => arguments[number.parse::<usize>().unwrap()].sql(dialect),
             };
             text += rest;
@@ -173,6 +174,12 @@ pub(super) const SCALARS: &[Operator] = &[
     same("LIKE", "({0} LIKE 'a%')", &[TEXT], FLAG),
 ];
 
+/// Returns the operator of [`SCALARS`] that is written so.
+pub(super) fn scalar(text: &str) -> &'static Operator {
+    let found = SCALARS.iter().find(|operator| operator.stream == text);
+    found.unwrap_or_else(|| panic!("there is no operator {text}"))
+}
+
 /// Aggregates; the answer is the same in any order of the rows.
 pub(super) const AGGREGATES: &[Operator] = &[
     same("COUNT", "COUNT(*)", &[], BIG),
@@ -242,7 +249,7 @@ pub(super) const MEMBERS: &[Operator] = &[
     Operator {
         name: "NOT IN sub-query",
         stream: "({0} NOT IN ({q}))",
-        batch: "(NOT EXISTS (SELECT * FROM ({q}) AS m WHERE ({0} = m.{c}) IS NOT FALSE))",
+        batch: "(NOT EXISTS ({m}))",
         arguments: &[SAME],
         result: FLAG,
     },

@@ -2,7 +2,7 @@
 
 use super::expression::{
     AGGREGATES, Dialect, EXISTENCE, Expr, MEMBERS, Operator, PLACED, RUNNING, SCALAR_QUERY,
-    SCALARS, Type,
+    SCALARS, Type, scalar,
 };
 use super::query::{
     Group, JoinKind, Joined, Order, Query, Select, SetOperation, Sets, Top, Values,
@@ -12,17 +12,17 @@ use super::timed::{END, FRAMES, Fired, Over, START, Sequence, Shape, Windowed};
 use crate::support::Dice;
 
 /// Columns by their names.
-type Columns = Vec<(String, Kind)>;
+pub(super) type Columns = Vec<(String, Kind)>;
 
 /// Makes queries over the tables of an input.
 pub(super) struct Generator<'a> {
     dice: &'a mut Dice,
     /// Tables, and the common table expressions in scope.
-    tables: Vec<(String, Columns)>,
+    pub(super) tables: Vec<(String, Columns)>,
     /// All tables of the input.
     given: Vec<Table>,
     /// Tables with event time.
-    timed: Vec<Table>,
+    pub(super) timed: Vec<Table>,
     /// Names given so far.
     names: usize,
 }
@@ -50,15 +50,15 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn one_in(&mut self, count: u64) -> bool {
+    pub(super) fn one_in(&mut self, count: u64) -> bool {
         self.dice.below(count) == 0
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.dice.below(bound as u64) as usize
     }
 
-    fn name(&mut self, prefix: &str) -> String {
+    pub(super) fn name(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("{prefix}{}", self.names)
     }
@@ -129,7 +129,8 @@ impl<'a> Generator<'a> {
             columns.push((format!("{alias}_n"), Kind::BigInt));
         }
         let query = Box::new(query);
-        let top = Top { query, alias, function, partition, order, limit, is_numbered };
+        let complete = Vec::new();
+        let top = Top { query, alias, function, partition, order, limit, is_numbered, complete };
         (Query::Top(top), columns)
     }
 
@@ -150,7 +151,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Returns the rows of a table with their windows.
-    fn windowed(&mut self) -> (Query, Columns) {
+    pub(super) fn windowed(&mut self) -> (Query, Columns) {
         let at = self.below(self.timed.len());
         let Table { name: table, columns, .. } = self.timed[at].clone();
         let shape = self.shape();
@@ -270,12 +271,7 @@ impl<'a> Generator<'a> {
         let alias = self.name("r");
         let own: Columns =
             columns.iter().map(|(name, kind)| (format!("{alias}.{name}"), *kind)).collect();
-        let kind = match self.below(10) {
-            0..4 => JoinKind::Inner,
-            4..7 => JoinKind::Left,
-            7 => JoinKind::Right,
-            _ => JoinKind::Full,
-        };
+        let kind = self.join_kind();
         let mut on = Vec::new();
         if !scope.is_empty() && !self.one_in(12) {
             for _ in 0..1 + self.below(2) {
@@ -290,21 +286,30 @@ impl<'a> Generator<'a> {
         // Rows that come out alone must be where all that they may meet is.
         let can_be_copied = matches!(kind, JoinKind::Inner | JoinKind::Left) && !first;
         let is_copied = can_be_copied && self.one_in(6);
-        Joined { kind, query, alias, on, is_copied }
+        Joined { kind, query, alias, on, is_copied, is_shown: false }
+    }
+
+    pub(super) fn join_kind(&mut self) -> JoinKind {
+        match self.below(10) {
+            0..4 => JoinKind::Inner,
+            4..7 => JoinKind::Left,
+            7 => JoinKind::Right,
+            _ => JoinKind::Full,
+        }
     }
 
     /// Returns the condition that a column of one side is that of another.
-    fn met(&mut self, left: &Columns, right: &Columns) -> Option<Expr> {
+    pub(super) fn met(&mut self, left: &Columns, right: &Columns) -> Option<Expr> {
         let pairs: Vec<_> = left
             .iter()
             .flat_map(|l| right.iter().filter(move |r| r.1 == l.1).map(move |r| (&l.0, &r.0)))
             .collect();
         let (left, right) = *pairs.get(self.below(pairs.len().max(1)))?;
-        let equal = SCALARS.iter().find(|operator| operator.stream == "({0} = {1})");
-        Some(Expr::Call(equal?, vec![Expr::Column(left.clone()), Expr::Column(right.clone())]))
+        let equal = scalar("({0} = {1})");
+        Some(Expr::Call(equal, vec![Expr::Column(left.clone()), Expr::Column(right.clone())]))
     }
 
-    fn select(&mut self, depth: usize, wanted: Option<&[Kind]>) -> (Query, Columns) {
+    pub(super) fn select(&mut self, depth: usize, wanted: Option<&[Kind]>) -> (Query, Columns) {
         let mut scope = Columns::new();
         let relations = [1, 1, 1, 2, 2, 2, 3][self.below(7)];
         let from: Vec<_> =
@@ -323,15 +328,22 @@ impl<'a> Generator<'a> {
         let items: Vec<_> = exprs.into_iter().map(|expr| (expr, self.name("x"))).collect();
         let columns = items.iter().map(|(_, name)| name.clone()).zip(kinds).collect();
         let is_distinct = self.one_in(8);
-        (Query::Select(Select { is_distinct, items, from, filter, group }), columns)
+        (
+            Query::Select(Select { is_distinct, items, from, filter, group, ..Select::default() }),
+            columns,
+        )
     }
 
     /// Returns the kind of some column.
-    fn kind_of(&mut self, scope: &Columns) -> Kind {
+    pub(super) fn kind_of(&mut self, scope: &Columns) -> Kind {
         scope[self.below(scope.len())].1
     }
 
-    fn grouped(&mut self, kinds: &[Kind], scope: &Columns) -> (Vec<Expr>, Option<Group>) {
+    pub(super) fn grouped(
+        &mut self,
+        kinds: &[Kind],
+        scope: &Columns,
+    ) -> (Vec<Expr>, Option<Group>) {
         let mut keys = Vec::new();
         let has_keys = !self.one_in(5);
         let mut items = Vec::new();
@@ -363,7 +375,7 @@ impl<'a> Generator<'a> {
         });
         let sets = keys.iter().all(|key| matches!(key, Expr::Column(_))) && self.one_in(5);
         let sets = (sets && !has_window).then(|| self.sets(keys.len()));
-        (items, Some(Group { keys, sets, having }))
+        (items, Some(Group { keys, sets, having, ..Group::default() }))
     }
 
     fn sets(&mut self, keys: usize) -> Sets {
@@ -418,7 +430,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Returns an expression of a kind over columns in scope.
-    fn expr(&mut self, kind: Kind, scope: &Columns, depth: usize) -> Expr {
+    pub(super) fn expr(&mut self, kind: Kind, scope: &Columns, depth: usize) -> Expr {
         let fitting: Vec<_> = scope.iter().filter(|(_, own)| *own == kind).collect();
         if depth > 0 && (self.one_in(3) || fitting.is_empty()) {
             let fits = |operator: &&Operator| match operator.result {
@@ -450,9 +462,8 @@ impl<'a> Generator<'a> {
         match self.below(12) {
             0 | 1 => {
                 let kind = self.kind_of(scope);
-                // DataFusion takes a correlated NOT IN of no rows for one of NULLs.
                 let operator = &MEMBERS[self.below(2)];
-                let query = match operator.name == "IN sub-query" && self.one_in(2) {
+                let query = match self.one_in(2) {
                     true => {
                         self.correlated(scope, depth, |this, own| (this.expr(kind, own, 1), false))
                     }
@@ -506,20 +517,20 @@ impl<'a> Generator<'a> {
         let (expr, is_aggregate) = item(self, &own);
         // One group of a stream without rows has no row; of those that belong to a row each has one.
         let is_one_group = is_aggregate && !is_correlated;
-        let group = is_one_group.then(|| Group { keys: Vec::new(), sets: None, having: None });
+        let group = is_one_group.then(Group::default);
         let items = vec![(expr, self.name("x"))];
-        Query::Select(Select { is_distinct: false, items, from, filter, group })
+        Query::Select(Select { items, from, filter, group, ..Select::default() })
     }
 }
 
 /// Returns the names of the first window's ends.
-fn window_of(scope: &Columns) -> Option<[String; 2]> {
+pub(super) fn window_of(scope: &Columns) -> Option<[String; 2]> {
     let start = scope.iter().find(|(name, _)| name.ends_with(START))?.0.clone();
     let end = start.replace(START, END);
     Some([start, end])
 }
 
 /// Is `expr` written as one of `exprs` is?
-fn is_among(exprs: &[Expr], expr: &Expr) -> bool {
+pub(super) fn is_among(exprs: &[Expr], expr: &Expr) -> bool {
     exprs.iter().any(|other| other.sql(Dialect::Stream) == expr.sql(Dialect::Stream))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::expression::{Dialect, Expr, ranked};
 use super::schema::{Code, Kind};
-use super::timed::{END, Fired, Over, START, Windowed};
+use super::timed::{END, Fired, HERE, Over, START, Windowed};
 
 /// A query; the names of its columns are told apart.
 #[derive(Clone, Debug)]
@@ -23,6 +23,11 @@ pub(super) enum Query {
         definition: Box<Query>,
         body: Box<Query>,
     },
+    /// Rows for which conditions hold; asked by the oracle only.
+    Complete {
+        query: Box<Query>,
+        complete: Vec<String>,
+    },
 }
 
 /// Rows in the text.
@@ -33,7 +38,7 @@ pub(super) struct Values {
 }
 
 /// `SELECT … FROM … WHERE … GROUP BY …`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Select {
     pub(super) is_distinct: bool,
     pub(super) items: Vec<(Expr, String)>,
@@ -42,6 +47,10 @@ pub(super) struct Select {
     /// Conditions that must all hold.
     pub(super) filter: Vec<Expr>,
     pub(super) group: Option<Group>,
+    /// What the oracle asks, too: of rows that meet nothing, that the watermark is there.
+    pub(super) complete: Vec<String>,
+    /// And of distinct rows.
+    pub(super) distinct_complete: Vec<String>,
 }
 
 /// Something that is joined to what stands before it.
@@ -55,6 +64,8 @@ pub(super) struct Joined {
     pub(super) on: Vec<Expr>,
     /// Does a hint ask that its rows are copied to all workers?
     pub(super) is_copied: bool,
+    /// Does the oracle need a column that says that there is a row?
+    pub(super) is_shown: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +77,14 @@ pub(super) enum JoinKind {
 }
 
 /// `GROUP BY keys HAVING …`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Group {
     pub(super) keys: Vec<Expr>,
     /// Which of the keys are grouped by together.
     pub(super) sets: Option<Sets>,
     pub(super) having: Option<Expr>,
+    /// What the oracle asks of windows, too: that the watermark is there.
+    pub(super) complete: Vec<String>,
 }
 
 /// Sets of keys, of which there is a result each.
@@ -105,6 +118,8 @@ pub(super) struct Top {
     pub(super) limit: u64,
     /// Is the number a column of the result?
     pub(super) is_numbered: bool,
+    /// What the oracle asks of the rows, too: that the watermark is there.
+    pub(super) complete: Vec<String>,
 }
 
 /// A column that rows are ordered by.
@@ -141,6 +156,23 @@ impl Query {
             Query::With { name, definition, body } => {
                 format!("WITH {name} AS ({}) {}", definition.sql(dialect), body.sql(dialect))
             }
+            Query::Complete { query, complete } => completed(query.sql(dialect), complete),
+        }
+    }
+
+    /// Returns the rows whose one column is not for sure another value, as the oracle reads it. The condition
+    /// stands where the others do, so that DataFusion finds what is correlated.
+    pub(super) fn members(&self, value: &str) -> String {
+        match self {
+            Query::Select(select) if select.group.is_none() => {
+                let (mut select, item) = (select.clone(), select.items[0].0.sql(Dialect::Batch));
+                select.complete.push(format!("({value} = {item}) IS NOT FALSE"));
+                select.sql(Dialect::Batch)
+            }
+            query => {
+                let (text, name) = (query.sql(Dialect::Batch), query.names().remove(0));
+                format!("SELECT * FROM ({text}) AS m WHERE ({value} = m.{name}) IS NOT FALSE")
+            }
         }
     }
 
@@ -160,6 +192,7 @@ impl Query {
             Query::Fired(fired) => fired.names(),
             Query::Over(over) => over.names(),
             Query::With { body, .. } => body.names(),
+            Query::Complete { query, .. } => query.names(),
         }
     }
 
@@ -190,12 +223,21 @@ impl Query {
                 definition.features(found);
                 body.features(found);
             }
+            Query::Complete { query, .. } => query.features(found),
         }
     }
 }
 
 pub(super) fn listed<T>(things: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {
     things.iter().map(text).collect::<Vec<_>>().join(separator)
+}
+
+/// Returns the rows of a query for which conditions hold, as the oracle reads it.
+fn completed(query: String, complete: &[String]) -> String {
+    match complete.is_empty() {
+        true => query,
+        false => format!("SELECT * FROM ({query}) WHERE {}", complete.join(" AND ")),
+    }
 }
 
 impl Values {
@@ -230,7 +272,13 @@ impl Select {
             if place > 0 {
                 text += &format!(" {} ", joined.kind.sql());
             }
+            let is_shown = joined.is_shown && dialect == Dialect::Batch;
             text += &match &joined.query {
+                query if is_shown => format!(
+                    "(SELECT *, TRUE AS {HERE} FROM ({})) AS {}",
+                    query.sql(dialect),
+                    joined.alias
+                ),
                 Query::Table(name) => format!("{name} AS {}", joined.alias),
                 query => format!("({}) AS {}", query.sql(dialect), joined.alias),
             };
@@ -239,8 +287,10 @@ impl Select {
                 text += &format!(" ON {on}{}", listed(&joined.on, " AND ", condition));
             }
         }
-        if !self.filter.is_empty() {
-            text += &format!(" WHERE {}", listed(&self.filter, " AND ", condition));
+        let waits = self.complete.iter().filter(|_| dialect == Dialect::Batch).cloned();
+        let filter: Vec<_> = self.filter.iter().map(condition).chain(waits).collect();
+        if !filter.is_empty() {
+            text += &format!(" WHERE {}", filter.join(" AND "));
         }
         if let Some(group) = &self.group {
             let sets = group.sets.as_ref().filter(|_| !group.keys.is_empty());
@@ -254,12 +304,17 @@ impl Select {
             let has_one = group.keys.is_empty() || sets.is_some();
             let is_there = has_one && dialect == Dialect::Batch;
             let is_there = is_there.then(|| "COUNT(*) > 0".to_owned());
-            let having = group.having.iter().map(condition).chain(is_there).collect::<Vec<_>>();
+            let waits = group.complete.iter().filter(|_| dialect == Dialect::Batch).cloned();
+            let having = group.having.iter().map(condition).chain(is_there).chain(waits);
+            let having = having.collect::<Vec<_>>();
             if !having.is_empty() {
                 text += &format!(" HAVING {}", having.join(" AND "));
             }
         }
-        text
+        match dialect {
+            Dialect::Stream => text,
+            Dialect::Batch => completed(text, &self.distinct_complete),
+        }
     }
 
     fn features(&self, found: &mut BTreeSet<&'static str>) {
@@ -377,7 +432,7 @@ impl SetOperation {
 }
 
 impl Top {
-    fn number(&self) -> String {
+    pub(super) fn number(&self) -> String {
         format!("{}_n", self.alias)
     }
 
@@ -393,9 +448,11 @@ impl Top {
         let shown = names.iter().map(String::as_str).chain(shown).collect::<Vec<_>>().join(", ");
         let order = listed(&self.order, ", ", |order| order.sql(dialect));
         let ranked = ranked(&format!("{function}() OVER ({partition}ORDER BY {order})"), dialect);
+        let waits = self.complete.iter().filter(|_| dialect == Dialect::Batch);
+        let waits = waits.map(|wait| format!(" AND {wait}")).collect::<String>();
         format!(
             "SELECT {shown} FROM (SELECT *, {ranked} AS {number} FROM ({}) AS {alias}) AS {alias}_top \
-             WHERE {number} <= {limit}",
+             WHERE {number} <= {limit}{waits}",
             self.query.sql(dialect),
         )
     }

@@ -63,7 +63,7 @@ fn queries(trial: &Trial) -> Vec<Trial> {
 /// Returns queries that are smaller than `query` by one part.
 fn smaller(query: &Query) -> Vec<Query> {
     match query {
-        Query::Table(_) | Query::Windowed(_) => Vec::new(),
+        Query::Table(_) | Query::Windowed(_) | Query::Complete { .. } => Vec::new(),
         Query::Over(over) => overs(over),
         Query::Fired(fired) => fireds(fired),
         Query::Values(values) => {

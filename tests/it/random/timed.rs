@@ -15,6 +15,9 @@ pub(super) fn watermark(table: &str) -> String {
     format!("<watermark of {table}>")
 }
 
+/// The oracle's column that says of a relation of a join that its row is there.
+pub(super) const HERE: &str = "here";
+
 /// Returns conditions as `WHERE` or `HAVING` has them; none of no condition.
 fn clause(word: &str, conditions: &[String]) -> String {
     match conditions.is_empty() {
@@ -286,7 +289,7 @@ impl Over {
         }
     }
 
-    fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         matches!(self.order, Sequence::Final)
     }
 

@@ -17,6 +17,7 @@ use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use thalweg_cluster::{Control, RunOptions};
+use thalweg_plan::Plan;
 use thalweg_plan::connector::Registry;
 use thalweg_sql::Planner;
 use tokio::runtime::Handle;
@@ -25,8 +26,9 @@ use super::expression::Dialect;
 use super::feed::{Epochs, Feed, FeedConnector, FeedSink, RESULT};
 use super::generate::Generator;
 use super::query::Query;
-use super::schema::{Comes, Input, TIME};
+use super::schema::{Comes, Input};
 use super::timed::watermark;
+use super::waits::{self, Wait};
 use crate::oracle::{Rows, cell, differences};
 use crate::support::Dice;
 
@@ -43,22 +45,8 @@ pub(super) struct Trial {
 /// How often a query over VALUES must be wrong.
 const VALUES_TRIES: usize = 20;
 
-/// Features of queries whose results may wait for watermarks in some other way than the oracle says: they are
-/// compared at the end.
-const WAITING: [&str; 3] = ["TUMBLE", "HOP", "CUMULATE"];
-/// And those that do if it is time that they are about: if a condition bounds how far apart in time rows can
-/// be, that there is nothing for a row is known late; so is which row is the first one.
-const WAITING_IN_TIME: [&str; 9] = [
-    "left join",
-    "right join",
-    "full join",
-    "NOT IN sub-query",
-    "NOT EXISTS",
-    "EXCEPT",
-    "EXCEPT ALL",
-    "scalar sub-query",
-    "first row",
-];
+/// One query in so many is made of what waits for watermarks.
+const TIMELY_EVERY: u64 = 5;
 
 /// What the planner says of queries that may be refused.
 const REFUSED: [&str; 3] =
@@ -83,6 +71,8 @@ const BEHIND_MAX: usize = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Right,
+    /// At the end, and nobody knows what is right before; for this reason.
+    RightAtEnd(&'static str),
     /// The planner, of either side, does not take the query.
     Refused(String),
     Wrong(String),
@@ -97,7 +87,11 @@ impl Trial {
         }
         let input = Input::random(&mut dice);
         let depth = dice.below(4) as usize;
-        let query = Generator::new(&input, &mut dice).query(depth);
+        let mut generator = Generator::new(&input, &mut dice);
+        let query = match seed.is_multiple_of(TIMELY_EVERY) {
+            true => generator.timely(depth),
+            false => generator.query(depth),
+        };
         let (workers, ahead) = (1 + dice.below(3) as usize, dice.below(2) as usize);
         Trial { input, query, workers, ahead }
     }
@@ -110,16 +104,11 @@ impl Trial {
             Comes::Changelog => "changelogs",
             Comes::Upsert => "upserts",
         }));
+        if let Ok((_, waits)) = waits::asked(&self.query, &self.input, &is_false) {
+            found.extend(waits.iter().map(Wait::name));
+        }
         found.insert(if self.workers > 1 { "several workers" } else { "one worker" });
         found
-    }
-
-    /// Does the result wait for watermarks? It is then whole at the end.
-    fn waits(&self) -> bool {
-        let has_any = |those: &[&str]| self.features().iter().any(|own| those.contains(own));
-        has_any(&WAITING)
-            || has_any(&WAITING_IN_TIME)
-                && self.query.sql(Dialect::Stream).contains(&format!(".{TIME}"))
     }
 
     /// Returns the job: the query, and a probe of each table.
@@ -152,7 +141,8 @@ impl Trial {
         text += &format!("query T rowsort\n{}\n----\n", self.query.sql(Dialect::Stream));
         let all = vec![usize::MAX; self.input.tables.len()];
         let all = Prefix { seen: all.clone(), marked: all, is_whole: true };
-        match runtime.block_on(self.batch(&all, str::to_owned)) {
+        let asked = self.query.sql(Dialect::Batch);
+        match runtime.block_on(self.batch(&asked, &all, str::to_owned)) {
             Err(error) => text += &error,
             Ok(rows) => rows.iter().for_each(|(row, count)| {
                 (0..*count).for_each(|_| text += &format!("{}\n", row.join(" ")));
@@ -193,11 +183,21 @@ impl Trial {
         let options = RunOptions { workers: self.workers, ..RunOptions::new("random") };
         let (_control, inbox) = Control::new();
         let plan = script.plan.expect("a SELECT makes a job");
+        let asked = self.asked(&plan);
         if let Err(error) = thalweg_cluster::run(plan, &options, inbox, runtime.clone()) {
             return Verdict::Wrong(format!("the job fails: {error}"));
         }
         let epochs = feed.epochs.lock().unwrap();
-        self.compare(&epochs, runtime)
+        self.compare(&epochs, asked, runtime)
+    }
+
+    /// Returns what the oracle is asked after each epoch; or why only the end is known.
+    fn asked(&self, plan: &Plan) -> Result<String, &'static str> {
+        let (query, waits) = waits::asked(&self.query, &self.input, &is_false)?;
+        match waits::planned(plan).is_subset(&waits) {
+            true => Ok(query.sql(Dialect::Batch)),
+            false => Err("the planner waits where the text does not say it"),
+        }
     }
 
     /// Judges a refusal: what is said not to be supported may be refused, and what DataFusion refuses.
@@ -207,13 +207,19 @@ impl Trial {
         }
         let none = vec![0; self.input.tables.len()];
         let none = Prefix { seen: none.clone(), marked: none, is_whole: false };
-        match runtime.block_on(self.batch(&none, cell)) {
+        match runtime.block_on(self.batch(&self.query.sql(Dialect::Batch), &none, cell)) {
             Err(_) => Verdict::Refused(format!("neither takes it: {why}")),
             Ok(_) => Verdict::Wrong(format!("the planner refuses it: {why}")),
         }
     }
 
-    fn compare(&self, epochs: &Epochs, runtime: &Handle) -> Verdict {
+    fn compare(
+        &self,
+        epochs: &Epochs,
+        asked: Result<String, &'static str>,
+        runtime: &Handle,
+    ) -> Verdict {
+        let text = asked.clone().unwrap_or_else(|_| self.query.sql(Dialect::Batch));
         let mut found = Rows::new();
         let mut known: Option<(Prefix, Rows)> = None;
         let mut history = vec![vec![0; self.input.tables.len()]; BEHIND_MAX];
@@ -230,14 +236,14 @@ impl Trial {
             let least = history[history.len() - BEHIND_MAX].clone();
             history.push(seen.clone());
             let is_whole = Some(epoch) == last;
-            if (self.waits() || is_ending) && !is_whole {
+            if (asked.is_err() || is_ending) && !is_whole {
                 continue;
             }
             let mut wrong = None;
-            for marked in self.marks(&least, &seen) {
+            for marked in self.marks(&text, &least, &seen) {
                 let prefix = Prefix { seen: seen.clone(), marked, is_whole };
                 if known.as_ref().is_none_or(|(known, _)| *known != prefix) {
-                    match runtime.block_on(self.batch(&prefix, cell)) {
+                    match runtime.block_on(self.batch(&text, &prefix, cell)) {
                         Ok(rows) => known = Some((prefix, rows)),
                         Err(error) => return Verdict::Refused(format!("not DataFusion: {error}")),
                     }
@@ -255,14 +261,13 @@ impl Trial {
         }
         let seen = history.last();
         match seen == Some(&all) {
-            true => Verdict::Right,
+            true => asked.map_or_else(Verdict::RightAtEnd, |_| Verdict::Right),
             false => Verdict::Wrong(format!("the job ended after steps {seen:?}")),
         }
     }
 
     /// Returns by how many steps of each table its watermark can be known, where the query asks for it.
-    fn marks(&self, least: &[usize], seen: &[usize]) -> Vec<Vec<usize>> {
-        let text = self.query.sql(Dialect::Batch);
+    fn marks(&self, text: &str, least: &[usize], seen: &[usize]) -> Vec<Vec<usize>> {
         let mut found = vec![Vec::new()];
         for (at, table) in self.input.tables.iter().enumerate() {
             let from = if text.contains(&watermark(&table.name)) { least[at] } else { seen[at] };
@@ -276,9 +281,14 @@ impl Trial {
     }
 
     /// Returns the answer over the first steps of each table.
-    async fn batch(&self, prefix: &Prefix, shown: fn(&str) -> String) -> Result<Rows, String> {
+    async fn batch(
+        &self,
+        asked: &str,
+        prefix: &Prefix,
+        shown: fn(&str) -> String,
+    ) -> Result<Rows, String> {
         let context = SessionContext::new_with_state(plain());
-        let mut text = self.query.sql(Dialect::Batch);
+        let mut text = asked.to_owned();
         for (at, table) in self.input.tables.iter().enumerate() {
             let rows = table.batch(&self.input.content(at, prefix.seen[at]));
             context.register_batch(&table.name, rows).unwrap();
@@ -294,6 +304,19 @@ impl Trial {
         batches.iter().for_each(|batch| fold(batch, (|_| 1, shown), &mut rows));
         Ok(rows)
     }
+}
+
+/// Is a condition without columns false? NULL is not.
+fn is_false(condition: &str) -> bool {
+    let asked = async {
+        let context = SessionContext::new_with_state(plain());
+        let frame = context.sql(&format!("SELECT ({condition}) IS FALSE AS is_false")).await?;
+        frame.collect().await
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // A condition that was made smaller may be none; the planner refuses that.
+    let Ok(found) = runtime.block_on(asked) else { return false };
+    found.iter().any(|batch| array_value_to_string(batch.column(0), 0).unwrap() == "true")
 }
 
 /// Returns a session that makes no query better than it is written: what its other rules do to joins is

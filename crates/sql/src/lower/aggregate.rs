@@ -41,16 +41,14 @@ impl Lowering<'_> {
             stream = self.settle(stream)?;
         }
         let mut columns = Columns::default();
+        let mut of_window = vec![false; groups.len()];
         if is_windowed {
-            for wanted in [Role::WindowStart, Role::WindowEnd] {
-                let column = stream.roles.iter().position(|role| *role == wanted);
-                columns.add_column(column.ok_or_else(super::lost_window)?, input)?;
-            }
+            of_window = window_keys((groups, &roles), input, &mut columns)?;
         }
         let mut keys = Vec::new();
         let mut grouped = Vec::new();
-        for (at, (expr, role)) in groups.iter().zip(&roles).enumerate() {
-            if !(is_windowed && role.is_window()) {
+        for (at, (expr, of_window)) in groups.iter().zip(&of_window).enumerate() {
+            if !of_window {
                 grouped.push(at);
                 keys.push(columns.add(expr, input)?);
             }
@@ -81,6 +79,7 @@ impl Lowering<'_> {
             keys = (schema.fields().len()..expand.schema().fields().len()).collect();
             self.map(&mut stream, Arc::new(expand));
             roles.push(Role::Plain);
+            of_window.push(false);
         }
         let window = if is_windowed { window(&stream, &schema)? } else { None };
         let divert_late = late_table.is_some();
@@ -94,7 +93,8 @@ impl Lowering<'_> {
             self.reject(&name, forward(made.late, 1));
         }
         (stream.node, stream.ttl, stream.is_copied) = (made.result, None, false);
-        self.reorder(&mut stream, aggregate, (&roles, is_windowed))
+        let keys: Vec<(Role, bool)> = roles.into_iter().zip(of_window).collect();
+        self.reorder(&mut stream, aggregate, (&keys, is_windowed))
     }
 
     /// Lets late rows have the columns that their table asks for, as far as they are there.
@@ -148,24 +148,27 @@ impl Lowering<'_> {
         Ok((call, arguments, filter))
     }
 
-    /// Puts the result's columns into the order that the query asks for.
+    /// Puts the result's columns into the order that the query asks for; of each key it is known what
+    /// it means, and whether it is of the window that is grouped by.
     fn reorder(
         &mut self,
         stream: &mut Stream,
         aggregate: &Aggregate,
-        (roles, is_windowed): (&[Role], bool),
+        (keys, is_windowed): (&[(Role, bool)], bool),
     ) -> Result<Stream> {
         let mut next = if is_windowed { 2 } else { 0 };
         let mut picks = Vec::new();
         let mut result = Vec::new();
-        for role in roles {
+        for (role, of_window) in keys {
             let (pick, role) = match role {
-                Role::WindowStart if is_windowed => (Pick::Column(0), Role::WindowStart),
-                Role::WindowEnd if is_windowed => (Pick::Column(1), Role::WindowEnd),
-                Role::WindowTime if is_windowed => (Pick::LastOf(1, stream.zone), Role::WindowTime),
-                _ => {
+                Role::WindowStart if *of_window => (Pick::Column(0), Role::WindowStart),
+                Role::WindowEnd if *of_window => (Pick::Column(1), Role::WindowEnd),
+                Role::WindowTime if *of_window => (Pick::LastOf(1, stream.zone), Role::WindowTime),
+                role => {
                     next += 1;
-                    (Pick::Column(next - 1), Role::Plain)
+                    // It may be where another window starts that ends there, too.
+                    let is_window = is_windowed && role.is_window();
+                    (Pick::Column(next - 1), if is_window { *role } else { Role::Plain })
                 }
             };
             picks.push(pick);
@@ -362,6 +365,30 @@ fn check_windows(sets: &Sets, roles: &[Role]) -> Result<()> {
         false => Err(Error::invalid("not all GROUPING SETS have the window")
             .remedy("GROUP BY window_start, window_end, GROUPING SETS (…)")),
     }
+}
+
+/// Adds where the window starts and ends that is grouped by; returns which keys say it.
+///
+/// Windows that were joined because they end together may start apart: the first start that is named counts,
+/// and another one is a key like any other.
+fn window_keys(
+    (keys, roles): (&[Expr], &[Role]),
+    input: &DFSchema,
+    columns: &mut Columns,
+) -> Result<Vec<bool>> {
+    let first = |wanted: Role| {
+        let found = roles.iter().position(|role| *role == wanted);
+        found.and_then(|at| column_of(&keys[at], input)).ok_or_else(super::lost_window)
+    };
+    let (start, end) = (first(Role::WindowStart)?, first(Role::WindowEnd)?);
+    columns.add_column(start, input)?;
+    columns.add_column(end, input)?;
+    let is_other = |key: &Expr| column_of(key, input) != Some(start);
+    let of_window = |(key, role): (&Expr, &Role)| match role {
+        Role::WindowStart => !is_other(key),
+        role => role.is_window(),
+    };
+    Ok(keys.iter().zip(roles).map(of_window).collect())
 }
 
 /// Is this a `GROUP BY` on windows? Then it must say so whole.

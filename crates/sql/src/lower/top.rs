@@ -141,17 +141,20 @@ impl Lowering<'_> {
             )
             .remedy("write ROW_NUMBER(), or leave the window out of PARTITION BY"));
         }
-        let at = |role| stream.roles.iter().position(|r| *r == role).ok_or_else(super::lost_window);
-        let spec = WindowSpec {
-            assigner: Assigner::Attached,
-            basis: stream.basis,
-            start: at(Role::WindowStart)?,
-            end: at(Role::WindowEnd)?,
-            zone: stream.zone,
+        let at = |role| {
+            let found = first.partition.iter().find(|column| stream.roles[**column] == role);
+            found.copied().ok_or_else(super::lost_window)
         };
-        let is_window = |column: &usize| stream.roles[*column].is_window();
+        let (start, end) = (at(Role::WindowStart)?, at(Role::WindowEnd)?);
+        let (basis, zone) = (stream.basis, stream.zone);
+        let spec = WindowSpec { assigner: Assigner::Attached, basis, start, end, zone };
+        // Another window that ends there may start elsewhere: it is told apart like any other column.
+        let of_window = |column: usize| match stream.roles[column] {
+            Role::WindowStart => column == start,
+            role => role.is_window(),
+        };
         let partition: Vec<usize> =
-            first.partition.into_iter().filter(|column| !is_window(column)).collect();
+            first.partition.iter().copied().filter(|column| !of_window(*column)).collect();
         let exchange = exchange_by(&partition);
         let node = WindowTopNode {
             window: spec,
