@@ -2,8 +2,10 @@
 //!
 //! It is true if there is no row of which `x = y` is not false. That is cut in two, so that rows meet by their
 //! values: there is no row of which `x = y` is true, and there are no rows at all, or neither `x` nor any
-//! `y` is NULL. Both are never NULL, so it holds below an `OR`, too. Where the sub-query is correlated, each row
-//! is compared with all.
+//! `y` is NULL. Both are never NULL, so it holds below an `OR`, too. A sub-query whose columns are equal to those of
+//! the row around it has other rows for each of their values: of these it is said the same, by the key. Where it
+//! is tied to that row in another way, each row is compared with all that it is tied to. So it is where
+//! times are equal: such rows may be kept for a while only, and what is counted by time is kept for ever.
 //!
 //! The planner would keep `x = y` as the condition of a join, where it takes NULL for false as soon as a
 //! constant or another condition comes in. Only what a `WHERE` asks to be true is replaced, since
@@ -11,11 +13,13 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result};
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
     lit, when,
@@ -51,8 +55,7 @@ fn asked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Ok(Transformed::new_transformed(Expr::BinaryExpr(both), is_changed))
         }
         Expr::InSubquery(member) if may_be_null(&member, schema)? => {
-            let meets = member.subquery.outer_ref_columns.is_empty();
-            Ok(Transformed::yes(match meets {
+            Ok(Transformed::yes(match is_told_by_keys(&member.subquery.subquery) {
                 true => among_values(&member)?.and(exists(member, schema, |equal| equal)?),
                 false => exists(member, schema, |equal| Expr::IsNotFalse(Box::new(equal)))?,
             }))
@@ -65,6 +68,38 @@ fn may_be_null(member: &InSubquery, schema: &DFSchema) -> Result<bool> {
     let is_plain = member.negated && !member.expr.contains_outer();
     let value = member.subquery.subquery.schema().field(0);
     Ok(is_plain && (value.is_nullable() || member.expr.nullable(schema)?))
+}
+
+/// Is all that a query has to do with the row around it that columns are equal to its columns? Then its
+/// rows can be counted by these.
+fn is_told_by_keys(query: &LogicalPlan) -> bool {
+    match query {
+        query if query.all_out_ref_exprs().is_empty() => true,
+        LogicalPlan::Projection(projection) => {
+            !projection.expr.iter().any(Expr::contains_outer) && is_told_by_keys(&projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => is_told_by_keys(&alias.input),
+        LogicalPlan::Filter(filter) => {
+            let mut ties = split_conjunction(&filter.predicate).into_iter();
+            let is_key =
+                |expr: &Expr| !expr.contains_outer() || is_key(expr, filter.input.schema());
+            ties.all(is_key) && is_told_by_keys(&filter.input)
+        }
+        _ => false,
+    }
+}
+
+/// Is a column equal to one of the row around it? One type has one value that is equal, and no time that
+/// says how long rows are kept.
+fn is_key(expr: &Expr, schema: &DFSchema) -> bool {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return false };
+    let (own, outer) = match (left.as_ref(), right.as_ref()) {
+        (Expr::Column(own), Expr::OuterReferenceColumn(outer, _))
+        | (Expr::OuterReferenceColumn(outer, _), Expr::Column(own)) => (own, outer.data_type()),
+        _ => return false,
+    };
+    let is_time = matches!(outer, DataType::Timestamp(_, _));
+    !is_time && schema.field_from_column(own).is_ok_and(|field| field.data_type() == outer)
 }
 
 /// How many values a sub-query has, as far as it matters.
@@ -86,7 +121,7 @@ fn among_values(member: &InSubquery) -> Result<Expr> {
         .aggregate(Vec::<Expr>::new(), counts)?
         .project([what.alias(VALUES)])?
         .build()?;
-    let (outer_ref_columns, spans) = (Vec::new(), member.subquery.spans.clone());
+    let (outer_ref_columns, spans) = (query.all_out_ref_exprs(), member.subquery.spans.clone());
     let query = Subquery { subquery: Arc::new(query), outer_ref_columns, spans };
     // Of no rows there is no count either.
     let what = coalesce(vec![Expr::ScalarSubquery(query), lit(NONE)]);

@@ -457,4 +457,12 @@ fn not_in_of_what_can_be_null_is_a_join_by_values() {
     assert_eq!(joins(&format!("SELECT k FROM file WHERE {both}")), [1, 1]);
     // Below OR rows that pass are told from others by two joins, with keys, too.
     assert_eq!(joins(&format!("SELECT k FROM file WHERE {both} OR k = 'a'")), [1, 1, 1, 1]);
+    // A correlated one by what ties it to the row, and by that and the values.
+    let joins_tied = |tie: &str| {
+        joins(&format!("SELECT k FROM file WHERE n NOT IN (SELECT x FROM late WHERE {tie})"))
+    };
+    assert_eq!(joins_tied("late.n = file.k"), [1, 2]);
+    assert_eq!(joins_tied("late.n = file.k AND late.x > file.n"), [1]);
+    // What is counted by time would be kept for ever.
+    assert_eq!(joins_tied("late.ts = file.ts"), [1]);
 }
