@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thalweg_types::Zone;
+
 use crate::function::Condition;
 use crate::source::Changes;
 use crate::window::TimeBasis;
@@ -93,7 +95,7 @@ pub struct TimeColumn {
 /// A pair needs `right − earlier ≤ left ≤ right + later`, in nanoseconds; `None` where nothing is
 /// said. So a row of the left input is needed until the watermark passes its time plus `earlier`,
 /// one of the right until it passes its time plus `later`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TimeBound {
     /// Which time drives it.
     pub basis: TimeBasis,
@@ -105,6 +107,23 @@ pub struct TimeBound {
     pub earlier: Option<i64>,
     /// By how much it may be later, in nanoseconds.
     pub later: Option<i64>,
+    /// The zone whose local times both columns are, being ends of windows of instants; `None` if they
+    /// are times as the watermark is one.
+    pub zone: Option<Zone>,
+}
+
+/// As fingerprints of plans have it, which stored states are matched by: without a zone it is not named.
+impl fmt::Debug for TimeBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TimeBound { basis, left, right, earlier, later, zone } = self;
+        let mut shown = f.debug_struct("TimeBound");
+        shown.field("basis", basis).field("left", left).field("right", right);
+        shown.field("earlier", earlier).field("later", later);
+        if let Some(zone) = zone {
+            shown.field("zone", zone);
+        }
+        shown.finish()
+    }
 }
 
 impl TimeBound {

@@ -163,6 +163,7 @@ pub(super) fn bound(rule: Rule, left: &Side, right: &Side) -> Option<TimeBound> 
         right: time(right),
         earlier: Some(earlier.saturating_mul(NANOS)),
         later: Some(later.saturating_mul(NANOS)),
+        zone: None,
     })
 }
 

@@ -277,7 +277,7 @@ impl Lowering<'_> {
         let side = |keyed: &Keyed| Side {
             schema: keyed.schema.clone(),
             roles: keyed.stream.roles.clone(),
-            is_zoned: keyed.stream.zone.is_some(),
+            zone: keyed.stream.zone,
         };
         bound(&side(left), &side(right), left.stream.basis, &conjuncts)
     }

@@ -8,6 +8,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::util::display::array_value_to_string;
 use thalweg_plan::connector::{Connector, Options, TableSpec};
+use thalweg_plan::explain::unbounded;
 use thalweg_plan::loops::ROUNDS_MAX;
 use thalweg_plan::outline::outline;
 use thalweg_plan::sink::{Accepts, Committer, Delivery, Sink, SinkWriter, WriterContext};
@@ -134,6 +135,13 @@ fn session() -> Session {
         table(("ev", "stream"), &event, &pt, wm, &[]),
         table(("strict", "stream"), &event, &[], wm, &late),
         table(("file", "file"), &event, &[], None, &[]),
+        table(
+            ("zoned", "stream"),
+            &[("k", text.clone()), ("ts", millis(Some("UTC")))],
+            &[],
+            wm,
+            &[],
+        ),
         table(("bad", "file"), &[("place", text.clone()), ("error", text.clone())], &[], None, &[]),
         table(("late", "file"), &[("ts", millis(None)), ("n", text), ("x", whole)], &[], None, &[]),
     ];
@@ -143,10 +151,13 @@ fn session() -> Session {
 }
 
 fn lowered(queries: &[&str]) -> Result<Plan> {
+    lowered_in(Zone::utc(), queries)
+}
+
+fn lowered_in(zone: Zone, queries: &[&str]) -> Result<Plan> {
     let session = session();
     let fake = |bounded| Arc::new(Fake(Arc::new(Schema::empty()), bounded));
     let registry = Registry::new(vec![fake(false), fake(true)]);
-    let zone = Zone::utc();
     let plans = queries.iter().map(|query| {
         let plan = session.query(&tokenize(query)?)?;
         Ok(Query { plan: session.optimize(&plan, zone)?, zone, ttl: None, rounds_max: ROUNDS_MAX })
@@ -465,4 +476,30 @@ fn not_in_of_what_can_be_null_is_a_join_by_values() {
     assert_eq!(joins_tied("late.n = file.k AND late.x > file.n"), [1]);
     // What is counted by time would be kept for ever.
     assert_eq!(joins_tied("late.ts = file.ts"), [1]);
+}
+
+/// Would fail if rows with windows of a zone were kept for ever once they are joined, by event time or by the clock.
+#[test]
+fn joins_on_windows_of_a_zone_are_bounded() {
+    let zone = Zone::named("Europe/Berlin").unwrap();
+    for (table, time) in [("zoned", "ts"), ("ev", "pt")] {
+        let windows =
+            format!("TABLE(TUMBLE(TABLE {table}, DESCRIPTOR({time}), INTERVAL '1' HOUR))");
+        for kind in ["", "LEFT", "FULL"] {
+            let query = format!(
+                "SELECT a.k FROM {windows} AS a {kind} JOIN {windows} AS b ON a.k = b.k \
+                 AND a.window_start = b.window_start AND a.window_end = b.window_end"
+            );
+            let plan = lowered_in(zone, &[&query]).unwrap();
+            let kept = unbounded(&plan);
+            assert!(kept.is_empty(), "{query}: {kept:?}");
+            assert!(plan.nodes.iter().all(|node| !node.is_updating), "{query}");
+        }
+        // Where clocks are set back a window's last instant by the clock is not its last one.
+        let query = format!(
+            "SELECT a.k FROM {windows} AS a JOIN {windows} AS b ON a.k = b.k \
+             AND a.window_time = b.window_time"
+        );
+        assert_eq!(unbounded(&lowered_in(zone, &[&query]).unwrap()).len(), 1, "{query}");
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! `l.ts BETWEEN r.ts - INTERVAL '5' MINUTE AND r.ts + INTERVAL '1' HOUR` is two comparisons of a time
 //! of each side; equality of two windows' ends is two as well. Only columns whose values follow a
-//! watermark count: event time, and the ends of windows.
+//! watermark count: event time, and the ends of windows. Ends of windows of a zone are local times, which say
+//! something of each other only; their last instants do not say when they end, where clocks are set back.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,8 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, Operator};
 use thalweg_plan::join::{TimeBound, TimeColumn};
 use thalweg_plan::window::TimeBasis;
-use thalweg_types::Result;
 use thalweg_types::time::nanos_per;
+use thalweg_types::{Result, Zone};
 
 use super::{Role, column_of};
 
@@ -23,8 +24,8 @@ const DAY: i64 = 86_400_000_000_000;
 pub(super) struct Side {
     pub(super) schema: DFSchema,
     pub(super) roles: Vec<Role>,
-    /// Do its windows lie in the local time of a zone?
-    pub(super) is_zoned: bool,
+    /// The zone in whose local time its windows lie.
+    pub(super) zone: Option<Zone>,
 }
 
 /// A time column of a side, and what is added to it.
@@ -34,6 +35,8 @@ struct Shifted {
     time: TimeColumn,
     /// In nanoseconds, from the last time that the column stands for.
     shift: i64,
+    /// The zone whose local time it is.
+    zone: Option<Zone>,
 }
 
 /// How far the left time may be from the right one.
@@ -50,7 +53,8 @@ pub(super) fn bound(
     basis: TimeBasis,
     conjuncts: &[Expr],
 ) -> Result<Option<TimeBound>> {
-    let mut found: BTreeMap<(usize, usize), (TimeColumn, TimeColumn, Distance)> = BTreeMap::new();
+    type Pair = (TimeColumn, TimeColumn, Option<Zone>);
+    let mut found: BTreeMap<(usize, usize), (Pair, Distance)> = BTreeMap::new();
     let sides = [left, right];
     for (first, op, second) in conjuncts.iter().flat_map(comparisons) {
         let (Some(first), Some(second)) =
@@ -63,30 +67,32 @@ pub(super) fn bound(
             (1, 0) => (op.swap(), second, first),
             _ => continue,
         };
-        let known = found.entry((first.time.column, second.time.column)).or_insert((
-            first.time,
-            second.time,
-            Distance::default(),
-        ));
+        if first.zone != second.zone {
+            continue;
+        }
+        let pair = (first.time, second.time, first.zone);
+        let (_, known) = found
+            .entry((first.time.column, second.time.column))
+            .or_insert_with(|| (pair, Distance::default()));
         // left + shift ≥ right + shift, so left ≥ right − earlier.
         let earlier = first.shift.saturating_sub(second.shift);
         let later = second.shift.saturating_sub(first.shift);
         let tighter = |old: Option<i64>, new: i64| Some(old.map_or(new, |old| old.min(new)));
         if matches!(op, Some(Operator::GtEq | Operator::Gt | Operator::Eq)) {
-            known.2.earlier = tighter(known.2.earlier, earlier);
+            known.earlier = tighter(known.earlier, earlier);
         }
         if matches!(op, Some(Operator::LtEq | Operator::Lt | Operator::Eq)) {
-            known.2.later = tighter(known.2.later, later);
+            known.later = tighter(known.later, later);
         }
     }
     let says = |distance: &Distance| {
         usize::from(distance.earlier.is_some()) + usize::from(distance.later.is_some())
     };
     // Of several the first one that says most.
-    let best = found.into_values().rev().max_by_key(|(_, _, distance)| says(distance));
-    Ok(best.filter(|(_, _, distance)| says(distance) > 0).map(|(left, right, distance)| {
+    let best = found.into_values().rev().max_by_key(|(_, distance)| says(distance));
+    Ok(best.filter(|(_, distance)| says(distance) > 0).map(|((left, right, zone), distance)| {
         let Distance { earlier, later } = distance;
-        TimeBound { basis, left, right, earlier, later }
+        TimeBound { basis, left, right, earlier, later, zone }
     }))
 }
 
@@ -137,14 +143,14 @@ fn is_time(kind: &DataType) -> bool {
 fn column(expr: &Expr, side: usize, of: &Side, basis: TimeBasis) -> Option<Shifted> {
     let column = column_of(expr, &of.schema)?;
     let DataType::Timestamp(unit, _) = of.schema.field(column).data_type() else { return None };
-    let is_end = match of.roles.get(column)? {
-        Role::Rowtime if basis == TimeBasis::Event => false,
-        Role::WindowTime => false,
-        Role::WindowEnd if !of.is_zoned => true,
+    let (is_end, zone) = match of.roles.get(column)? {
+        Role::Rowtime if basis == TimeBasis::Event => (false, None),
+        Role::WindowTime if of.zone.is_none() => (false, None),
+        Role::WindowEnd => (true, of.zone),
         _ => return None,
     };
     let shift = if is_end { nanos_per(*unit) } else { 0 };
-    Some(Shifted { side, time: TimeColumn { column, is_end }, shift })
+    Some(Shifted { side, time: TimeColumn { column, is_end }, shift, zone })
 }
 
 /// Returns the length of an interval without months, in nanoseconds.

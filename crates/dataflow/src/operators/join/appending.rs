@@ -74,7 +74,7 @@ impl AppendJoin {
             Ok(side)
         };
         let sides = [side(0)?, side(1)?];
-        let bound = shape.node.bound.map(|bound| (Now::new(bound.basis), Expiry::of(&bound)));
+        let bound = shape.node.bound.map(|bound| (Now::of(&bound), Expiry::of(&bound)));
         let moment = super::BEFORE_ALL;
         Ok(AppendJoin { shape, keys, sides, alone, bound, lifetimes, moment, pending: None })
     }

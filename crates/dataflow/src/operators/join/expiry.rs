@@ -3,6 +3,10 @@
 //! Invariant: a row goes at the close at which the watermark has passed its time plus what the bound
 //! says, and a row is late if the watermark of the close before has passed its time: what it should
 //! meet may be gone.
+//!
+//! Where rows have the ends of windows of a zone, which are local times, a watermark has passed a time once no
+//! instant is still to come at which clocks show it or less, as `due.rs` has it for windows: where clocks
+//! are set back rows stay until they show it for the second time.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +16,7 @@ use thalweg_plan::join::{TimeBound, TimeColumn};
 use thalweg_plan::window::TimeBasis;
 use thalweg_types::epoch::Ending;
 use thalweg_types::time::nanos_per;
+use thalweg_types::zone::ZonedUnit;
 use thalweg_types::{Error, EventTime, Moment, Result};
 
 use super::super::slices::times;
@@ -21,13 +26,24 @@ use crate::operator::Close;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
     basis: TimeBasis,
+    /// What turns instants into the time of the rows, where that is local.
+    zone: Option<ZonedUnit>,
+    /// In the time of the rows.
     time: i64,
 }
+
+/// Nanoseconds of a second.
+const SECOND: i64 = 1_000_000_000;
 
 impl Now {
     /// Returns the time before any close.
     pub(super) fn new(basis: TimeBasis) -> Now {
-        Now { basis, time: i64::MIN }
+        Now { basis, zone: None, time: i64::MIN }
+    }
+
+    /// Returns the time before any close of a join with this bound.
+    pub(super) fn of(bound: &TimeBound) -> Now {
+        Now { zone: bound.zone.map(|zone| zone.counting(SECOND)), ..Now::new(bound.basis) }
     }
 
     /// Goes on to a close.
@@ -45,7 +61,11 @@ impl Now {
             // At a moment, times before it are over.
             TimeBasis::Processing => EventTime(moment.clock.0.saturating_sub(1)),
         };
-        self.time = self.time.max(time);
+        let local = match self.zone {
+            Some(zone) if time != i64::MIN && time != i64::MAX => zone.least_from(time + 1) - 1,
+            _ => time,
+        };
+        self.time = self.time.max(local);
     }
 
     /// Returns the time, in nanoseconds.
@@ -123,7 +143,10 @@ impl Expiry {
     /// Returns the clock's time at which a row goes.
     pub(super) fn wake(&self, now: &Now) -> Option<EventTime> {
         let first = self.by_time.first_key_value().filter(|_| now.basis == TimeBasis::Processing);
-        first.map(|(until, _)| EventTime(until.saturating_add(1)))
+        first.map(|(until, _)| {
+            let next = until.saturating_add(1);
+            EventTime(now.zone.map_or(next, |zone| zone.first_past(next)))
+        })
     }
 
     /// Returns about how many bytes this takes.

@@ -13,7 +13,7 @@ use thalweg_plan::function::Condition;
 use thalweg_plan::join::{JoinKind, PairCondition, TimeBound, TimeColumn};
 use thalweg_plan::window::TimeBasis;
 use thalweg_state::{StateReader, StateWriter};
-use thalweg_types::{Change, KeyGroupRange, KeyGroups};
+use thalweg_types::{Change, KeyGroupRange, KeyGroups, Zone};
 
 use super::*;
 use crate::operators::testing::*;
@@ -83,6 +83,7 @@ impl Case {
                 right: time,
                 earlier: nanos(earlier),
                 later: nanos(later),
+                zone: None,
             }),
             divert_late: false,
             ttl: [None, None],
@@ -389,4 +390,56 @@ fn check_lifetimes(case: Case, seed: u64) {
         }
     }
     assert_eq!(operator.size().1, 0, "{case:?}, seed {seed}: rows stay");
+}
+
+/// Would fail if rows with windows of a zone were kept for ever, went before clocks that were set back show the
+/// window's end for the second time, or were late until then.
+#[test]
+fn rows_of_windows_of_a_zone_go_when_clocks_have_passed_their_end() {
+    // The day and its windows' end by the clock, and the first instant at which nothing less is to come, in
+    // seconds: clocks are set back from 03:00 to 02:00, and forward from 02:00 to 03:00.
+    let autumn = (1_729_987_200, 3 * 3600, 2 * 3600);
+    let spring = (1_711_843_200, 2 * 3600, 3600);
+    for (day, end, over) in [autumn, spring] {
+        let (end, over) = ((day + end) * 1000, (day + over) * 1000);
+        let case = Case {
+            kind: JoinKind::Left,
+            has_condition: false,
+            is_null_equal: false,
+            bound: Some((0, 0)),
+            is_updating: false,
+        };
+        let make = || {
+            let mut node = case.node();
+            let column = TimeColumn { column: 3, is_end: true };
+            let bound = node.bound.iter_mut();
+            bound.for_each(|bound| {
+                (bound.left, bound.right) = (column, column);
+                bound.zone = Zone::named("Europe/Berlin");
+            });
+            case.operator_of(node)
+        };
+        let mut operator = make();
+        let step = |operator: &mut dyn Operator, epoch: usize, side, keys: &[i64], watermark| {
+            let lines = keys.iter().map(|key| ((Some(*key), 0, end), 1)).collect();
+            let input =
+                Input { changes: vec![(side, lines)], turn: Turn::at(watermark, Vec::new()) };
+            let sent = run(operator, &case, epoch, &input);
+            assert_eq!(sent.late, 0, "{day}, epoch {epoch}");
+            (sent.sorted().len(), operator.size().1, input.turn.close(epoch).moment)
+        };
+        // An hour and a moment before the end: in autumn clocks show it already.
+        let (sent, kept, at) = step(operator.as_mut(), 0, 0, &[1, 2], over - 3_600_001);
+        assert_eq!((sent, kept), (0, 2), "{day}");
+        let mut writer = StateWriter::new(true, KeyGroups { count: 32, workers: 1 });
+        operator.snapshot(&mut writer).unwrap();
+        let files = vec![writer.finish().unwrap().unwrap()];
+        let state = StateReader::open(files, KeyGroupRange { start: 0, end: 32 }).unwrap();
+        operator = make();
+        operator.restore(&state, &at).unwrap();
+        let (sent, kept, _) = step(operator.as_mut(), 1, 1, &[1], over - 2);
+        assert_eq!((sent, kept), (1, 3), "{day}");
+        let (sent, kept, _) = step(operator.as_mut(), 2, 1, &[], over - 1);
+        assert_eq!((sent, kept), (1, 0), "{day}: the one that met nothing comes out, and all go");
+    }
 }
