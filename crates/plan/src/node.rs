@@ -288,11 +288,23 @@ pub enum Frame {
     Range(Option<i64>),
 }
 
+impl Frame {
+    /// Does it begin at some row or time behind the first?
+    pub fn is_bounded(self) -> bool {
+        matches!(self, Frame::Rows(Some(_)) | Frame::Range(Some(_)))
+    }
+}
+
 /// A function over the rows around a row.
 #[derive(Clone, Debug)]
 pub enum OverFunction {
-    /// An aggregate over the frame.
-    Aggregate(AggregateCall),
+    /// An aggregate.
+    Aggregate {
+        /// The aggregate.
+        call: AggregateCall,
+        /// The rows that it is over.
+        frame: Frame,
+    },
     /// The number of the row in its partition.
     Number(Ranking),
     /// The value of another row.
@@ -319,8 +331,6 @@ pub struct OverNode {
     /// back: which of the two. A row is then sent once, when no row before it can come any more.
     /// `None` for any other order and input: an updating result.
     pub basis: Option<TimeBasis>,
-    /// The frame of the aggregates.
-    pub frame: Frame,
     /// The functions.
     pub functions: Vec<OverFunction>,
     /// Do late rows go to output 1 (as rows of the input)? Else they are counted only.
@@ -331,17 +341,23 @@ pub struct OverNode {
 }
 
 impl OverNode {
-    /// Has each aggregate a frame that begins at some row or time behind the first?
-    pub fn is_bounded(&self) -> bool {
-        matches!(self.frame, Frame::Rows(Some(_)) | Frame::Range(Some(_)))
-    }
-
-    /// Returns the aggregates among the functions.
-    pub fn calls(&self) -> impl Iterator<Item = &AggregateCall> {
+    /// Returns the aggregates among the functions, each with its frame.
+    pub fn calls(&self) -> impl Iterator<Item = (&AggregateCall, Frame)> {
         self.functions.iter().filter_map(|function| match function {
-            OverFunction::Aggregate(call) => Some(call),
+            OverFunction::Aggregate { call, frame } => Some((call, *frame)),
             OverFunction::Number(_) | OverFunction::Shift { .. } => None,
         })
+    }
+
+    /// Returns the frames of the aggregates, each once, in the order in which they come.
+    pub fn frames(&self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        for (_, frame) in self.calls() {
+            if !frames.contains(&frame) {
+                frames.push(frame);
+            }
+        }
+        frames
     }
 
     /// Returns how many rows behind a row must be there before its functions are known.
@@ -357,7 +373,7 @@ impl OverNode {
     fn shifts(&self) -> impl Iterator<Item = isize> {
         self.functions.iter().filter_map(|function| match function {
             OverFunction::Shift { by, .. } => Some(*by),
-            OverFunction::Aggregate(_) | OverFunction::Number(_) => None,
+            OverFunction::Aggregate { .. } | OverFunction::Number(_) => None,
         })
     }
 }

@@ -43,7 +43,7 @@ use super::slices::times;
 use crate::operator::{Close, Operator, Output, Step};
 
 use frames::Work;
-use partition::{Entry, Partition, Progress, SAVED};
+use partition::{Entry, Partition, Progress, saved_names};
 use values::Values;
 
 pub use updating::UpdatingOver;
@@ -54,6 +54,8 @@ const WORK_ROWS: usize = 32 * 1024;
 /// Keeps rows until their time has come, and as long as frames need them.
 pub struct Over {
     node: OverNode,
+    /// The frames of its functions.
+    frames: Vec<Frame>,
     /// The column by which rows are ordered, and which time it is.
     time: usize,
     basis: TimeBasis,
@@ -117,7 +119,9 @@ impl Over {
         let values = Values::new(node, input)?;
         let keys = node.partition.iter().enumerate();
         let keys = keys.map(|(n, c)| input.field(*c).clone().with_name(format!("__partition_{n}")));
-        let numbers = SAVED.map(|name| Field::new(name, DataType::Int64, false));
+        let frames = node.frames();
+        let numbers = saved_names(frames.len()).into_iter();
+        let numbers = numbers.map(|name| Field::new(name, DataType::Int64, false));
         let fields = keys.chain(numbers).chain(values.state_fields().iter().cloned());
         Ok(Over {
             due: Due::new(&spec, input)?,
@@ -129,6 +133,7 @@ impl Over {
             state: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             values,
             node: node.clone(),
+            frames,
             input: input.clone(),
             output,
             unsaved: GroupSet::default(),
@@ -222,7 +227,7 @@ impl Over {
 
     /// Computes the rows of the next partitions; `None` if all are done.
     fn compute(&mut self) -> Result<Option<RecordBatch>> {
-        let mut work = Work::new(&self.node, self.values.needs_frames());
+        let mut work = Work::new(&self.node, self.values.needs_frames(), self.slots as usize);
         let from = self.firing.next;
         while let Some(group) = self.firing.groups.get(self.firing.next)
             && work.count() < WORK_ROWS
@@ -242,8 +247,7 @@ impl Over {
             let at = work.in_order();
             let places = UInt32Array::from(at.clone());
             let mut columns = take_arrays(rows.columns(), &places, None)?;
-            let total = self.slots as usize;
-            columns.extend(self.values.compute(&mut work.steps, &at, &rows, total)?);
+            columns.extend(self.values.compute(&mut work.steps, &at, &rows)?);
             results = batch(&self.output, columns, work.count())?;
         }
         for (group, progress) in work.progress {
@@ -266,27 +270,49 @@ impl Over {
     }
 
     /// Drops rows that no frame can need any more from partitions to which no row came: whenever the
-    /// watermark has gone on by the length of a frame.
+    /// watermark has gone on by the length of the longest frame.
     fn sweep(&mut self) -> Result<()> {
-        let (Frame::Range(Some(length)), TimeBasis::Event) = (self.node.frame, self.basis) else {
+        let lengths = self.frames.iter().map(|frame| match frame {
+            Frame::Range(length) => *length,
+            Frame::Rows(_) => None,
+        });
+        let lengths: Vec<Option<i64>> = lengths.collect();
+        let (Some(longest), TimeBasis::Event) = (lengths.iter().flatten().max(), self.basis) else {
             return Ok(());
         };
         let until = self.firing.until;
-        if until == i64::MAX || until.saturating_sub(length) <= self.swept_to {
+        if until == i64::MAX || until.saturating_sub(*longest) <= self.swept_to {
             return Ok(());
         }
         self.swept_to = until;
         for group in 0..self.partitions.len() as u32 {
-            let partition = &self.partitions[group as usize];
-            let old = partition.outdated(until, length);
+            self.sweep_partition(group, &lengths, until)?;
+        }
+        Ok(())
+    }
+
+    /// Drops such rows from a partition; frames have these lengths.
+    fn sweep_partition(&mut self, group: u32, lengths: &[Option<i64>], until: i64) -> Result<()> {
+        let partition = &self.partitions[group as usize];
+        let mut framed: Vec<usize> =
+            (0..lengths.len()).map(|frame| partition.framed(frame)).collect();
+        let mut has_old = false;
+        for (frame, length) in lengths.iter().enumerate() {
+            let Some(length) = length else { continue };
+            let old = partition.outdated(frame, until, *length);
             let count = old.len();
             if count > 0 {
                 let old = self.rows.columns(&vec![group; count], old.map(|entry| &*entry.code))?;
                 let old = batch(&self.input, old, count)?;
-                self.values.take_back(&old, partition.slot(), self.slots as usize)?;
-                let progress = partition.progress();
-                self.advance(group, Progress { framed: progress.framed - count, ..progress });
+                let to = (partition.slot(), self.slots as usize);
+                self.values.take_back(frame, &old, to)?;
+                framed[frame] -= count;
+                has_old = true;
             }
+        }
+        if has_old {
+            let (done, numbers, framed) = (partition.done(), partition.numbers(), framed.into());
+            self.advance(group, Progress { done, framed, numbers });
         }
         Ok(())
     }
@@ -313,7 +339,7 @@ impl Over {
     /// Is nothing of a partition needed any more?
     fn is_blank(&self, partition: &Partition) -> bool {
         let only_frames = self.node.functions.iter().all(|function| match function {
-            OverFunction::Aggregate(_) => self.node.is_bounded(),
+            OverFunction::Aggregate { frame, .. } => frame.is_bounded(),
             OverFunction::Number(_) => false,
             OverFunction::Shift { .. } => true,
         });
@@ -353,9 +379,10 @@ impl Over {
     /// Returns what is saved of some partitions beside their rows.
     fn saved(&mut self, groups: &[u32]) -> Result<RecordBatch> {
         let mut columns = self.rows.partitions.keys(Groups::At(groups))?;
-        let saved = groups.iter().map(|group| self.partitions[*group as usize].saved());
-        let saved: Vec<[i64; SAVED.len()]> = saved.collect();
-        columns.extend((0..SAVED.len()).map(|at| -> ArrayRef {
+        let frames = self.frames.len();
+        let saved = groups.iter().map(|group| self.partitions[*group as usize].saved(frames));
+        let saved: Vec<Vec<i64>> = saved.collect();
+        columns.extend((0..saved_names(frames).len()).map(|at| -> ArrayRef {
             Arc::new(saved.iter().map(|row| row[at]).collect::<Int64Array>())
         }));
         let slots: Vec<u32> =
@@ -368,12 +395,14 @@ impl Over {
     fn restore_partitions(&mut self, rows: &RecordBatch) -> Result<()> {
         let keys = self.node.partition.len();
         let (keys, saved) = rows.columns().split_at(keys);
-        let (saved, states) = saved.split_at(SAVED.len());
+        let frames = self.frames.len();
+        let (saved, states) = saved.split_at(saved_names(frames).len());
         let groups = self.rows.intern_keys(keys, rows.num_rows())?;
         resize(&mut self.partitions, &mut self.slots, self.rows.partitions.len());
         for (row, group) in groups.iter().enumerate() {
-            let number = |at: usize| saved[at].as_primitive::<Int64Type>().value(row);
-            self.partitions[*group as usize].restore(std::array::from_fn(number));
+            let numbers = saved.iter().map(|saved| saved.as_primitive::<Int64Type>().value(row));
+            let numbers: Vec<i64> = numbers.collect();
+            self.partitions[*group as usize].restore(frames, &numbers)?;
         }
         let slots: Vec<u32> =
             groups.iter().map(|group| self.partitions[*group as usize].slot()).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use thalweg_types::NodeId;
 
 use super::text::columns;
@@ -199,12 +199,17 @@ fn overs(plan: &Plan, node: &Node, over: &OverNode) -> String {
     format!("computes {} for each row{of}, in order of {order}", functions(plan, node, over))
 }
 
-/// Returns the functions of an OVER window, in the user's words, with their frame.
+/// Returns the functions of an OVER window, in the user's words, with their frames. One frame is named
+/// behind all of them, several each behind its own.
 pub fn functions(plan: &Plan, node: &Node, over: &OverNode) -> String {
     let schema = input_schema(plan, node);
     let name = |column: usize| schema.field(column).name();
+    let frames = over.frames();
     let function = |function: &OverFunction| match function {
-        OverFunction::Aggregate(one) => call(one, &schema),
+        OverFunction::Aggregate { call: one, frame } => match frames.len() {
+            1 => call(one, &schema),
+            _ => format!("{} over {}", call(one, &schema), framed(*frame, over, &schema)),
+        },
         OverFunction::Number(ranking) => ranking.name().to_owned(),
         OverFunction::Shift { column, by, default } => {
             let (function, rows) = if *by < 0 { ("LAG", -by) } else { ("LEAD", *by) };
@@ -213,11 +218,16 @@ pub fn functions(plan: &Plan, node: &Node, over: &OverNode) -> String {
         }
     };
     let all = over.functions.iter().map(function).collect::<Vec<_>>().join(", ");
-    if over.calls().next().is_none() {
-        return all;
+    match frames[..] {
+        [frame] => format!("{all} over {}", framed(frame, over, &schema)),
+        _ => all,
     }
+}
+
+/// Names the rows of a frame.
+fn framed(frame: Frame, over: &OverNode, schema: &Schema) -> String {
     let first = schema.field(over.order[0].column);
-    let frame = match over.frame {
+    match frame {
         Frame::Rows(None) => "all rows up to it".to_owned(),
         Frame::Rows(Some(rows)) => format!("it and {rows} rows before it"),
         Frame::Range(None) if over.basis.is_some() => "all rows up to its time".to_owned(),
@@ -228,8 +238,7 @@ pub fn functions(plan: &Plan, node: &Node, over: &OverNode) -> String {
             }
             _ => format!("the rows whose {} is at most {length} before its own", first.name()),
         },
-    };
-    format!("{all} over {frame}")
+    }
 }
 
 /// Names the rows of some ranks.

@@ -166,9 +166,10 @@ fn over_rows(plan: &Plan, node: &Node, over: &OverNode) -> Vec<Fact> {
     let by = columns(&input_schema(plan, node), &over.partition);
     let is_bounded = plan.sources().all(|(_, source)| source.source.is_bounded());
     let Some(basis) = over.basis else { return all_over_rows(&by, over, is_bounded) };
-    let only_aggregates = over.calls().count() == over.functions.len();
-    let ends = only_aggregates && matches!(over.frame, Frame::Range(Some(_)));
-    let rows = match over.calls().next().is_some() && over.is_bounded() {
+    let (frames, only_aggregates) = (over.frames(), over.calls().count() == over.functions.len());
+    let is_of_time = |frame: &Frame| matches!(frame, Frame::Range(Some(_)));
+    let ends = only_aggregates && frames.iter().all(is_of_time);
+    let rows = match !frames.is_empty() && frames.iter().all(|frame| frame.is_bounded()) {
         true => "the rows of each frame".to_owned(),
         false => functions(plan, node, over),
     };

@@ -63,53 +63,18 @@ impl Lowering<'_> {
             let wide = Projection::new(columns.into_expressions(), schema.clone());
             self.map(&mut stream, Arc::new(wide));
         }
-        let functions = called.into_iter().map(|called| made(called, &schema));
-        let functions = functions.collect::<Result<Vec<_>>>()?;
         let frames = calls.iter().map(|call| frame_of(call, (&order, basis), &schema));
-        let frames = frames.collect::<Result<Vec<_>>>()?;
-        let node = OverNode {
-            partition,
-            order,
-            basis,
-            frame: Frame::Rows(None),
-            functions,
-            divert_late: false,
-            ttl: self.ttl_of(&stream),
-        };
-        let places = self.chain_of_frames(&mut stream, node, &frames);
-        let picks = (0..input.fields().len()).chain(places).map(Pick::Column).collect();
+        let functions = called.into_iter().zip(frames);
+        let functions = functions.map(|(called, frame)| made(called, frame?, &schema));
+        let functions = functions.collect::<Result<Vec<_>>>()?;
+        let ttl = self.ttl_of(&stream);
+        let node = OverNode { partition, order, basis, functions, divert_late: false, ttl };
+        let width = schema.fields().len();
+        let results = width..width + node.functions.len();
+        self.add_over(&mut stream, node);
+        let picks = (0..input.fields().len()).chain(results).map(Pick::Column).collect();
         self.as_planned(&mut stream, window, picks);
         Ok(stream)
-    }
-
-    /// Adds an operator for each frame; returns the columns of the functions. What has no frame, and
-    /// may wait for later rows, is computed last.
-    fn chain_of_frames(
-        &mut self,
-        stream: &mut Stream,
-        node: OverNode,
-        frames: &[Option<Frame>],
-    ) -> Vec<usize> {
-        let mut different: Vec<Frame> = Vec::new();
-        for frame in frames.iter().flatten() {
-            if !different.contains(frame) {
-                different.push(*frame);
-            }
-        }
-        let last = different.last().copied().unwrap_or(Frame::Rows(None));
-        if different.is_empty() {
-            different.push(last);
-        }
-        let mut places = vec![0; frames.len()];
-        for frame in different {
-            let own: Vec<usize> =
-                (0..frames.len()).filter(|at| frames[*at].unwrap_or(last) == frame).collect();
-            let width = self.schema(stream).fields().len();
-            own.iter().enumerate().for_each(|(behind, at)| places[*at] = width + behind);
-            let functions = own.iter().map(|at| node.functions[*at].clone()).collect();
-            self.add_over(stream, OverNode { frame, functions, ..node.clone() });
-        }
-        places
     }
 
     fn add_over(&mut self, stream: &mut Stream, mut node: OverNode) {
@@ -118,7 +83,7 @@ impl Lowering<'_> {
         node.divert_late = late_table.is_some();
         let before = self.schema(stream);
         let results = node.functions.iter().map(|function| match function {
-            OverFunction::Aggregate(call) => call.function.result().as_ref().clone(),
+            OverFunction::Aggregate { call, .. } => call.function.result().as_ref().clone(),
             OverFunction::Number(_) => Field::new("number", DataType::Int64, false),
             OverFunction::Shift { column, .. } => before.field(*column).clone().with_nullable(true),
         });
@@ -166,11 +131,13 @@ impl Lowering<'_> {
     }
 }
 
-/// Makes the aggregate of a call.
-fn made(called: Called, schema: &SchemaRef) -> Result<OverFunction> {
+/// Makes the aggregate of a call, which has a frame.
+fn made(called: Called, frame: Option<Frame>, schema: &SchemaRef) -> Result<OverFunction> {
     match called {
         Called::Aggregate(call, arguments, filter) => {
-            Ok(OverFunction::Aggregate(aggregate::call(call, arguments, filter, schema)?))
+            let frame = frame.ok_or_else(|| Error::internal("an OVER window without a frame"))?;
+            let call = aggregate::call(call, arguments, filter, schema)?;
+            Ok(OverFunction::Aggregate { call, frame })
         }
         Called::Other(function) => Ok(function),
     }

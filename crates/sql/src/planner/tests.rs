@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::test_support::{explained, plan, refused};
 
 /// Would fail if a statement that streams were refused, or lost its meaning on the way.
@@ -436,6 +438,25 @@ fn signatures(script: &str) -> Vec<String> {
     let plan = plan(script).unwrap().plan.unwrap();
     let of = |node| thalweg_plan::fingerprint::signature(&plan, node);
     plan.nodes.iter().filter_map(of).collect()
+}
+
+/// Would fail if functions of one order were several operators, or if one took up the state of functions
+/// with other frames, which holds other rows.
+#[test]
+fn frames_of_one_order_are_one_operator_and_decide_its_state() {
+    let of = |frames: [&str; 2]| -> String {
+        let [sum, max] = frames.map(|frame| format!("OVER (ORDER BY `dateTime` {frame})"));
+        let found = signatures(&format!("SELECT SUM(price) {sum}, MAX(price) {max} FROM bid"));
+        let over = found.into_iter().filter(|signature| signature.starts_with("over "));
+        let over: Vec<String> = over.collect();
+        assert_eq!(over.len(), 1, "{over:?}");
+        over[0].clone()
+    };
+    let (few, many) = ("ROWS 2 PRECEDING", "ROWS 5 PRECEDING");
+    let time = "RANGE INTERVAL '5' SECOND PRECEDING";
+    let all = [[few, few], [few, many], [many, few], [few, time], [time, few], [few, ""]];
+    let found: BTreeSet<String> = all.into_iter().map(of).collect();
+    assert_eq!(found.len(), all.len(), "{found:?}");
 }
 
 /// Would fail if state of one time zone were taken up in another, or if a zone on which nothing

@@ -1,6 +1,7 @@
 //! What is to be computed of some partitions: rows, and the frames around them.
 //!
-//! Pure. Rows of each partition stand one after the other in the list; its steps are those of one group.
+//! Pure. Rows of each partition stand one after the other in the list; over each frame, its steps are
+//! those of one group. The rows before those that are computed are the ones that the widest frame needs.
 
 use std::ops::Range;
 
@@ -12,6 +13,8 @@ use super::steps::{Advance, Steps, shifts};
 /// What is to be computed.
 pub(super) struct Work<'a> {
     node: &'a OverNode,
+    /// The frames of its functions.
+    frames: Vec<Frame>,
     /// Does the list hold frames as a whole, or only what enters and leaves?
     has_frames: bool,
     /// The rows, each with its partition.
@@ -20,8 +23,12 @@ pub(super) struct Work<'a> {
     pub(super) steps: Steps,
     /// How far each partition is when all is done.
     pub(super) progress: Vec<(u32, Progress)>,
-    count: usize,
+    /// The rows of the list that are computed.
+    computed: Vec<u32>,
 }
+
+/// A step of a partition over a frame: the rows of the frame, and those that it computes.
+type Step = (Range<usize>, Range<usize>);
 
 /// Where rows of a partition stand in the list: some from `first` on, and all from `second` on.
 struct Places {
@@ -48,27 +55,22 @@ impl Places {
 }
 
 impl<'a> Work<'a> {
-    /// Returns no work.
-    pub(super) fn new(node: &'a OverNode, has_frames: bool) -> Work<'a> {
-        Work {
-            node,
-            has_frames,
-            rows: Vec::new(),
-            steps: Steps::new(node),
-            progress: Vec::new(),
-            count: 0,
-        }
+    /// Returns no work; `groups` are there.
+    pub(super) fn new(node: &'a OverNode, has_frames: bool, groups: usize) -> Work<'a> {
+        let mut steps = Steps::new(node);
+        steps.frames.iter_mut().for_each(|steps| steps.groups = groups);
+        let (frames, rows, progress) = (node.frames(), Vec::new(), Vec::new());
+        Work { node, frames, has_frames, rows, steps, progress, computed: Vec::new() }
     }
 
     /// Returns how many rows are computed.
     pub(super) fn count(&self) -> usize {
-        self.count
+        self.computed.len()
     }
 
     /// Returns the rows that are computed, in order of time.
     pub(super) fn in_order(&self) -> Vec<u32> {
-        let computed = self.steps.advances.iter().flat_map(|advance| advance.rows.clone());
-        let mut computed: Vec<u32> = computed.collect();
+        let mut computed = self.computed.clone();
         computed.sort_by_key(|row| (self.rows[*row as usize].1.time, *row));
         computed
     }
@@ -82,62 +84,79 @@ impl<'a> Work<'a> {
         released: usize,
         ahead: usize,
     ) {
-        let entries = partition.entries();
-        let before = partition.progress();
+        let (entries, done) = (partition.entries(), partition.done());
         let mut ready = released.saturating_sub(ahead);
-        if let (Frame::Range(_), Some(next)) = (self.node.frame, entries.get(ready)) {
+        if let Some(next) = entries.get(ready).filter(|_| self.has_ranges()) {
             // Rows of one time are computed together.
             ready = ready.min(partition.before(next.time));
         }
-        if ready <= before.done {
+        if ready <= done {
             return;
         }
-        let steps = self.steps(partition, ready);
-        let start = steps.last().map_or(before.done, |step| step.0.start);
-        let second = before.done - self.node.rows_back().min(before.done);
-        let end = if self.has_frames { second } else { start.min(second) };
-        let first = (before.done - before.framed).min(end)..end;
+        let frames = 0..self.frames.len();
+        let steps = frames.map(|frame| self.steps(partition, frame, ready)).collect::<Vec<_>>();
+        let starts = steps.iter().map(|steps| steps.last().map_or(done, |step| step.0.start));
+        let starts: Vec<usize> = starts.collect();
+        let second = done - self.node.rows_back().min(done);
+        // What leaves a frame is before the one of its last step.
+        let bounded = std::iter::zip(&self.frames, &starts).filter(|(frame, _)| frame.is_bounded());
+        let left = bounded.map(|(_, start)| *start).max().unwrap_or(0);
+        let end = if self.has_frames { second } else { left.min(second) };
+        let framed = (0..self.frames.len()).map(|frame| partition.framed(frame)).max();
+        let first = (done - framed.unwrap_or(0)).min(end)..end;
         let places = Places { base: self.rows.len(), first: first.clone(), second };
         let needed = entries.range(first).chain(entries.range(second..released));
         self.rows.extend(needed.map(|entry| (group, entry)));
-        let mut from = before.done - before.framed;
-        for (wave, (frame, rows)) in steps.into_iter().enumerate() {
-            self.steps.advances.push(Advance {
-                group: partition.slot(),
-                wave: wave as u32,
-                leaving: places.range(from..frame.start),
-                entering: places.range(rows.clone()),
-                frame: if self.has_frames { places.range(frame.clone()) } else { 0..0 },
-                rows: places.range(rows),
-            });
-            from = frame.start;
+        for (frame, steps) in steps.into_iter().enumerate() {
+            self.advance(partition, frame, steps, &places);
         }
         let numbers = self.number(partition, ready, &places);
-        self.shift(before.done..ready, released, &places);
-        self.count += ready - before.done;
-        let framed = if self.is_bounded() { ready - start } else { 0 };
+        self.shift(done..ready, released, &places);
+        self.computed.extend(places.range(done..ready));
+        let framed = std::iter::zip(&self.frames, starts);
+        let framed =
+            framed.map(|(frame, start)| if frame.is_bounded() { ready - start } else { 0 });
+        let framed = framed.collect::<Box<[usize]>>();
         self.progress.push((group, Progress { done: ready, framed, numbers }));
     }
 
-    fn is_bounded(&self) -> bool {
-        self.node.is_bounded() && self.node.calls().next().is_some()
+    /// Are there frames of a time, or up to one?
+    fn has_ranges(&self) -> bool {
+        self.frames.iter().any(|frame| matches!(frame, Frame::Range(_)))
     }
 
-    /// Returns for each step of a partition its frame, and the rows that it computes.
-    fn steps(&self, partition: &Partition, ready: usize) -> Vec<(Range<usize>, Range<usize>)> {
-        let (entries, before) = (partition.entries(), partition.progress());
-        let (mut start, mut at) = (before.done - before.framed, before.done);
+    /// Adds the steps of a partition over a frame.
+    fn advance(&mut self, partition: &Partition, frame: usize, steps: Vec<Step>, places: &Places) {
+        let mut from = partition.done() - partition.framed(frame);
+        for (wave, (frame_rows, rows)) in steps.into_iter().enumerate() {
+            let leaving = places.range(from..frame_rows.start);
+            from = frame_rows.start;
+            self.steps.frames[frame].advances.push(Advance {
+                group: partition.slot(),
+                wave: wave as u32,
+                leaving,
+                entering: places.range(rows.clone()),
+                frame: if self.has_frames { places.range(frame_rows) } else { 0..0 },
+                rows: places.range(rows),
+            });
+        }
+    }
+
+    /// Returns the steps of a partition over a frame.
+    fn steps(&self, partition: &Partition, frame: usize, ready: usize) -> Vec<Step> {
+        let entries = partition.entries();
+        let mut at = partition.done();
+        let mut start = at - partition.framed(frame);
         let mut steps = Vec::new();
         while at < ready {
             let time = entries[at].time;
-            let end = match self.node.frame {
+            let end = match self.frames[frame] {
                 Frame::Rows(_) => at + 1,
                 Frame::Range(_) => {
                     at + entries.range(at..ready).take_while(|entry| entry.time == time).count()
                 }
             };
-            match self.node.frame {
-                _ if !self.is_bounded() => {}
+            match self.frames[frame] {
                 Frame::Rows(Some(rows)) => start = start.max(at.saturating_sub(rows)),
                 Frame::Range(Some(length)) => {
                     let earliest = time.saturating_sub(length);
@@ -154,11 +173,10 @@ impl<'a> Work<'a> {
 
     /// Numbers the rows of a partition that are computed; returns how far that came.
     fn number(&mut self, partition: &Partition, ready: usize, places: &Places) -> Numbers {
-        let before = partition.progress();
-        let mut numbers = before.numbers;
+        let mut numbers = partition.numbers();
         let all = &mut self.steps.numbers;
         all.resize(self.rows.len(), Numbers::default());
-        for row in before.done..ready {
+        for row in partition.done()..ready {
             numbers.next(partition.entries()[row].time);
             all[places.of(row) as usize] = numbers;
         }

@@ -1,17 +1,23 @@
 //! The rows of one partition, in order of time.
 //!
 //! Invariants: first stand rows that were computed and are needed by later ones, then rows that wait;
-//! each part is in order of time, ties by the whole row. The last `framed` of the computed ones are
-//! those that running aggregates hold.
+//! each part is in order of time, ties by the whole row. For each frame of the functions, the last
+//! `framed` of the computed ones are those that its running aggregates hold.
 
 use std::collections::VecDeque;
 
 use thalweg_plan::node::Ranking;
+use thalweg_types::{Error, Result};
 
 use crate::operators::coded_rows::Numbered;
 
-/// Names of the numbers that are saved of a partition.
-pub(super) const SAVED: [&str; 6] = ["done", "framed", "rows", "rank", "dense_rank", "last_time"];
+/// Returns the names of the numbers that are saved of a partition, given how many frames there are.
+pub(super) fn saved_names(frames: usize) -> Vec<String> {
+    let names = ["done", "framed", "rows", "rank", "dense_rank", "last_time"];
+    let names = names.into_iter().map(str::to_owned);
+    // What one frame needs has no number, as it had none before there were several.
+    names.chain((1..frames).map(|frame| format!("framed_{frame}"))).collect()
+}
 
 /// A row by its time and code, and the number under which it is saved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,12 +72,12 @@ impl Numbers {
 }
 
 /// How far a partition was computed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Progress {
     /// Rows that are computed, from the first kept one on.
     pub(super) done: usize,
-    /// How many of the last of them running aggregates hold.
-    pub(super) framed: usize,
+    /// How many of the last of them running aggregates hold, by frame.
+    pub(super) framed: Box<[usize]>,
     pub(super) numbers: Numbers,
 }
 
@@ -82,7 +88,8 @@ pub(super) struct Partition {
     slot: u32,
     entries: VecDeque<Entry>,
     done: usize,
-    framed: usize,
+    /// By frame; none stands for 0 of each.
+    framed: Box<[usize]>,
     numbers: Numbers,
 }
 
@@ -90,7 +97,7 @@ impl Partition {
     /// Returns no rows, with this group of aggregates.
     pub(super) fn new(slot: u32) -> Partition {
         let (entries, numbers) = (VecDeque::new(), Numbers::default());
-        Partition { slot, entries, done: 0, framed: 0, numbers }
+        Partition { slot, entries, done: 0, framed: Box::default(), numbers }
     }
 
     /// Returns the group of its aggregates.
@@ -126,9 +133,19 @@ impl Partition {
         &self.entries
     }
 
-    /// Returns how far the partition was computed.
-    pub(super) fn progress(&self) -> Progress {
-        Progress { done: self.done, framed: self.framed, numbers: self.numbers }
+    /// Returns how many rows are computed, from the first kept one on.
+    pub(super) fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Returns how many of the last of them the running aggregates of a frame hold.
+    pub(super) fn framed(&self, frame: usize) -> usize {
+        self.framed.get(frame).copied().unwrap_or(0)
+    }
+
+    /// Returns how the last of them is numbered.
+    pub(super) fn numbers(&self) -> Numbers {
+        self.numbers
     }
 
     /// Returns how many rows are there before `until`.
@@ -141,22 +158,25 @@ impl Partition {
         self.entries.get(self.before(until)).map(|entry| entry.time)
     }
 
-    /// Returns the rows that running aggregates hold, and that are further back than `length` from
-    /// all rows that are still to be computed: those that wait, and those to come from `until` on.
+    /// Returns the rows that the running aggregates of a frame hold, and that are further back than
+    /// `length` from all rows that are still to be computed: those that wait, and those to come from
+    /// `until` on.
     pub(super) fn outdated(
         &self,
+        frame: usize,
         until: i64,
         length: i64,
     ) -> impl ExactSizeIterator<Item = &Entry> {
         let next = self.entries.get(self.done).map_or(until, |entry| entry.time.min(until));
-        let from = self.done - self.framed;
+        let from = self.done - self.framed(frame);
         self.entries.range(from..self.before(next.saturating_sub(length)).clamp(from, self.done))
     }
 
     /// Goes on to `progress`; takes out the rows that neither running aggregates hold nor one of the
     /// next `back` rows looks back to.
     pub(super) fn advance(&mut self, progress: Progress, back: usize) -> Vec<Entry> {
-        let kept = progress.framed.max(back).min(progress.done);
+        let framed = progress.framed.iter().copied().max().unwrap_or(0);
+        let kept = framed.max(back).min(progress.done);
         (self.framed, self.numbers, self.done) = (progress.framed, progress.numbers, kept);
         self.entries.drain(..progress.done - kept).collect()
     }
@@ -166,17 +186,27 @@ impl Partition {
         self.entries.iter().map(|entry| (entry.number, &*entry.code))
     }
 
-    /// Returns the numbers of [`SAVED`].
-    pub(super) fn saved(&self) -> [i64; SAVED.len()] {
+    /// Returns the numbers of [`saved_names`].
+    pub(super) fn saved(&self, frames: usize) -> Vec<i64> {
         let Numbers { rows, rank, dense_rank, time } = self.numbers;
-        [self.done as i64, self.framed as i64, rows, rank, dense_rank, time]
+        let framed = |frame| self.framed(frame) as i64;
+        let saved = [self.done as i64, framed(0), rows, rank, dense_rank, time];
+        saved.into_iter().chain((1..frames).map(framed)).collect()
     }
 
-    /// Takes the numbers of [`SAVED`] back, when the rows are there.
-    pub(super) fn restore(&mut self, saved: [i64; SAVED.len()]) {
-        let [done, framed, rows, rank, dense_rank, time] = saved;
-        self.done = usize::try_from(done).unwrap_or(0).min(self.entries.len());
-        self.framed = usize::try_from(framed).unwrap_or(0).min(self.done);
+    /// Takes the numbers of [`saved_names`] back, when the rows are there.
+    ///
+    /// # Errors
+    /// `State` if there are fewer.
+    pub(super) fn restore(&mut self, frames: usize, saved: &[i64]) -> Result<()> {
+        let &[done, framed, rows, rank, dense_rank, time, ref others @ ..] = saved else {
+            return Err(Error::state("a partition of an OVER window lacks numbers"));
+        };
+        let count = |saved: i64| usize::try_from(saved).unwrap_or(0);
+        self.done = count(done).min(self.entries.len());
+        let framed = std::iter::once(framed).chain(others.iter().copied()).take(frames);
+        self.framed = framed.map(|framed| count(framed).min(self.done)).collect();
         self.numbers = Numbers { rows, rank, dense_rank, time };
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use thalweg_plan::node::{Frame, OverFunction, OverNode, Ranking};
 use thalweg_types::Result;
 
+use super::values::Values;
 use crate::operators::kept::Kept;
 use crate::operators::ordering::Ordering;
 
@@ -60,31 +61,30 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// Returns the reach of the functions of `node`; do aggregates go back to any row?
-    pub(super) fn new(node: &OverNode, goes_back: bool) -> Reach {
-        let has_calls = node.calls().next().is_some();
+    /// Returns the reach of the functions of `node`, which `values` computes: that of the widest frame.
+    pub(super) fn new(node: &OverNode, values: &Values) -> Reach {
         let has = |wanted: fn(&Ranking) -> bool| {
             let is = |function: &OverFunction| matches!(function, OverFunction::Number(ranking) if wanted(ranking));
             node.functions.iter().any(is)
         };
-        let frame = Some(node.frame).filter(|_| has_calls);
-        let rows = match frame {
-            Some(Frame::Rows(Some(rows))) => rows,
-            _ => 0,
-        };
-        let range = match frame {
-            Some(Frame::Range(length)) => length.map(|length| (length, node.order[0].descending)),
-            _ => None,
-        };
-        let is_running = has_calls && !node.is_bounded();
+        let frames = node.frames();
+        let rows = frames.iter().filter_map(|frame| match frame {
+            Frame::Rows(rows) => *rows,
+            Frame::Range(_) => None,
+        });
+        let length = frames.iter().filter_map(|frame| match frame {
+            Frame::Range(length) => *length,
+            Frame::Rows(_) => None,
+        });
+        let is_running = |frame: usize| !frames[frame].is_bounded();
+        let has_ranges = frames.iter().any(|frame| matches!(frame, Frame::Range(_)));
         Reach {
-            back: node.rows_back().max(rows),
+            back: rows.max().unwrap_or(0).max(node.rows_back()),
             ahead: node.rows_ahead(),
-            range,
-            is_unbounded: is_running || has(|_| true),
-            from_start: is_running && !goes_back,
-            by_peers: matches!(frame, Some(Frame::Range(_)))
-                || has(|ranking| *ranking != Ranking::RowNumber),
+            range: length.max().map(|length| (length, node.order[0].descending)),
+            is_unbounded: (0..frames.len()).any(is_running) || has(|_| true),
+            from_start: (0..frames.len()).any(|at| is_running(at) && !values.stays(at)),
+            by_peers: has_ranges || has(|ranking| *ranking != Ranking::RowNumber),
         }
     }
 

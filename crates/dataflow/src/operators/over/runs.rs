@@ -14,7 +14,8 @@ use thalweg_types::Result;
 
 use super::partition::Numbers;
 use super::reach::{Net, Reach, Stretch, numbers};
-use super::steps::{Advance, Steps, shifts};
+use super::steps::{Advance, FrameSteps, Steps, shifts};
+use super::values::Values;
 use crate::operators::kept::Kept;
 use crate::operators::ordering::Ordering;
 
@@ -110,51 +111,77 @@ impl<'a> Runs<'a> {
             .collect()
     }
 
-    /// Returns the steps; `rows` is the list. Where aggregates `go_back`, both runs of a pair are of the
-    /// group of their partition, whose totals hold the rows of the first one.
+    /// Returns the steps; `rows` is the list. Over frames of which `values` keeps totals by partition, of
+    /// which there are `partitions`, both runs of a pair are of the group of theirs, whose totals hold the
+    /// rows of the first one.
     ///
     /// # Errors
     /// `Internal` if a code cannot be read.
-    pub(super) fn steps(&self, rows: &RecordBatch, go_back: bool) -> Result<Steps> {
+    pub(super) fn steps(
+        &self,
+        rows: &RecordBatch,
+        values: &Values,
+        partitions: usize,
+    ) -> Result<Steps> {
         let mut steps = Steps::new(self.node);
-        let keys = match self.node.frame {
-            Frame::Range(Some(_)) => Some(numbers(rows.column(self.node.order[0].column))?),
-            _ => None,
-        };
-        for (pair, runs) in self.runs.chunks_exact(2).enumerate() {
-            for (is_new, run) in [false, true].into_iter().zip(runs) {
-                let mut advances = self.advances(run, keys.as_ref(), go_back)?;
-                let number = pair * 2 + usize::from(is_new);
-                advances.iter_mut().for_each(|advance| advance.group = number as u32);
-                if go_back {
-                    // What was leaves before what is enters, and both leave before that.
-                    let first = if is_new { runs[0].computed.len() as u32 + 1 } else { 0 };
-                    go_from(&mut advances, run.group, first, &runs[0].computed);
-                }
-                steps.advances.extend(advances);
-                self.number(run, &mut steps)?;
-                self.shift(run, &mut steps);
-            }
+        for (at, frame) in self.node.frames().into_iter().enumerate() {
+            let goes_back = values.stays(at);
+            steps.frames[at] = FrameSteps {
+                advances: self.frame_steps(frame, rows, goes_back)?,
+                groups: if goes_back { partitions } else { self.count() },
+            };
+        }
+        for run in &self.runs {
+            self.number(run, &mut steps)?;
+            self.shift(run, &mut steps);
         }
         Ok(steps)
     }
 
-    /// Returns the steps of a run. In the first one all of its frame enters, unless aggregates `go_back`:
-    /// then what is before the run is in them.
+    /// Returns the steps over a frame.
+    fn frame_steps(
+        &self,
+        frame: Frame,
+        rows: &RecordBatch,
+        goes_back: bool,
+    ) -> Result<Vec<Advance>> {
+        let keys = match frame {
+            Frame::Range(Some(_)) => Some(numbers(rows.column(self.node.order[0].column))?),
+            _ => None,
+        };
+        let mut all = Vec::new();
+        for (pair, runs) in self.runs.chunks_exact(2).enumerate() {
+            for (is_new, run) in [false, true].into_iter().zip(runs) {
+                let mut advances = self.advances(run, (frame, keys.as_ref()), goes_back)?;
+                let number = pair * 2 + usize::from(is_new);
+                advances.iter_mut().for_each(|advance| advance.group = number as u32);
+                if goes_back {
+                    // What was leaves before what is enters, and both leave before that.
+                    let first = if is_new { runs[0].computed.len() as u32 + 1 } else { 0 };
+                    go_from(&mut advances, run.group, first, &runs[0].computed);
+                }
+                all.extend(advances);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Returns the steps of a run over a frame. In the first one all of it enters, unless aggregates go
+    /// back: then what is before the run is in them.
     fn advances(
         &self,
         run: &Run,
-        keys: Option<&Int64Array>,
-        go_back: bool,
+        (frame, keys): (Frame, Option<&Int64Array>),
+        goes_back: bool,
     ) -> Result<Vec<Advance>> {
         let mut advances: Vec<Advance> = Vec::new();
         let (mut at, mut start) = (run.computed.start, run.all.start);
         while at < run.computed.end {
-            let end = match self.node.frame {
+            let end = match frame {
                 Frame::Rows(_) => at + 1,
                 Frame::Range(_) => self.peers_end(at, run)?,
             };
-            let from = match (self.node.frame, keys) {
+            let from = match (frame, keys) {
                 (Frame::Rows(Some(rows)), _) => start.max(at.saturating_sub(rows)),
                 (Frame::Range(Some(length)), Some(keys)) => {
                     (start..at).find(|other| self.is_near(keys, *other, at, length)).unwrap_or(at)
@@ -166,7 +193,7 @@ impl<'a> Runs<'a> {
                 group: 0,
                 wave: advances.len() as u32,
                 leaving: if is_first { 0..0 } else { range(start..from) },
-                entering: range(if is_first && !go_back { from..end } else { at..end }),
+                entering: range(if is_first && !goes_back { from..end } else { at..end }),
                 frame: range(from..end),
                 rows: range(at..end),
             });
@@ -204,7 +231,7 @@ impl<'a> Runs<'a> {
     fn number(&self, run: &Run, steps: &mut Steps) -> Result<()> {
         let rankings = self.node.functions.iter().filter_map(|function| match function {
             OverFunction::Number(ranking) => Some(*ranking),
-            OverFunction::Aggregate(_) | OverFunction::Shift { .. } => None,
+            OverFunction::Aggregate { .. } | OverFunction::Shift { .. } => None,
         });
         let by_peers = rankings.clone().any(|ranking| ranking != Ranking::RowNumber);
         if rankings.count() == 0 {

@@ -1,8 +1,9 @@
 //! The steps in which frames are computed.
 //!
 //! Rows that are needed stand in one list; a frame is a range of that list, and so is what enters and
-//! what leaves it from one row to the next. Steps of different groups that are the n-th of theirs make
-//! up the n-th wave, which can be computed at once.
+//! what leaves it from one row to the next. Each frame of the functions has steps of its own over the
+//! list. Steps of different groups that are the n-th of theirs make up the n-th wave, which can be
+//! computed at once.
 
 use std::ops::Range;
 
@@ -27,23 +28,16 @@ pub(super) struct Advance {
     pub(super) rows: Range<u32>,
 }
 
-/// Steps, and what else is known of the rows of the list.
-#[derive(Debug, Default)]
-pub(super) struct Steps {
+/// The steps over one frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FrameSteps {
     /// The steps, wave by wave once all are there.
     pub(super) advances: Vec<Advance>,
-    /// How each row of the list is numbered, if it is computed.
-    pub(super) numbers: Vec<Numbers>,
-    /// For each function that looks at another row, which one it is, by row of the list.
-    pub(super) shifted: Vec<Vec<Option<u32>>>,
+    /// Groups are numbered below this.
+    pub(super) groups: usize,
 }
 
-impl Steps {
-    /// Returns no steps.
-    pub(super) fn new(node: &OverNode) -> Steps {
-        Steps { shifted: vec![Vec::new(); shifts(node).count()], ..Steps::default() }
-    }
-
+impl FrameSteps {
     /// Brings the steps into the order of their waves; returns the step of each of `rows` rows.
     pub(super) fn in_waves(&mut self, rows: usize) -> Vec<u32> {
         self.advances.sort_by_key(|advance| advance.wave);
@@ -55,10 +49,32 @@ impl Steps {
     }
 }
 
+/// Steps, and what else is known of the rows of the list.
+#[derive(Debug, Default)]
+pub(super) struct Steps {
+    /// The steps over each frame of the functions.
+    pub(super) frames: Vec<FrameSteps>,
+    /// How each row of the list is numbered, if it is computed.
+    pub(super) numbers: Vec<Numbers>,
+    /// For each function that looks at another row, which one it is, by row of the list.
+    pub(super) shifted: Vec<Vec<Option<u32>>>,
+}
+
+impl Steps {
+    /// Returns no steps.
+    pub(super) fn new(node: &OverNode) -> Steps {
+        Steps {
+            frames: vec![FrameSteps::default(); node.frames().len()],
+            shifted: vec![Vec::new(); shifts(node).count()],
+            numbers: Vec::new(),
+        }
+    }
+}
+
 /// Returns how far each function looks that looks at another row.
 pub(super) fn shifts(node: &OverNode) -> impl Iterator<Item = isize> {
     node.functions.iter().filter_map(|function| match function {
         OverFunction::Shift { by, .. } => Some(*by),
-        OverFunction::Aggregate(_) | OverFunction::Number(_) => None,
+        OverFunction::Aggregate { .. } | OverFunction::Number(_) => None,
     })
 }

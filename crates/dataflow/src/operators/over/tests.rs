@@ -13,6 +13,8 @@ use crate::operators::testing::*;
 #[derive(Clone, Copy, Debug)]
 struct Query {
     frame: Frame,
+    /// Frames of further aggregates.
+    others: &'static [Frame],
     has_partition: bool,
     basis: TimeBasis,
     /// How far LAG looks back, and LEAD ahead.
@@ -24,6 +26,7 @@ struct Query {
 
 const EVENT: Query = Query {
     frame: Frame::Range(None),
+    others: &[],
     has_partition: true,
     basis: TimeBasis::Event,
     back: 0,
@@ -37,7 +40,11 @@ impl Query {
         if self.has_partition { vec![0] } else { Vec::new() }
     }
 
-    /// SUM, COUNT and MAX of the value, the three numbers, and other rows' values.
+    fn frames(&self) -> impl Iterator<Item = Frame> {
+        std::iter::once(self.frame).chain(self.others.iter().copied())
+    }
+
+    /// SUM, COUNT and MAX of the value over each frame, the three numbers, and other rows' values.
     fn operator(&self) -> Over {
         let aggregates = [sum(&Int64).unwrap(), count(), max(&Int64).unwrap()];
         let call = |function| AggregateCall {
@@ -46,8 +53,9 @@ impl Query {
             filter: None,
             distinct: false,
         };
-        let mut functions: Vec<OverFunction> =
-            aggregates.into_iter().map(call).map(OverFunction::Aggregate).collect();
+        let calls = aggregates.map(call);
+        let over = |frame| calls.clone().map(|call| OverFunction::Aggregate { call, frame });
+        let mut functions: Vec<OverFunction> = self.frames().flat_map(over).collect();
         let rankings = [Ranking::RowNumber, Ranking::Rank, Ranking::DenseRank];
         let rankings = rankings.map(OverFunction::Number);
         functions.extend(rankings.into_iter().filter(|_| self.has_numbers));
@@ -58,7 +66,6 @@ impl Query {
             partition: self.partition(),
             order: vec![SortKey { column: 2, descending: false, nulls_first: true }],
             basis: Some(self.basis),
-            frame: self.frame,
             functions,
             divert_late: true,
             ttl: self.ttl,
@@ -79,29 +86,19 @@ impl Query {
         let mut lines = Vec::new();
         for own in rows.chunk_by(|left, right| partition(left) == partition(right)) {
             for (at, row) in own.iter().enumerate() {
-                let frame = own.iter().enumerate().filter(|(other, near)| match self.frame {
-                    Frame::Rows(None) => *other <= at,
-                    Frame::Rows(Some(rows)) => *other <= at && at - *other <= rows,
-                    Frame::Range(None) => near.start <= row.start,
-                    Frame::Range(Some(length)) => {
-                        (row.start - length..=row.start).contains(&near.start)
-                    }
-                });
-                let values: Vec<i64> = frame.filter_map(|(_, near)| near.value).collect();
                 let number = |value: Option<i64>| value.map_or(String::new(), |v| v.to_string());
                 let before = own.iter().filter(|other| other.start < row.start);
                 let mut earlier: Vec<i64> = before.map(|other| other.start).collect();
                 let rank = earlier.len() + 1;
                 earlier.dedup();
-                let mut line = vec![
-                    text(&change(std::slice::from_ref(row)).rows, 0),
-                    number((!values.is_empty()).then(|| values.iter().sum())),
-                    values.len().to_string(),
-                    number(values.iter().max().copied()),
-                    (at + 1).to_string(),
-                    rank.to_string(),
-                    (earlier.len() + 1).to_string(),
-                ];
+                let mut line = vec![text(&change(std::slice::from_ref(row)).rows, 0)];
+                for frame in self.frames() {
+                    let values = framed(frame, own, at);
+                    line.push(number((!values.is_empty()).then(|| values.iter().sum())));
+                    line.push(values.len().to_string());
+                    line.push(number(values.iter().max().copied()));
+                }
+                line.extend([at + 1, rank, earlier.len() + 1].map(|number| number.to_string()));
                 let other = |by| at.checked_add_signed(by).and_then(|other: usize| own.get(other));
                 if self.back > 0 {
                     line.push(number(other(-self.back).unwrap_or(row).value));
@@ -115,6 +112,19 @@ impl Query {
         lines.sort();
         lines
     }
+}
+
+/// The values in the frame of the row `at` of a partition.
+fn framed(frame: Frame, own: &[Row], at: usize) -> Vec<i64> {
+    let time = own[at].start;
+    let is_in = |other: usize, near: &Row| match frame {
+        Frame::Rows(None) => other <= at,
+        Frame::Rows(Some(rows)) => other <= at && at - other <= rows,
+        Frame::Range(None) => near.start <= time,
+        Frame::Range(Some(length)) => (time - length..=time).contains(&near.start),
+    };
+    let rows = own.iter().enumerate().filter(|(other, near)| is_in(*other, near));
+    rows.filter_map(|(_, near)| near.value).collect()
 }
 
 /// Random epochs, some of whose rows are late, and the rows that are not.
@@ -148,6 +158,7 @@ fn rows_and_turns(seed: u64) -> (Vec<Row>, Vec<Turn>, u64) {
 #[test]
 fn values_are_those_of_a_naive_computation() {
     let of = |frame| Query { frame, ..EVENT };
+    let with = |frame, others| Query { frame, others, ..EVENT };
     let queries = [
         EVENT,
         of(Frame::Rows(None)),
@@ -163,6 +174,15 @@ fn values_are_those_of_a_naive_computation() {
         Query { ahead: 1, ..of(Frame::Rows(Some(3))) },
         Query { ahead: 2, back: 1, ..of(Frame::Range(Some(6))) },
         Query { ahead: 3, ..EVENT },
+        with(Frame::Rows(Some(2)), &[Frame::Rows(Some(5)), Frame::Rows(None)]),
+        with(Frame::Rows(None), &[Frame::Range(None)]),
+        with(Frame::Range(Some(3)), &[Frame::Range(Some(30)), Frame::Rows(Some(1))]),
+        Query {
+            back: 3,
+            ..with(Frame::Rows(Some(1)), &[Frame::Range(Some(9)), Frame::Range(None)])
+        },
+        Query { ahead: 2, ..with(Frame::Rows(Some(4)), &[Frame::Range(None)]) },
+        Query { has_partition: false, ..with(Frame::Range(Some(2)), &[Frame::Rows(Some(7))]) },
     ];
     for query in queries {
         for seed in 0..2 {
@@ -263,8 +283,7 @@ fn unbounded_frames_along_time_are_shown_each_row_once() {
                 partition: vec![0],
                 order: vec![SortKey { column: 2, descending: false, nulls_first: true }],
                 basis: Some(TimeBasis::Event),
-                frame,
-                functions: vec![OverFunction::Aggregate(call)],
+                functions: vec![OverFunction::Aggregate { call, frame }],
                 divert_late: false,
                 ttl: None,
             };
@@ -333,10 +352,13 @@ fn what_no_frame_needs_is_dropped() {
         assert!(operator.size().1 <= 44, "{} rows at {time}", operator.size().1);
     }
     let query = Query { frame: Frame::Rows(Some(3)), back: 5, ..EVENT };
-    let mut operator = query.operator();
-    for time in 0..20 {
-        run_one(&mut operator, &[Turn::at(time, vec![change(&[row("k", 1, time)])])]);
-        assert!(operator.size().1 <= 5);
+    let frames = &[Frame::Rows(Some(1)), Frame::Range(Some(2))];
+    for query in [query, Query { others: frames, ..query }] {
+        let mut operator = query.operator();
+        for time in 0..20 {
+            run_one(&mut operator, &[Turn::at(time, vec![change(&[row("k", 1, time)])])]);
+            assert!(operator.size().1 <= 5);
+        }
     }
 }
 
@@ -374,8 +396,14 @@ fn partitions_with_a_time_to_live_begin_anew() {
 /// these came back with a restore.
 #[test]
 fn new_keys_without_end_take_bounded_state() {
-    let frame = Frame::Range(Some(10));
-    let make = || Query { frame, has_numbers: false, ..EVENT }.operator();
+    for others in [&[][..], &[Frame::Range(Some(4))]] {
+        let frame = Frame::Range(Some(10));
+        check_new_keys(Query { frame, others, has_numbers: false, ..EVENT });
+    }
+}
+
+fn check_new_keys(query: Query) {
+    let make = || query.operator();
     let (mut operator, mut files) = (make(), Vec::new());
     let groups = thalweg_types::KeyGroups { count: 8, workers: 1 };
     for time in 0..100 {
@@ -383,7 +411,8 @@ fn new_keys_without_end_take_bounded_state() {
         let rows: Vec<Row> = rows.chain([row("again", 1, time + 1)]).collect();
         let sent = run_one(&mut operator, &[Turn::at(time + 1, vec![change(&rows)])]);
         let again = sent[0].sorted().pop().unwrap();
-        assert!(again.ends_with(&format!("|{}|1", (time + 1).min(11))), "{again}");
+        let count = again.split('|').nth(5).unwrap();
+        assert_eq!(count, (time + 1).min(11).to_string(), "{again}");
         let mut writer = StateWriter::new(files.is_empty(), groups);
         operator.snapshot(&mut writer).unwrap();
         files.extend(writer.finish().unwrap());

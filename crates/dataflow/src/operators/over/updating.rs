@@ -71,7 +71,7 @@ impl UpdatingOver {
         Ok(UpdatingOver {
             rows: CodedRows::new(&node.partition, &node.order, input)?,
             kept: Vec::new(),
-            reach: Reach::new(node, values.goes_back()),
+            reach: Reach::new(node, &values),
             values,
             converter: RowConverter::new(results)?,
             input: input.clone(),
@@ -183,14 +183,10 @@ impl UpdatingOver {
         let groups: Vec<u32> = runs.rows.iter().map(|(group, _)| *group).collect();
         let codes = runs.rows.iter().map(|(_, code)| *code);
         let rows = batch(&self.input, self.rows.columns(&groups, codes)?, groups.len())?;
-        let goes_back = self.values.goes_back();
-        let mut steps = runs.steps(&rows, goes_back)?;
+        let mut steps = runs.steps(&rows, &self.values, self.kept.len())?;
         let computed = runs.computed();
-        let total = if goes_back { self.kept.len() } else { runs.count() };
-        let values = self.values.compute(&mut steps, &computed, &rows, total)?;
-        if !goes_back {
-            self.values.clear();
-        }
+        let values = self.values.compute(&mut steps, &computed, &rows)?;
+        self.values.clear();
         let (places, weights) = runs.differ(&self.converter.convert_columns(&values)?);
         let own: UInt32Array = places.iter().map(|place| computed[*place as usize]).collect();
         let mut columns = take_arrays(rows.columns(), &own, None)?;
@@ -208,11 +204,15 @@ impl UpdatingOver {
         for group in idle.take(self.clock) {
             let kept = std::mem::take(&mut self.kept[group as usize]);
             forgotten += kept.len();
-            if self.values.goes_back() {
+            let frames = (0..self.node.frames().len()).filter(|frame| self.values.stays(*frame));
+            let frames: Vec<usize> = frames.collect();
+            if !frames.is_empty() {
                 let codes = kept.iter().map(|row| &*row.code);
                 let gone = self.rows.columns(&vec![group; kept.len()], codes)?;
                 let gone = batch(&self.input, gone, kept.len())?;
-                self.values.take_back(&gone, group, self.kept.len())?;
+                for frame in frames {
+                    self.values.take_back(frame, &gone, (group, self.kept.len()))?;
+                }
             }
             kept.iter().for_each(|gone| self.rows.forget(group, gone.numbered()));
         }
@@ -231,9 +231,7 @@ impl UpdatingOver {
         self.rows.retain(&live)?;
         let kept = live.iter().map(|group| std::mem::take(&mut self.kept[*group as usize]));
         self.kept = kept.collect();
-        if self.values.goes_back() {
-            self.values.retain(&live)?;
-        }
+        self.values.retain(&live)?;
         if let Some(idle) = &mut self.idle {
             idle.renumber(&live);
         }
@@ -242,7 +240,7 @@ impl UpdatingOver {
 
     /// Makes the totals of all partitions.
     fn total(&mut self) -> Result<()> {
-        if !self.values.goes_back() {
+        if !self.values.has_staying() {
             return Ok(());
         }
         let rows = self.kept.iter().zip(0..);

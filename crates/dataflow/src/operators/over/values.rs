@@ -12,10 +12,10 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt32Array, new_nu
 use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use thalweg_plan::distinct::state_fields;
-use thalweg_plan::node::{AggregateCall, OverFunction, OverNode, Ranking};
+use thalweg_plan::node::{AggregateCall, Frame, OverFunction, OverNode, Ranking};
 use thalweg_types::{Change, Groups, Result};
 
-use super::steps::{Advance, Steps};
+use super::steps::{FrameSteps, Steps};
 use crate::operators::accumulators::{Accumulators, Calls, numbered};
 use crate::operators::batches::{batch, groups_of};
 
@@ -24,10 +24,15 @@ const ANEW_ROWS: usize = 64 * 1024;
 
 /// How a function is computed.
 enum Function {
-    Running(usize),
-    Anew(usize),
+    /// The n-th of the aggregates over a frame that run along.
+    Running(usize, usize),
+    /// The n-th of those that are computed anew.
+    Anew(usize, usize),
     Number(Ranking),
-    Shift { column: usize, default: Option<usize> },
+    Shift {
+        column: usize,
+        default: Option<usize>,
+    },
 }
 
 /// Computes functions over frames.
@@ -36,13 +41,21 @@ pub(super) struct Values {
     /// Columns that aggregates read, and those columns as rows.
     arguments: Vec<usize>,
     schema: SchemaRef,
+    /// The aggregates over each frame.
+    frames: Vec<Framed>,
+    /// What is kept of those that run along, frame by frame.
     state: Vec<Field>,
+}
+
+/// The aggregates over one frame.
+struct Framed {
     /// By group.
     running: Accumulators,
     has_running: bool,
-    /// Do aggregates reach back to the first row, and yet go back to any row, by taking back those
-    /// behind it?
-    goes_back: bool,
+    /// How many columns are kept of a group.
+    width: usize,
+    /// Does what runs along stay from epoch to epoch?
+    stays: bool,
     /// By frame, for a while.
     anew: Accumulators,
     has_anew: bool,
@@ -54,56 +67,43 @@ impl Values {
     /// # Errors
     /// `Invalid` if the type of an argument is not supported.
     pub(super) fn new(node: &OverNode, input: &SchemaRef) -> Result<Values> {
-        let is_bounded = node.is_bounded();
-        let is_exact = |call: &AggregateCall| {
-            let is_floating = |column: &usize| input.field(*column).data_type().is_floating();
-            let is_kept = call.function.is_retractable() && !call.has_entries();
-            is_kept && (node.basis.is_some() || !call.arguments.iter().any(is_floating))
-        };
         let mut arguments: Vec<usize> = node
             .calls()
-            .flat_map(|call| call.arguments.iter().chain(&call.filter).copied())
+            .flat_map(|(call, _)| call.arguments.iter().chain(&call.filter).copied())
             .collect();
         arguments.sort_unstable();
         arguments.dedup();
-        let place = |column: &usize| arguments.partition_point(|known| known < column);
-        let (mut running, mut anew) = (Vec::new(), Vec::new());
-        let functions = node.functions.iter().map(|function| match function {
-            OverFunction::Aggregate(call) => {
-                let is_anew = is_bounded && !is_exact(call);
-                let call = AggregateCall {
-                    arguments: call.arguments.iter().map(place).collect(),
-                    filter: call.filter.as_ref().map(place),
-                    ..call.clone()
-                };
-                let calls = if is_anew { &mut anew } else { &mut running };
-                calls.push(call);
-                let at = calls.len() - 1;
-                if is_anew { Function::Anew(at) } else { Function::Running(at) }
-            }
-            OverFunction::Number(ranking) => Function::Number(*ranking),
-            OverFunction::Shift { column, default, .. } => {
-                Function::Shift { column: *column, default: *default }
-            }
-        });
-        let functions = functions.collect();
-        let is_exact = node.calls().all(is_exact);
         let schema: SchemaRef = Arc::new(input.project(&arguments)?);
-        let fields = |calls: &[AggregateCall]| -> Vec<FieldRef> {
-            state_fields(calls, &schema).into_iter().map(Arc::new).collect()
+        let place = |column: &usize| arguments.partition_point(|known| known < column);
+        let placed = |call: &AggregateCall| AggregateCall {
+            arguments: call.arguments.iter().map(place).collect(),
+            filter: call.filter.as_ref().map(place),
+            ..call.clone()
         };
-        let states = fields(&running);
-        Ok(Values {
-            functions,
-            has_running: !running.is_empty(),
-            running: accumulators(&running, &states, is_bounded || is_exact)?,
-            goes_back: is_exact && !is_bounded && !running.is_empty(),
-            has_anew: !anew.is_empty(),
-            anew: accumulators(&anew, &fields(&anew), false)?,
-            state: numbered(states),
-            arguments,
-            schema,
-        })
+        let is_final = node.basis.is_some();
+        let (mut frames, mut state) = (Vec::new(), Vec::new());
+        let mut functions: Vec<Option<Function>> = node.functions.iter().map(other).collect();
+        for (at, frame) in node.frames().into_iter().enumerate() {
+            let (mut running, mut anew) = (Vec::new(), Vec::new());
+            for (function, is) in node.functions.iter().zip(&mut functions) {
+                let OverFunction::Aggregate { call, frame: own } = function else { continue };
+                if *own == frame {
+                    let call = placed(call);
+                    let is_anew = frame.is_bounded() && !is_exact(&call, is_final, &schema);
+                    let (make, calls): (fn(usize, usize) -> Function, _) = match is_anew {
+                        true => (Function::Anew, &mut anew),
+                        false => (Function::Running, &mut running),
+                    };
+                    *is = Some(make(at, calls.len()));
+                    calls.push(call);
+                }
+            }
+            let framed = Framed::new(frame, (&running, &anew), is_final, &schema)?;
+            state.extend(fields(&running, &schema));
+            frames.push(framed);
+        }
+        let functions = functions.into_iter().flatten().collect();
+        Ok(Values { functions, frames, state: numbered(state), arguments, schema })
     }
 
     /// Returns the fields of what is kept of a partition.
@@ -113,17 +113,23 @@ impl Values {
 
     /// Are there functions that need whole frames?
     pub(super) fn needs_frames(&self) -> bool {
-        self.has_anew
+        self.frames.iter().any(|framed| framed.has_anew)
     }
 
-    /// Do aggregates reach back to the first row, and yet go back to any row?
-    pub(super) fn goes_back(&self) -> bool {
-        self.goes_back
+    /// Does what runs along over a frame stay from epoch to epoch? Where results are updated, these are
+    /// aggregates that reach back to the first row, and yet go back to any row.
+    pub(super) fn stays(&self, frame: usize) -> bool {
+        self.frames[frame].stays
+    }
+
+    /// Is there such a frame?
+    pub(super) fn has_staying(&self) -> bool {
+        self.frames.iter().any(|framed| framed.stays)
     }
 
     /// Computes the functions of the rows `at` of a list: a column for each function.
     ///
-    /// Shapes: `rows` are those of the list; `total` groups.
+    /// Shapes: `rows` are those of the list.
     ///
     /// # Errors
     /// `Data` if an aggregate cannot be computed.
@@ -132,17 +138,26 @@ impl Values {
         steps: &mut Steps,
         at: &[u32],
         rows: &RecordBatch,
-        total: usize,
     ) -> Result<Vec<ArrayRef>> {
-        let step_of = steps.in_waves(rows.num_rows());
         let arguments = self.read(rows)?;
-        let running = self.run(&steps.advances, &arguments, total)?;
-        let anew = self.compute_anew(&steps.advances, &arguments)?;
-        let places: UInt32Array = at.iter().map(|row| step_of[*row as usize]).collect();
+        let framed = self.frames.iter_mut().zip(&mut steps.frames).map(|(framed, steps)| {
+            let step_of = steps.in_waves(rows.num_rows());
+            let running = framed.run(steps, &arguments)?;
+            let anew = framed.compute_anew(steps, &arguments)?;
+            let places = at.iter().map(|row| step_of[*row as usize]).collect::<UInt32Array>();
+            Ok((running, anew, places))
+        });
+        let framed = framed.collect::<Result<Vec<_>>>()?;
         let mut shifted = steps.shifted.iter();
         let columns = self.functions.iter().map(|function| match function {
-            Function::Running(call) => Ok(take(&running[*call], &places, None)?),
-            Function::Anew(call) => Ok(take(&anew[*call], &places, None)?),
+            Function::Running(frame, call) => {
+                let (running, _, places) = &framed[*frame];
+                Ok(take(&running[*call], places, None)?)
+            }
+            Function::Anew(frame, call) => {
+                let (_, anew, places) = &framed[*frame];
+                Ok(take(&anew[*call], places, None)?)
+            }
             Function::Number(ranking) => {
                 let numbers = at.iter().map(|row| steps.numbers[*row as usize].of(*ranking));
                 Ok(Arc::new(numbers.collect::<Int64Array>()) as ArrayRef)
@@ -156,27 +171,33 @@ impl Values {
         columns.collect()
     }
 
-    /// Adds rows of some groups to the aggregates that run along.
+    /// Adds rows of some groups to the aggregates that run along and stay.
     ///
     /// # Errors
     /// `Data` on overflow.
     pub(super) fn add(&mut self, rows: &RecordBatch, groups: &[u32], total: usize) -> Result<()> {
-        self.running.update(&Change::append(self.read(rows)?), groups, total)
+        let rows = Change::append(self.read(rows)?);
+        self.staying().try_for_each(|framed| framed.running.update(&rows, groups, total))
     }
 
-    /// Keeps what runs along for some groups, which get new numbers.
+    /// Keeps what runs along and stays for some groups, which get new numbers.
     ///
     /// # Errors
     /// `Internal` if a state cannot be read.
     pub(super) fn retain(&mut self, groups: &[u32]) -> Result<()> {
         let states = self.states(groups)?;
-        self.clear();
+        self.staying().for_each(|framed| framed.running.clear());
         self.merge(&groups_of(0..groups.len()), &states, groups.len())
     }
 
-    /// Forgets what runs along.
+    /// Forgets what runs along and does not stay.
     pub(super) fn clear(&mut self) {
-        self.running.clear();
+        let passing = self.frames.iter_mut().filter(|framed| !framed.stays);
+        passing.for_each(|framed| framed.running.clear());
+    }
+
+    fn staying(&mut self) -> impl Iterator<Item = &mut Framed> {
+        self.frames.iter_mut().filter(|framed| framed.stays)
     }
 
     /// Returns the columns that aggregates read.
@@ -185,62 +206,20 @@ impl Values {
         batch(&self.schema, columns, rows.num_rows())
     }
 
-    /// Lets running aggregates go through the steps; returns their values after each.
-    fn run(
-        &mut self,
-        advances: &[Advance],
-        arguments: &RecordBatch,
-        total: usize,
-    ) -> Result<Vec<ArrayRef>> {
-        if !self.has_running {
-            return Ok(Vec::new());
-        }
-        let mut values: Vec<Vec<ArrayRef>> = Vec::new();
-        for wave in advances.chunk_by(|left, right| left.wave == right.wave) {
-            let mut moved = Moved::default();
-            for advance in wave {
-                moved.add(advance.leaving.clone(), advance.group, -1);
-                moved.add(advance.entering.clone(), advance.group, 1);
-            }
-            self.running.update(&moved.change(arguments)?, &moved.groups, total)?;
-            let groups: Vec<u32> = wave.iter().map(|advance| advance.group).collect();
-            values.push(self.running.evaluate(Groups::At(&groups))?);
-        }
-        columns(&values)
-    }
-
-    /// Computes aggregates anew over each frame.
-    fn compute_anew(
-        &mut self,
-        advances: &[Advance],
-        arguments: &RecordBatch,
-    ) -> Result<Vec<ArrayRef>> {
-        if !self.has_anew {
-            return Ok(Vec::new());
-        }
-        let (mut values, mut moved, mut frames) = (Vec::new(), Moved::default(), 0);
-        for (at, advance) in advances.iter().enumerate() {
-            moved.add(advance.frame.clone(), frames, 1);
-            frames += 1;
-            if moved.rows.len() >= ANEW_ROWS || at + 1 == advances.len() {
-                let total = frames as usize;
-                self.anew.update(&moved.change(arguments)?, &moved.groups, total)?;
-                values.push(self.anew.evaluate(Groups::First(total))?);
-                self.anew.clear();
-                (moved, frames) = (Moved::default(), 0);
-            }
-        }
-        columns(&values)
-    }
-
-    /// Takes rows of a partition back from its running aggregates.
+    /// Takes rows of a partition back from what runs along over a frame.
     ///
     /// # Errors
     /// `Data` on overflow.
-    pub(super) fn take_back(&mut self, rows: &RecordBatch, group: u32, total: usize) -> Result<()> {
+    pub(super) fn take_back(
+        &mut self,
+        frame: usize,
+        rows: &RecordBatch,
+        (group, total): (u32, usize),
+    ) -> Result<()> {
         let mut moved = Moved::default();
         moved.add(0..rows.num_rows() as u32, group, -1);
-        self.running.update(&moved.change(&self.read(rows)?)?, &moved.groups, total)
+        let change = moved.change(&self.read(rows)?)?;
+        self.frames[frame].running.update(&change, &moved.groups, total)
     }
 
     /// Returns what is kept of some partitions.
@@ -248,7 +227,11 @@ impl Values {
     /// # Errors
     /// `Internal` if a state cannot be read.
     pub(super) fn states(&mut self, groups: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.running.partial(Groups::At(groups))
+        let mut states = Vec::new();
+        for framed in self.staying() {
+            states.extend(framed.running.partial(Groups::At(groups))?);
+        }
+        Ok(states)
     }
 
     /// Adds what was kept of some partitions.
@@ -261,13 +244,107 @@ impl Values {
         states: &[ArrayRef],
         total: usize,
     ) -> Result<()> {
-        self.running.merge(groups, states, total)
+        let mut rest = states;
+        for framed in self.staying() {
+            let (own, others) = rest.split_at(framed.width);
+            framed.running.merge(groups, own, total)?;
+            rest = others;
+        }
+        Ok(())
     }
 
     /// Returns about how many bytes is kept.
     pub(super) fn bytes(&self) -> usize {
-        self.running.bytes()
+        self.frames.iter().map(|framed| framed.running.bytes()).sum()
     }
+}
+
+impl Framed {
+    /// Returns aggregates over a frame: some that run along, and some that do not.
+    fn new(
+        frame: Frame,
+        (running, anew): (&[AggregateCall], &[AggregateCall]),
+        is_final: bool,
+        schema: &SchemaRef,
+    ) -> Result<Framed> {
+        let mut calls = running.iter().chain(anew);
+        let goes_back = calls.all(|call| is_exact(call, is_final, schema));
+        let states = fields(running, schema);
+        Ok(Framed {
+            has_running: !running.is_empty(),
+            running: accumulators(running, &states, frame.is_bounded() || goes_back)?,
+            width: states.len(),
+            stays: is_final || (goes_back && !frame.is_bounded()),
+            has_anew: !anew.is_empty(),
+            anew: accumulators(anew, &fields(anew, schema), false)?,
+        })
+    }
+
+    /// Lets running aggregates go through the steps; returns their values after each.
+    fn run(&mut self, steps: &FrameSteps, arguments: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        if !self.has_running {
+            return Ok(Vec::new());
+        }
+        let mut values: Vec<Vec<ArrayRef>> = Vec::new();
+        for wave in steps.advances.chunk_by(|left, right| left.wave == right.wave) {
+            let mut moved = Moved::default();
+            for advance in wave {
+                moved.add(advance.leaving.clone(), advance.group, -1);
+                moved.add(advance.entering.clone(), advance.group, 1);
+            }
+            self.running.update(&moved.change(arguments)?, &moved.groups, steps.groups)?;
+            let groups: Vec<u32> = wave.iter().map(|advance| advance.group).collect();
+            values.push(self.running.evaluate(Groups::At(&groups))?);
+        }
+        columns(&values)
+    }
+
+    /// Computes aggregates anew over each frame.
+    fn compute_anew(
+        &mut self,
+        steps: &FrameSteps,
+        arguments: &RecordBatch,
+    ) -> Result<Vec<ArrayRef>> {
+        if !self.has_anew {
+            return Ok(Vec::new());
+        }
+        let (mut values, mut moved, mut frames) = (Vec::new(), Moved::default(), 0);
+        for (at, advance) in steps.advances.iter().enumerate() {
+            moved.add(advance.frame.clone(), frames, 1);
+            frames += 1;
+            if moved.rows.len() >= ANEW_ROWS || at + 1 == steps.advances.len() {
+                let total = frames as usize;
+                self.anew.update(&moved.change(arguments)?, &moved.groups, total)?;
+                values.push(self.anew.evaluate(Groups::First(total))?);
+                self.anew.clear();
+                (moved, frames) = (Moved::default(), 0);
+            }
+        }
+        columns(&values)
+    }
+}
+
+/// Returns how a function is computed that is no aggregate.
+fn other(function: &OverFunction) -> Option<Function> {
+    match function {
+        OverFunction::Aggregate { .. } => None,
+        OverFunction::Number(ranking) => Some(Function::Number(*ranking)),
+        OverFunction::Shift { column, default, .. } => {
+            Some(Function::Shift { column: *column, default: *default })
+        }
+    }
+}
+
+/// Can rows be taken from an aggregate that runs along, to the last bit where results are not final?
+fn is_exact(call: &AggregateCall, is_final: bool, schema: &SchemaRef) -> bool {
+    let is_floating = |column: &usize| schema.field(*column).data_type().is_floating();
+    let is_kept = call.function.is_retractable() && !call.has_entries();
+    is_kept && (is_final || !call.arguments.iter().any(is_floating))
+}
+
+/// Returns the fields of what is kept of aggregates.
+fn fields(calls: &[AggregateCall], schema: &SchemaRef) -> Vec<FieldRef> {
+    state_fields(calls, schema).into_iter().map(Arc::new).collect()
 }
 
 fn accumulators(

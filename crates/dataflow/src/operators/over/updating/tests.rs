@@ -13,6 +13,8 @@ use crate::operators::testing::*;
 #[derive(Clone, Copy, Debug)]
 struct Query {
     frame: Frame,
+    /// Frames of further aggregates.
+    others: &'static [Frame],
     has_partition: bool,
     /// By column `start` or `value`.
     by: usize,
@@ -27,6 +29,7 @@ struct Query {
 
 const SUMS: Query = Query {
     frame: Frame::Rows(Some(2)),
+    others: &[],
     has_partition: true,
     by: 1,
     is_falling: false,
@@ -42,11 +45,15 @@ impl Query {
         if self.has_partition { vec![0] } else { Vec::new() }
     }
 
+    fn frames(&self) -> impl Iterator<Item = Frame> {
+        std::iter::once(self.frame).chain(self.others.iter().copied())
+    }
+
     fn operator(&self) -> UpdatingOver {
         self.operator_with(None)
     }
 
-    /// SUM and COUNT of the value, and as the query asks MAX, numbers, and other rows' values.
+    /// SUM and COUNT of the value, and as the query asks MAX, over each frame; numbers, and other rows' values.
     fn operator_with(&self, ttl: Option<Duration>) -> UpdatingOver {
         let mut aggregates = vec![sum(&Int64).unwrap(), count()];
         aggregates.extend(self.has_max.then(|| max(&Int64).unwrap()));
@@ -56,8 +63,11 @@ impl Query {
             filter: None,
             distinct: false,
         };
-        let mut functions: Vec<OverFunction> =
-            aggregates.into_iter().map(call).map(OverFunction::Aggregate).collect();
+        let calls: Vec<AggregateCall> = aggregates.into_iter().map(call).collect();
+        let over = |frame| {
+            calls.clone().into_iter().map(move |call| OverFunction::Aggregate { call, frame })
+        };
+        let mut functions: Vec<OverFunction> = self.frames().flat_map(over).collect();
         let rankings = [Ranking::RowNumber, Ranking::Rank, Ranking::DenseRank];
         let rankings = rankings.map(OverFunction::Number);
         functions.extend(rankings.into_iter().filter(|_| self.has_numbers));
@@ -69,7 +79,6 @@ impl Query {
             partition: self.partition(),
             order: vec![SortKey { column: self.by, descending, nulls_first }],
             basis: None,
-            frame: self.frame,
             functions,
             divert_late: false,
             ttl,
@@ -119,23 +128,29 @@ impl Query {
         lines
     }
 
-    fn line(&self, own: &[Row], at: usize) -> String {
+    /// The values in the frame of the row `at` of a partition.
+    fn framed(&self, frame: Frame, own: &[Row], at: usize) -> Vec<i64> {
         let row = &own[at];
-        let frame = own.iter().enumerate().filter(|(other, near)| match self.frame {
+        let frame = own.iter().enumerate().filter(|(other, near)| match frame {
             Frame::Rows(rows) => *other <= at && rows.is_none_or(|rows| at - *other <= rows),
             Frame::Range(None) => *other <= at || self.key(near) == self.key(row),
             Frame::Range(Some(length)) => {
                 (*other <= at || self.key(near) == self.key(row)) && self.is_near(near, row, length)
             }
         });
-        let values: Vec<i64> = frame.filter_map(|(_, near)| near.value).collect();
+        frame.filter_map(|(_, near)| near.value).collect()
+    }
+
+    fn line(&self, own: &[Row], at: usize) -> String {
+        let row = &own[at];
         let number = |value: Option<i64>| value.map_or(String::new(), |v| v.to_string());
-        let mut line = vec![
-            text(&change(std::slice::from_ref(row)).rows, 0),
-            number((!values.is_empty()).then(|| values.iter().sum())),
-            values.len().to_string(),
-        ];
-        line.extend(self.has_max.then(|| number(values.iter().max().copied())));
+        let mut line = vec![text(&change(std::slice::from_ref(row)).rows, 0)];
+        for frame in self.frames() {
+            let values = self.framed(frame, own, at);
+            line.push(number((!values.is_empty()).then(|| values.iter().sum())));
+            line.push(values.len().to_string());
+            line.extend(self.has_max.then(|| number(values.iter().max().copied())));
+        }
         if self.has_numbers {
             let before = own[..at].iter().filter(|other| self.key(other) != self.key(row));
             let mut earlier: Vec<Option<i64>> = before.map(|other| self.key(other)).collect();
@@ -173,6 +188,7 @@ fn check(query: Query, seed: u64) {
 #[test]
 fn changes_are_those_between_naive_answers() {
     let of = |frame| Query { frame, ..SUMS };
+    let with = |frame, others| Query { frame, others, ..SUMS };
     let numbers = Query { has_numbers: true, ..SUMS };
     let queries = [
         SUMS,
@@ -196,6 +212,17 @@ fn changes_are_those_between_naive_answers() {
         Query { ahead: 3, is_falling: true, ..of(Frame::Rows(None)) },
         Query { ahead: 1, frame: Frame::Range(None), ..numbers },
         Query { frame: Frame::Range(Some(1)), nulls_first: false, is_falling: true, ..numbers },
+        with(Frame::Rows(Some(1)), &[Frame::Rows(Some(4))]),
+        with(Frame::Rows(Some(1)), &[Frame::Rows(None), Frame::Range(None)]),
+        with(Frame::Range(Some(2)), &[Frame::Rows(Some(1)), Frame::Range(Some(0))]),
+        Query { has_max: true, ..with(Frame::Rows(None), &[Frame::Rows(Some(2))]) },
+        Query {
+            has_max: true,
+            is_falling: true,
+            ..with(Frame::Rows(Some(2)), &[Frame::Range(None)])
+        },
+        Query { back: 1, ahead: 1, by: 2, ..with(Frame::Range(Some(1)), &[Frame::Rows(Some(3))]) },
+        Query { others: &[Frame::Range(Some(1)), Frame::Rows(None)], ..numbers },
     ];
     for (number, query) in queries.into_iter().enumerate() {
         for seed in 0..5 {
@@ -215,8 +242,9 @@ fn row(key: &str, value: i64, start: i64) -> Row {
 fn a_change_costs_the_rows_that_it_reaches() {
     let by_start = Query { by: 2, ..SUMS };
     let few = [Frame::Rows(Some(3)), Frame::Range(Some(3)), Frame::Rows(None), Frame::Range(None)];
-    for frame in few {
-        let mut operator = Query { frame, ..by_start }.operator();
+    let several = Query { others: &[Frame::Rows(Some(2)), Frame::Range(Some(3))], ..by_start };
+    for query in few.map(|frame| Query { frame, ..by_start }).into_iter().chain([several]) {
+        let mut operator = query.operator();
         let rows: Vec<Row> = (0..100_000).map(|start| row("k", 1, start)).collect();
         run_one(&mut operator, &[Turn::at(0, vec![change(&rows)])]);
         let rows = change(&[row("k", 2, 99_990)]);
@@ -225,7 +253,7 @@ fn a_change_costs_the_rows_that_it_reaches() {
         let mut runs = Runs::new(&operator.node, &operator.reach, &operator.rows.ordering);
         let (group, nets) = &operator.changed.0[0];
         runs.add(*group, &operator.kept[0], nets).unwrap();
-        assert!(runs.len() < 40, "{frame:?}: {} rows", runs.len());
+        assert!(runs.len() < 40, "{query:?}: {} rows", runs.len());
     }
 }
 
@@ -256,8 +284,9 @@ fn an_unknown_row_cannot_be_taken_back() {
 /// takes back forgotten rows were an error.
 #[test]
 fn partitions_with_a_time_to_live_are_forgotten_unsaid() {
-    for frame in [Frame::Rows(Some(3)), Frame::Rows(None)] {
-        let query = Query { frame, ..SUMS };
+    let query = Query { frame: Frame::Rows(None), ..SUMS };
+    let several = Query { others: &[Frame::Rows(Some(3)), Frame::Rows(None)], ..SUMS };
+    for query in [Query { frame: Frame::Rows(Some(3)), ..SUMS }, query, several] {
         let mut operator = query.operator_with(Some(Duration::from_millis(16)));
         let turn = |time, rows: &[Row]| Turn::at(time, vec![change(rows)]);
         let turns = [
@@ -268,7 +297,9 @@ fn partitions_with_a_time_to_live_are_forgotten_unsaid() {
         ];
         let sent: Vec<_> = run_one(&mut operator, &turns).iter().map(Sent::sorted).collect();
         assert!(sent[2].is_empty());
-        assert_eq!(sent[3], ["+1 a|8|0|0|8|1", "+1 b|9|0|0|21|3"]);
+        let values = |sum_and_count| vec![sum_and_count; query.frames().count()].join("|");
+        let (a, b) = (values("8|1"), values("21|3"));
+        assert_eq!(sent[3], [format!("+1 a|8|0|0|{a}"), format!("+1 b|9|0|0|{b}")]);
         run_one(&mut operator, &[turn(50, &[])]);
         assert_eq!(operator.size().1, 0);
         let mut out = Output::default();
@@ -282,7 +313,7 @@ fn partitions_with_a_time_to_live_are_forgotten_unsaid() {
 /// Would fail if keys that fall empty stayed, or totals were lost when others get new numbers.
 #[test]
 fn keys_without_rows_are_given_back() {
-    let mut operator = Query { frame: Frame::Rows(None), ..SUMS }.operator();
+    let mut operator = Query { others: &[Frame::Rows(None)], ..SUMS }.operator();
     let groups = thalweg_types::KeyGroups { count: 8, workers: 1 };
     run_one(&mut operator, &[Turn::at(0, vec![change(&[row("stays", 4, 0)])])]);
     for time in 1..10 {
@@ -293,5 +324,5 @@ fn keys_without_rows_are_given_back() {
         assert!(operator.kept.len() <= PACK_PARTITIONS + 2000, "{} keys", operator.kept.len());
     }
     let sent = run_one(&mut operator, &[Turn::at(10, vec![change(&[row("stays", 5, 0)])])]);
-    assert_eq!(sent[0].sorted(), ["+1 stays|5|0|0|9|2"]);
+    assert_eq!(sent[0].sorted(), ["+1 stays|5|0|0|9|2|9|2"]);
 }
