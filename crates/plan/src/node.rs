@@ -307,6 +307,8 @@ pub enum OverFunction {
     },
     /// The number of the row in its partition.
     Number(Ranking),
+    /// The number of the row among those that are equal to it in all columns, from 1 on.
+    Copy,
     /// The value of another row.
     Shift {
         /// Column of the value.
@@ -345,7 +347,7 @@ impl OverNode {
     pub fn calls(&self) -> impl Iterator<Item = (&AggregateCall, Frame)> {
         self.functions.iter().filter_map(|function| match function {
             OverFunction::Aggregate { call, frame } => Some((call, *frame)),
-            OverFunction::Number(_) | OverFunction::Shift { .. } => None,
+            OverFunction::Number(_) | OverFunction::Copy | OverFunction::Shift { .. } => None,
         })
     }
 
@@ -358,6 +360,11 @@ impl OverNode {
             }
         }
         frames
+    }
+
+    /// Are equal rows numbered?
+    pub fn has_copies(&self) -> bool {
+        self.functions.iter().any(|function| matches!(function, OverFunction::Copy))
     }
 
     /// Returns how many rows behind a row must be there before its functions are known.
@@ -373,7 +380,7 @@ impl OverNode {
     fn shifts(&self) -> impl Iterator<Item = isize> {
         self.functions.iter().filter_map(|function| match function {
             OverFunction::Shift { by, .. } => Some(*by),
-            OverFunction::Aggregate { .. } | OverFunction::Number(_) => None,
+            OverFunction::Aggregate { .. } | OverFunction::Number(_) | OverFunction::Copy => None,
         })
     }
 }

@@ -48,6 +48,7 @@ mod grouping;
 mod aggregate;
 
 mod as_of;
+mod copies;
 mod not_in;
 mod one_group;
 mod recursive;

@@ -35,6 +35,7 @@ use tokio::runtime::Runtime;
 
 use crate::as_of;
 use crate::catalog::{Planned, Table, declared_name};
+use crate::copies;
 use crate::emit::{self, Surroundings};
 use crate::functions;
 use crate::grouping;
@@ -281,7 +282,8 @@ impl Session {
             .and_then(scalar_subquery::join)
             .and_then(set_operation::count)
             .and_then(as_of::tie)
-            .and_then(grouping::of_columns);
+            .and_then(grouping::of_columns)
+            .and_then(copies::mark);
         let analyze =
             |plan| state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
         let settled = joined.and_then(|plan| recursive::settle(plan, &analyze));

@@ -341,7 +341,7 @@ impl Over {
         let only_frames = self.node.functions.iter().all(|function| match function {
             OverFunction::Aggregate { frame, .. } => frame.is_bounded(),
             OverFunction::Number(_) => false,
-            OverFunction::Shift { .. } => true,
+            OverFunction::Copy | OverFunction::Shift { .. } => true,
         });
         partition.entries().is_empty() && (only_frames || partition.is_new())
     }

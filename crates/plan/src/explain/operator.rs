@@ -211,6 +211,7 @@ pub fn functions(plan: &Plan, node: &Node, over: &OverNode) -> String {
             _ => format!("{} over {}", call(one, &schema), framed(*frame, over, &schema)),
         },
         OverFunction::Number(ranking) => ranking.name().to_owned(),
+        OverFunction::Copy => "the numbers of equal rows".to_owned(),
         OverFunction::Shift { column, by, default } => {
             let (function, rows) = if *by < 0 { ("LAG", -by) } else { ("LEAD", *by) };
             let default = default.map(|default| format!(", {}", name(default)));

@@ -21,10 +21,10 @@ use thalweg_types::time::nanos_per;
 use thalweg_types::{Error, Result};
 
 use super::aggregate::Columns;
-use super::ranking::call_of;
 use super::top::{exchange_by, sort_keys};
 use super::{Lowering, Role, Stream, column_of, forward};
 use crate::aggregate;
+use crate::copies::{COPY, call_of, ties_of};
 use crate::expression::Projection;
 use crate::text::{place_in_plan, plan_error};
 use crate::windowing::Pick;
@@ -47,19 +47,22 @@ impl Lowering<'_> {
         let is_updating = self.builder.plan().node(stream.node).is_updating;
         let basis = basis_of(first, (&stream, is_updating), input)?;
         let mut columns = Columns::default();
-        for column in 0..input.fields().len() {
-            columns.add_column(column, input)?;
-        }
+        // The first columns decide what the order leaves open.
+        let (order, ties) = ties_of(first);
+        ties.iter().try_for_each(|column| columns.add(column, input).map(drop))?;
+        let own = (0..input.fields().len()).map(|column| columns.add_column(column, input));
+        let own = own.collect::<Result<Vec<usize>>>()?;
         let partition = first.params.partition_by.iter().map(|expr| columns.add(expr, input));
         let partition = partition.collect::<Result<Vec<_>>>()?;
-        let order = &first.params.order_by;
         let keys = order.iter().map(|key| columns.add(&key.expr, input));
         let order = sort_keys(order, &keys.collect::<Result<Vec<_>>>()?);
         let called = calls.iter().map(|call| self.called(call, &mut columns, input));
         let called = called.collect::<Result<Vec<_>>>()?;
         let schema = columns.schema();
-        if schema.fields().len() > input.fields().len() {
-            stream.roles.resize(schema.fields().len(), Role::Plain);
+        if schema.fields().len() > own.len() || !own.iter().copied().eq(0..own.len()) {
+            let mut roles = vec![Role::Plain; schema.fields().len()];
+            own.iter().zip(&stream.roles).for_each(|(column, role)| roles[*column] = *role);
+            stream.roles = roles;
             let wide = Projection::new(columns.into_expressions(), schema.clone());
             self.map(&mut stream, Arc::new(wide));
         }
@@ -72,7 +75,7 @@ impl Lowering<'_> {
         let width = schema.fields().len();
         let results = width..width + node.functions.len();
         self.add_over(&mut stream, node);
-        let picks = (0..input.fields().len()).chain(results).map(Pick::Column).collect();
+        let picks = own.into_iter().chain(results).map(Pick::Column).collect();
         self.as_planned(&mut stream, window, picks);
         Ok(stream)
     }
@@ -84,7 +87,9 @@ impl Lowering<'_> {
         let before = self.schema(stream);
         let results = node.functions.iter().map(|function| match function {
             OverFunction::Aggregate { call, .. } => call.function.result().as_ref().clone(),
-            OverFunction::Number(_) => Field::new("number", DataType::Int64, false),
+            OverFunction::Number(_) | OverFunction::Copy => {
+                Field::new("number", DataType::Int64, false)
+            }
             OverFunction::Shift { column, .. } => before.field(*column).clone().with_nullable(true),
         });
         let fields = before.fields().iter().map(|field| field.as_ref().clone()).chain(results);
@@ -154,6 +159,7 @@ fn other(
         "row_number" => return Ok(OverFunction::Number(Ranking::RowNumber)),
         "rank" => return Ok(OverFunction::Number(Ranking::Rank)),
         "dense_rank" => return Ok(OverFunction::Number(Ranking::DenseRank)),
+        COPY => return Ok(OverFunction::Copy),
         "lag" => true,
         "lead" => false,
         other => {
@@ -199,13 +205,13 @@ fn basis_of(
     (stream, is_updating): (&Stream, bool),
     input: &DFSchema,
 ) -> Result<Option<TimeBasis>> {
-    let order = &call.params.order_by;
+    let (order, _) = ties_of(call);
     let role = |key: &SortExpr| column_of(&key.expr, input).map(|column| stream.roles[column]);
     let is_arrival = |role: Option<Role>| match role {
         Some(Role::WindowTime) => stream.basis == TimeBasis::Processing,
         role => role == Some(Role::Proctime),
     };
-    match order.as_slice() {
+    match order {
         [] => Err(Error::invalid("an OVER window has no order")
             .remedy("add ORDER BY: by the time of the table's WATERMARK, or by any columns")),
         [key] if key.asc && !is_updating => Ok(match role(key) {

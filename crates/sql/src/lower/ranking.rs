@@ -14,6 +14,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, Window};
 use thalweg_plan::node::Ranking;
 
 use super::column_of;
+use crate::copies::call_of;
 
 /// A filter on the number of a row.
 #[derive(Debug)]
@@ -92,15 +93,6 @@ fn ranking_of(window: &Window) -> Option<(Ranking, &WindowFunction)> {
         _ => return None,
     };
     Some((ranking, call))
-}
-
-/// Returns the call of a window function that an expression is.
-pub(super) fn call_of(expr: &Expr) -> Option<&WindowFunction> {
-    match expr {
-        Expr::Alias(alias) => call_of(&alias.expr),
-        Expr::WindowFunction(call) => Some(call),
-        _ => None,
-    }
 }
 
 /// The least and the greatest number that a condition lets pass.

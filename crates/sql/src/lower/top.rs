@@ -12,6 +12,7 @@ use thalweg_types::{Error, Result};
 
 use super::ranking::Numbered;
 use super::{Lowering, Role, Stream, Versioned};
+use crate::copies::ties_of;
 use crate::expression::{Expression, Filter};
 use crate::windowing::{Pick, Reorder};
 
@@ -71,13 +72,14 @@ impl Lowering<'_> {
         let params = &numbered.call.params;
         let stream = self.lower(&window.input)?;
         let mut stream = self.settle(stream)?;
-        let keys = params.order_by.iter().map(|key| &key.expr);
+        let (order_by, _) = ties_of(numbered.call);
+        let keys = order_by.iter().map(|key| &key.expr);
         let exprs: Vec<&Expr> = params.partition_by.iter().chain(keys).collect();
         let columns = self.columns_of(&mut stream, schema, &exprs)?;
         let (partition, keys) = columns.split_at(params.partition_by.len());
         let first = First {
             partition: partition.to_vec(),
-            order: sort_keys(&params.order_by, keys),
+            order: sort_keys(order_by, keys),
             ranking: numbered.ranking,
             ranks: numbered.ranks.clone(),
             has_rank: numbered.has_rank,

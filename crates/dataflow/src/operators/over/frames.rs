@@ -86,7 +86,8 @@ impl<'a> Work<'a> {
     ) {
         let (entries, done) = (partition.entries(), partition.done());
         let mut ready = released.saturating_sub(ahead);
-        if let Some(next) = entries.get(ready).filter(|_| self.has_ranges()) {
+        let together = self.has_ranges() || self.node.has_copies();
+        if let Some(next) = entries.get(ready).filter(|_| together) {
             // Rows of one time are computed together.
             ready = ready.min(partition.before(next.time));
         }
@@ -111,6 +112,9 @@ impl<'a> Work<'a> {
             self.advance(partition, frame, steps, &places);
         }
         let numbers = self.number(partition, ready, &places);
+        if self.node.has_copies() {
+            self.number_copies(partition, ready, &places);
+        }
         self.shift(done..ready, released, &places);
         self.computed.extend(places.range(done..ready));
         let framed = std::iter::zip(&self.frames, starts);
@@ -181,6 +185,20 @@ impl<'a> Work<'a> {
             all[places.of(row) as usize] = numbers;
         }
         numbers
+    }
+
+    /// Numbers the equal ones among the rows of a partition that are computed.
+    fn number_copies(&mut self, partition: &Partition, ready: usize, places: &Places) {
+        let (entries, done) = (partition.entries(), partition.done());
+        let all = &mut self.steps.copies;
+        all.resize(self.rows.len(), 0);
+        let mut copy = 0;
+        for row in done..ready {
+            // Equal rows are of one time, and so none of them was computed before.
+            let is_copy = row > done && entries[row - 1].code == entries[row].code;
+            copy = if is_copy { copy + 1 } else { 1 };
+            all[places.of(row) as usize] = copy;
+        }
     }
 
     /// Finds the rows that functions look at beside the frame.

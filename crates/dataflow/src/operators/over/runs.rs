@@ -133,6 +133,7 @@ impl<'a> Runs<'a> {
         }
         for run in &self.runs {
             self.number(run, &mut steps)?;
+            self.number_copies(run, &mut steps);
             self.shift(run, &mut steps);
         }
         Ok(steps)
@@ -231,7 +232,9 @@ impl<'a> Runs<'a> {
     fn number(&self, run: &Run, steps: &mut Steps) -> Result<()> {
         let rankings = self.node.functions.iter().filter_map(|function| match function {
             OverFunction::Number(ranking) => Some(*ranking),
-            OverFunction::Aggregate { .. } | OverFunction::Shift { .. } => None,
+            OverFunction::Aggregate { .. } | OverFunction::Copy | OverFunction::Shift { .. } => {
+                None
+            }
         });
         let by_peers = rankings.clone().any(|ranking| ranking != Ranking::RowNumber);
         if rankings.count() == 0 {
@@ -244,6 +247,20 @@ impl<'a> Runs<'a> {
             steps.numbers[row] = numbers;
         }
         Ok(())
+    }
+
+    /// Numbers the equal ones among the rows of a run: all that are there of any are in it.
+    fn number_copies(&self, run: &Run, steps: &mut Steps) {
+        if !self.node.has_copies() {
+            return;
+        }
+        let mut copy = 0;
+        steps.copies.resize(self.rows.len(), 0);
+        for row in run.computed.clone() {
+            let is_copy = row > run.computed.start && self.rows[row - 1].1 == self.rows[row].1;
+            copy = if is_copy { copy + 1 } else { 1 };
+            steps.copies[row] = copy;
+        }
     }
 
     /// Finds the rows that functions look at beside the frame.

@@ -56,6 +56,8 @@ pub(super) struct Steps {
     pub(super) frames: Vec<FrameSteps>,
     /// How each row of the list is numbered, if it is computed.
     pub(super) numbers: Vec<Numbers>,
+    /// The number of each row that is computed among equal ones, if a function asks for it.
+    pub(super) copies: Vec<i64>,
     /// For each function that looks at another row, which one it is, by row of the list.
     pub(super) shifted: Vec<Vec<Option<u32>>>,
 }
@@ -66,7 +68,7 @@ impl Steps {
         Steps {
             frames: vec![FrameSteps::default(); node.frames().len()],
             shifted: vec![Vec::new(); shifts(node).count()],
-            numbers: Vec::new(),
+            ..Steps::default()
         }
     }
 }
@@ -75,6 +77,6 @@ impl Steps {
 pub(super) fn shifts(node: &OverNode) -> impl Iterator<Item = isize> {
     node.functions.iter().filter_map(|function| match function {
         OverFunction::Shift { by, .. } => Some(*by),
-        OverFunction::Aggregate { .. } | OverFunction::Number(_) => None,
+        OverFunction::Aggregate { .. } | OverFunction::Number(_) | OverFunction::Copy => None,
     })
 }

@@ -21,6 +21,8 @@ struct Query {
     back: isize,
     ahead: isize,
     has_numbers: bool,
+    /// Are equal rows numbered?
+    has_copies: bool,
     ttl: Option<Duration>,
 }
 
@@ -32,6 +34,7 @@ const EVENT: Query = Query {
     back: 0,
     ahead: 0,
     has_numbers: true,
+    has_copies: false,
     ttl: None,
 };
 
@@ -59,6 +62,7 @@ impl Query {
         let rankings = [Ranking::RowNumber, Ranking::Rank, Ranking::DenseRank];
         let rankings = rankings.map(OverFunction::Number);
         functions.extend(rankings.into_iter().filter(|_| self.has_numbers));
+        functions.extend(self.has_copies.then_some(OverFunction::Copy));
         let shift = |by, default| OverFunction::Shift { column: 1, by, default };
         functions.extend((self.back > 0).then(|| shift(-self.back, Some(1))));
         functions.extend((self.ahead > 0).then(|| shift(self.ahead, None)));
@@ -99,6 +103,9 @@ impl Query {
                     line.push(number(values.iter().max().copied()));
                 }
                 line.extend([at + 1, rank, earlier.len() + 1].map(|number| number.to_string()));
+                if self.has_copies {
+                    line.push(own[..=at].iter().filter(|other| *other == row).count().to_string());
+                }
                 let other = |by| at.checked_add_signed(by).and_then(|other: usize| own.get(other));
                 if self.back > 0 {
                     line.push(number(other(-self.back).unwrap_or(row).value));
@@ -128,12 +135,12 @@ fn framed(frame: Frame, own: &[Row], at: usize) -> Vec<i64> {
 }
 
 /// Random epochs, some of whose rows are late, and the rows that are not.
-fn rows_and_turns(seed: u64) -> (Vec<Row>, Vec<Turn>, u64) {
+fn rows_and_turns(seed: u64, has_copies: bool) -> (Vec<Row>, Vec<Turn>, u64) {
     let mut random = Random::new(seed);
     let (mut good, mut turns, mut late) = (Vec::new(), Vec::new(), 0);
     let mut watermark = 0;
-    for _ in 0..20 {
-        let rows: Vec<Row> = (0..random.below(25))
+    for epoch in 0..20 {
+        let mut rows: Vec<Row> = (0..random.below(25))
             .map(|_| {
                 let (value, end) = (random.below(9), random.below(3));
                 let (key, start) = (random.below(4), watermark - 1 + random.below(15));
@@ -141,7 +148,11 @@ fn rows_and_turns(seed: u64) -> (Vec<Row>, Vec<Turn>, u64) {
                 Row { key: format!("key {key}"), value, start, end }
             })
             .collect();
-        let is_late = |row: &&Row| row.start <= watermark && watermark > 0;
+        if has_copies {
+            let copies: Vec<Row> = rows.iter().filter(|_| random.below(3) == 0).cloned().collect();
+            rows.extend(copies);
+        }
+        let is_late = |row: &&Row| row.start <= watermark && epoch > 0;
         late += rows.iter().filter(is_late).count() as u64;
         good.extend(rows.iter().filter(|row| !is_late(row)).cloned());
         let half = rows.len() / 2;
@@ -159,6 +170,7 @@ fn rows_and_turns(seed: u64) -> (Vec<Row>, Vec<Turn>, u64) {
 fn values_are_those_of_a_naive_computation() {
     let of = |frame| Query { frame, ..EVENT };
     let with = |frame, others| Query { frame, others, ..EVENT };
+    let copies = Query { has_copies: true, frame: Frame::Rows(Some(2)), ..EVENT };
     let queries = [
         EVENT,
         of(Frame::Rows(None)),
@@ -183,10 +195,13 @@ fn values_are_those_of_a_naive_computation() {
         },
         Query { ahead: 2, ..with(Frame::Rows(Some(4)), &[Frame::Range(None)]) },
         Query { has_partition: false, ..with(Frame::Range(Some(2)), &[Frame::Rows(Some(7))]) },
+        copies,
+        Query { ahead: 1, ..copies },
+        Query { has_partition: false, ahead: 2, ..copies },
     ];
     for query in queries {
         for seed in 0..2 {
-            let (good, turns, late) = rows_and_turns(seed);
+            let (good, turns, late) = rows_and_turns(seed, query.has_copies);
             let make = || Box::new(query.operator()) as Box<dyn Operator>;
             let stand = Stand { pre: None, make: &make, keys: query.partition() };
             let sent = stand.run(&turns);

@@ -29,6 +29,7 @@ enum Function {
     /// The n-th of those that are computed anew.
     Anew(usize, usize),
     Number(Ranking),
+    Copy,
     Shift {
         column: usize,
         default: Option<usize>,
@@ -161,6 +162,10 @@ impl Values {
             Function::Number(ranking) => {
                 let numbers = at.iter().map(|row| steps.numbers[*row as usize].of(*ranking));
                 Ok(Arc::new(numbers.collect::<Int64Array>()) as ArrayRef)
+            }
+            Function::Copy => {
+                let copies = at.iter().map(|row| steps.copies[*row as usize]);
+                Ok(Arc::new(copies.collect::<Int64Array>()) as ArrayRef)
             }
             Function::Shift { column, default } => {
                 let others = shifted.next().map_or(&[][..], Vec::as_slice);
@@ -329,6 +334,7 @@ fn other(function: &OverFunction) -> Option<Function> {
     match function {
         OverFunction::Aggregate { .. } => None,
         OverFunction::Number(ranking) => Some(Function::Number(*ranking)),
+        OverFunction::Copy => Some(Function::Copy),
         OverFunction::Shift { column, default, .. } => {
             Some(Function::Shift { column: *column, default: *default })
         }

@@ -22,6 +22,8 @@ struct Query {
     nulls_first: bool,
     has_max: bool,
     has_numbers: bool,
+    /// Are equal rows numbered?
+    has_copies: bool,
     /// How far LAG looks back, and LEAD ahead.
     back: isize,
     ahead: isize,
@@ -36,6 +38,7 @@ const SUMS: Query = Query {
     nulls_first: true,
     has_max: false,
     has_numbers: false,
+    has_copies: false,
     back: 0,
     ahead: 0,
 };
@@ -71,6 +74,7 @@ impl Query {
         let rankings = [Ranking::RowNumber, Ranking::Rank, Ranking::DenseRank];
         let rankings = rankings.map(OverFunction::Number);
         functions.extend(rankings.into_iter().filter(|_| self.has_numbers));
+        functions.extend(self.has_copies.then_some(OverFunction::Copy));
         let shift = |by, default| OverFunction::Shift { column: 1, by, default };
         functions.extend((self.back > 0).then(|| shift(-self.back, Some(1))));
         functions.extend((self.ahead > 0).then(|| shift(self.ahead, None)));
@@ -158,6 +162,9 @@ impl Query {
             earlier.dedup();
             line.extend([at + 1, rank, earlier.len() + 1].map(|number| number.to_string()));
         }
+        if self.has_copies {
+            line.push(own[..=at].iter().filter(|other| *other == row).count().to_string());
+        }
         let other = |by| at.checked_add_signed(by).and_then(|other: usize| own.get(other));
         if self.back > 0 {
             line.push(number(other(-self.back).unwrap_or(row).value));
@@ -223,6 +230,9 @@ fn changes_are_those_between_naive_answers() {
         },
         Query { back: 1, ahead: 1, by: 2, ..with(Frame::Range(Some(1)), &[Frame::Rows(Some(3))]) },
         Query { others: &[Frame::Range(Some(1)), Frame::Rows(None)], ..numbers },
+        Query { has_copies: true, ..SUMS },
+        Query { has_copies: true, ahead: 1, by: 2, ..of(Frame::Range(Some(1))) },
+        Query { has_copies: true, ..numbers },
     ];
     for (number, query) in queries.into_iter().enumerate() {
         for seed in 0..5 {
