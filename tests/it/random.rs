@@ -20,6 +20,7 @@
 //! | `THALWEG_RANDOM_QUERIES=10000` | more queries than those of every day |
 //! | `THALWEG_RANDOM_SEED=7` | begins at another seed |
 //! | `THALWEG_RANDOM_THREADS=4` | tries several at once |
+//! | `THALWEG_RANDOM_WITH=LAG` | tries those queries only that have this feature |
 //! | `THALWEG_RANDOM_WRONG=1` | ends at the first failure |
 //! | `THALWEG_RANDOM_TABLE=1` | prints how often each feature was tried, and what was refused |
 
@@ -163,6 +164,10 @@ fn try_all(next: &AtomicU64, end: u64, tally: &Mutex<Tally>, runtime: &Handle) {
             println!("seed {seed} is next");
         }
         let trial = Trial::random(seed);
+        let is_wanted = |feature: String| trial.features().contains(feature.as_str());
+        if !std::env::var("THALWEG_RANDOM_WITH").map_or(true, is_wanted) {
+            continue;
+        }
         let verdict = trial.run(runtime);
         tally.lock().unwrap().count(&trial, &verdict);
         if let Verdict::Wrong(what) = &verdict {

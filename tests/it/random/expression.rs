@@ -68,6 +68,14 @@ impl Expr {
         }
     }
 
+    /// Does it call one of these?
+    pub(super) fn is_call_of(&self, operators: &[Operator]) -> bool {
+        match self {
+            Expr::Call(operator, _) => operators.iter().any(|other| other.name == operator.name),
+            Expr::Column(_) | Expr::Value(..) | Expr::Query(..) => false,
+        }
+    }
+
     pub(super) fn features(&self, found: &mut BTreeSet<&'static str>) {
         match self {
             Expr::Column(_) | Expr::Value(..) => {}

@@ -7,8 +7,8 @@ use super::expression::{
 use super::query::{
     Group, JoinKind, Joined, Order, Query, Select, SetOperation, Sets, Top, Values,
 };
-use super::schema::{Input, Kind, TIME, Table};
-use super::timed::{END, FRAMES, Fired, Over, START, Sequence, Shape, Windowed};
+use super::schema::{Comes, Input, Kind, TIME, Table};
+use super::timed::{Called, END, FRAMES, Fired, Over, START, Sequence, Shape, Windowed};
 use crate::support::Dice;
 
 /// Columns by their names.
@@ -218,20 +218,30 @@ impl<'a> Generator<'a> {
             let order = if table.is_updating() { Sequence::Time } else { Sequence::Final };
             return (table, order);
         }
-        let at = self.below(self.given.len());
-        let table = self.given[at].clone();
+        let has_copies = |table: &&Table| table.comes != Comes::Upsert && !table.has_time();
+        let mut known: Vec<Table> = self.given.iter().filter(has_copies).cloned().collect();
+        if known.is_empty() || self.one_in(2) {
+            known = self.given.clone();
+        }
+        let table = known.swap_remove(self.below(known.len()));
+        let order = self.order_of(&table);
+        (table, order)
+    }
+
+    /// Returns any order of the rows of a table.
+    fn order_of(&mut self, table: &Table) -> Sequence {
         let mut names: Vec<String> = table.columns.iter().map(|(name, _)| name.clone()).collect();
         self.shuffle(&mut names);
         // In order of time first it would be one of the others.
         names.sort_by_key(|name| name == TIME);
         let order = |column: String| Order { column, is_descending: self.one_in(2) };
-        let order = Sequence::Columns(names.into_iter().map(order).collect());
-        (table, order)
+        Sequence::Columns(names.into_iter().map(order).collect())
     }
 
     /// Returns functions over the rows of a table that stand before each.
     fn over(&mut self) -> (Query, Columns) {
-        let (Table { name: table, columns, .. }, order) = self.ordered();
+        let (table, order) = self.ordered();
+        let columns = table.columns.clone();
         let frames = if let Sequence::Columns(_) = order { &FRAMES[..3] } else { &FRAMES[..] };
         let alias = self.name("r");
         let scope: Columns =
@@ -256,12 +266,24 @@ impl<'a> Generator<'a> {
             let frame = if is_placed { "" } else { frames[self.below(frames.len())] };
             let function = self.call(operator, kind, &scope, 1);
             all.push((self.name("x"), kind));
-            functions.push((function, frame, all[all.len() - 1].0.clone()));
+            let name = all[all.len() - 1].0.clone();
+            functions.push(Called { function, frame, name, own: None });
         }
         let partition = (0..self.below(3)).map(|at| scope[at].0.clone()).collect();
+        if functions.len() > 1 && self.one_in(2) {
+            for called in &mut functions[1..] {
+                let order = match order {
+                    Sequence::Columns(_) => self.order_of(&table),
+                    Sequence::Final | Sequence::Time => order.clone(),
+                };
+                let first = self.below(2);
+                let partition = (first..first + self.below(2)).map(|at| scope[at].0.clone());
+                called.own = Some((partition.collect(), order));
+            }
+        }
         let filter = self.one_in(4).then(|| self.expr(Kind::Boolean, &scope, 2));
         let filter = filter.into_iter().collect();
-        let is_read = true;
+        let (is_read, table) = (true, table.name);
         let over = Over { table, alias, passed, functions, partition, order, filter, is_read };
         (Query::Over(over), all)
     }

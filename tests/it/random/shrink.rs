@@ -140,6 +140,8 @@ fn overs(over: &Over) -> Vec<Query> {
     (0..over.filter.len()).for_each(|at| changed(&|over| drop(over.filter.remove(at))));
     (0..over.partition.len()).for_each(|at| changed(&|over| drop(over.partition.remove(at))));
     (0..over.passed.len()).for_each(|at| changed(&|over| drop(over.passed.remove(at))));
+    let apart = (0..over.functions.len()).filter(|at| over.functions[*at].own.is_some());
+    apart.for_each(|at| changed(&|over| over.functions[at].own = None));
     if over.functions.len() > 1 {
         (0..over.functions.len()).for_each(|at| changed(&|over| drop(over.functions.remove(at))));
     }

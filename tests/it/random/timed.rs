@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::expression::{Dialect, Expr, ranked};
+use super::expression::{Dialect, Expr, PLACED, ranked};
 use super::query::{Order, listed};
 use super::schema::{Kind, TIME};
 
@@ -213,13 +213,22 @@ pub(super) struct Over {
     pub(super) alias: String,
     /// Columns as they are.
     pub(super) passed: Vec<(Expr, String)>,
-    /// Functions, the frame of each, and its name.
-    pub(super) functions: Vec<(Expr, &'static str, String)>,
+    pub(super) functions: Vec<Called>,
     pub(super) partition: Vec<String>,
     pub(super) order: Sequence,
     pub(super) filter: Vec<Expr>,
     /// Does a condition read what else nobody may read? Without functions that are read no row waits.
     pub(super) is_read: bool,
+}
+
+/// A function over rows before each row.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    pub(super) function: Expr,
+    pub(super) frame: &'static str,
+    pub(super) name: String,
+    /// The partition and the order, where they are not those of the query.
+    pub(super) own: Option<(Vec<String>, Sequence)>,
 }
 
 /// What is before what.
@@ -231,6 +240,30 @@ pub(super) enum Sequence {
     Time,
     /// These columns, which are all there are, so that only the same rows are at the same place.
     Columns(Vec<Order>),
+}
+
+/// The column that tells equal rows apart, for the oracle.
+const COPY: &str = "copy";
+
+impl Called {
+    /// Does the value depend on which of some equal rows it is?
+    fn counts_rows(&self) -> bool {
+        self.function.is_call_of(PLACED) || self.frame.contains("ROWS")
+    }
+}
+
+impl Sequence {
+    fn sql(&self, partition: &[String], dialect: Dialect) -> String {
+        let partition = match partition.is_empty() {
+            true => String::new(),
+            false => format!("PARTITION BY {} ", partition.join(", ")),
+        };
+        let order = match self {
+            Sequence::Columns(columns) => listed(columns, ", ", |column| column.sql(dialect)),
+            Sequence::Final | Sequence::Time => TIME.to_owned(),
+        };
+        format!("{partition}ORDER BY {order}")
+    }
 }
 
 /// Frames of aggregates along time; the first three of them have a meaning in any order.
@@ -245,24 +278,25 @@ pub(super) const FRAMES: [&str; 5] = [
 impl Over {
     pub(super) fn names(&self) -> Vec<String> {
         let passed = self.passed.iter().map(|(_, name)| name);
-        passed.chain(self.functions.iter().map(|(_, _, name)| name)).cloned().collect()
+        passed.chain(self.functions.iter().map(|called| &called.name)).cloned().collect()
     }
 
     pub(super) fn sql(&self, dialect: Dialect) -> String {
         let Over { table, alias, .. } = self;
-        let partition = match self.partition.is_empty() {
-            true => String::new(),
-            false => format!("PARTITION BY {} ", self.partition.join(", ")),
-        };
-        let order = match &self.order {
-            Sequence::Columns(columns) => listed(columns, ", ", |column| column.sql(dialect)),
-            Sequence::Final | Sequence::Time => TIME.to_owned(),
-        };
-        let order = format!("{partition}ORDER BY {order}");
+        let order = self.order.sql(&self.partition, dialect);
         let passed = self.passed.iter();
         let passed = passed.map(|(expr, name)| format!("{} AS {name}", expr.sql(dialect)));
-        let functions = self.functions.iter().map(|(function, frame, name)| {
-            let function = function.sql(dialect);
+        let functions = self.functions.iter().map(|called| {
+            let Called { frame, name, own, .. } = called;
+            let mut order = match own {
+                None => order.clone(),
+                Some((partition, order)) => order.sql(partition, dialect),
+            };
+            // Rows that are equal are the same copies in each order, unless their frames end with the last.
+            if dialect == Dialect::Batch && self.has_copies() && called.counts_rows() {
+                order += &format!(", {alias}.{COPY}");
+            }
+            let function = called.function.sql(dialect);
             let value = format!("{function} OVER ({order}{frame})");
             match function.as_str() {
                 "ROW_NUMBER()" => format!("{} AS {name}", ranked(&value, dialect)),
@@ -275,6 +309,14 @@ impl Over {
         let filter = self.filter.iter().map(|expr| expr.sql(dialect)).collect::<Vec<_>>();
         let filter = clause("WHERE", &filter);
         let names = self.names().join(", ");
+        let table = match (dialect, &self.order) {
+            (Dialect::Batch, Sequence::Columns(columns)) => {
+                let columns = listed(columns, ", ", |column| column.column.clone());
+                let copies = format!("PARTITION BY {columns} ORDER BY {columns}");
+                &format!("(SELECT *, ROW_NUMBER() OVER ({copies}) AS {COPY} FROM {table})")
+            }
+            _ => table,
+        };
         match (self.is_final(), dialect) {
             (true, Dialect::Batch) => format!(
                 "SELECT {names} FROM (SELECT {items}, arrow_cast({TIME}, 'Int64') AS ms FROM \
@@ -289,6 +331,11 @@ impl Over {
         }
     }
 
+    /// Can rows be equal in all columns? No two rows share their time.
+    fn has_copies(&self) -> bool {
+        matches!(self.order, Sequence::Columns(_))
+    }
+
     pub(super) fn is_final(&self) -> bool {
         matches!(self.order, Sequence::Final)
     }
@@ -299,13 +346,15 @@ impl Over {
             Sequence::Time => "OVER updated",
             Sequence::Columns(_) => "OVER in any order",
         });
-        let frames = self.functions.iter().map(|(_, frame, _)| match *frame {
+        let is_apart = self.functions.iter().any(|called| called.own.is_some());
+        found.extend(is_apart.then_some("OVER several orders"));
+        let frames = self.functions.iter().map(|called| match called.frame {
             "" => "OVER all before",
             frame if frame.contains("ROWS") => "OVER rows",
             _ => "OVER a time",
         });
         found.extend(frames);
-        self.functions.iter().for_each(|(function, _, _)| function.features(found));
+        self.functions.iter().for_each(|called| called.function.features(found));
         self.filter.iter().for_each(|expr| expr.features(found));
     }
 }
