@@ -2,10 +2,14 @@
 //!
 //! Invariant: a sink gets what it accepts; a result that it cannot take is refused here, where all
 //! ways in pass. A key that tells the rows of a result apart may be part of the sink's key: then
-//! each row that the result takes back is taken back under its own key.
+//! each row that the result takes back is taken back under its own key. Where whole rows are taken back
+//! they are the same as when they were inserted, so none of them was shown a clock that went on since.
+
+use std::collections::BTreeSet;
 
 use thalweg_types::{Error, NodeId, Result};
 
+use crate::Plan;
 use crate::graph::PlanBuilder;
 use crate::node::{CompactNode, Exchange, Input, NodeKind, SinkNode};
 use crate::sink::Accepts;
@@ -19,6 +23,8 @@ pub fn add(builder: &mut PlanBuilder, input: Input, sink: SinkNode) -> Result<No
     let (schema, node) =
         (builder.plan().output_schema(input.from, input.port), builder.plan().node(input.from));
     let is_updating = input.port == 0 && node.is_updating;
+    let is_by_key = matches!(sink.sink.accepts(), Accepts::Upsert(_));
+    check_clock(builder.plan(), (input.from, is_by_key))?;
     let input = match (sink.sink.accepts(), is_updating) {
         (Accepts::Append, true) => return Err(takes_inserts_only(&sink.table)),
         (Accepts::Append, false) | (Accepts::Changelog, _) => input,
@@ -43,6 +49,34 @@ fn takes_inserts_only(table: &str) -> Error {
         "aggregate over windows (TUMBLE, HOP, …), or write to a table with 'format' = \
          'debezium-json', or with a PRIMARY KEY and 'format' = 'upsert-json'",
     )
+}
+
+/// Checks that no rows are shown the clock that may be taken back when it shows another time; those
+/// that a sink `by_key` gets may be, since it is told of their keys alone.
+fn check_clock(plan: &Plan, (from, by_key): (NodeId, bool)) -> Result<()> {
+    let (mut known, mut left) = (BTreeSet::new(), vec![(from, by_key)]);
+    while let Some((from, by_key)) = left.pop() {
+        if !known.insert((from, by_key)) {
+            continue;
+        }
+        let node = plan.node(from);
+        let is_shown = match &node.kind {
+            NodeKind::Map(map) => map.transforms.iter().any(|map| map.is_processing_time()),
+            _ => false,
+        };
+        if is_shown && node.is_updating && !by_key {
+            return Err(Error::invalid(
+                "rows that may be taken back are shown the clock, which shows another time by then",
+            )
+            .remedy(
+                "ask for the clock before rows are grouped, joined or ranked, or write the result by \
+                 key: to a table with a PRIMARY KEY and 'format' = 'upsert-json'",
+            ));
+        }
+        let is_stateless = matches!(node.kind, NodeKind::Map(_) | NodeKind::Union);
+        left.extend(node.inputs.iter().map(|input| (input.from, by_key && is_stateless)));
+    }
+    Ok(())
 }
 
 /// Checks that rows of the result that differ in the sink's key are different rows, and equal ones

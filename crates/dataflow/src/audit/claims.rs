@@ -12,8 +12,8 @@
 //!   `Compact`. A retraction names a key there, and not a row.
 //! - Changes whose old halves of updates are marked, or left out, for a temporal join.
 //! - Late rows of what is updated: the other half may have been in time.
-//! - What asks for the wall clock or the watermark: a row that is taken back later is shown another time.
-//!   Flink's `table.optimizer.non-deterministic-update.strategy` has more to say of it.
+//! - What asks for the wall clock: a row that is taken back later is shown another time. Plans have it only
+//!   where a sink by key is told of the key alone (`thalweg_plan::write`).
 
 use std::collections::BTreeSet;
 
