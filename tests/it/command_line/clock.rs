@@ -50,6 +50,22 @@ fn the_clock_stands_still_in_all_processes() {
     }
 }
 
+/// Would fail if what is written by key could not say when it was written.
+#[test]
+fn rows_that_are_written_by_key_show_the_clock() {
+    let place = Place::new();
+    let script = "CREATE TABLE t (n BIGINT) WITH ('connector'='datagen',
+          'fields.n.kind'='sequence', 'fields.n.start'='1', 'fields.n.end'='1000');
+        CREATE TABLE o (k BIGINT, c BIGINT, at TIMESTAMP(3), PRIMARY KEY (k) NOT ENFORCED)
+          WITH ('connector'='filesystem','path'='out','format'='upsert-json');
+        INSERT INTO o SELECT MOD(n, 2), COUNT(*), LOCALTIMESTAMP FROM t GROUP BY MOD(n, 2);";
+    place.succeed(&["run", "-q", "-e", script, "--clock", NOON]);
+    let rows = place.published("out");
+    let times: Vec<&String> = rows.keys().filter(|row| row.contains("\"c\":500")).collect();
+    assert_eq!(times.len(), 2, "{rows:?}");
+    assert!(rows.keys().all(|row| row.contains("2026-01-01 12:00:00")), "{rows:?}");
+}
+
 /// Would fail if a job that goes on went back in time, kept a time that it is past, or did not say so.
 #[test]
 fn a_job_goes_on_at_the_later_clock() {
