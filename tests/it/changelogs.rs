@@ -331,3 +331,43 @@ fn a_deletion_of_no_version_is_a_bad_record() {
         assert!(bad.contains(&wrong) && !bad.contains("old-half"), "{bad}");
     }
 }
+
+/// Would fail if a late deletion came to the table of late rows as if it were a row.
+#[test]
+fn late_rows_of_a_changelog_stay_changes() {
+    let place = Place::new();
+    let row = |minute: u32| format!(r#"{{"id":1,"ts":"2024-05-01 00:{minute:02}:00"}}"#);
+    let line = |before: &str, after: &str, op: &str| {
+        format!("{{\"before\":{before},\"after\":{after},\"op\":\"{op}\"}}\n")
+    };
+    let lines = [
+        line("null", &row(0), "c"),
+        line("null", &row(30), "c"),
+        line("null", &row(40), "c"),
+        line(&row(0), "null", "d"),
+    ];
+    place.write("in.json", &lines.concat());
+    let script = |format: &str| {
+        format!(
+            "CREATE TABLE t (id INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH (
+               'connector' = 'filesystem', 'path' = 'in.json', 'format' = 'debezium-json',
+               'scan.rows-per-second' = '10', 'late-records' = 'table:late');
+             CREATE TABLE late (id INT) WITH (
+               'connector' = 'filesystem', 'path' = 'late', 'format' = '{format}');
+             CREATE TABLE counts (n BIGINT) WITH (
+               'connector' = 'filesystem', 'path' = 'out', 'format' = 'json');
+             INSERT INTO counts SELECT COUNT(id)
+               FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))
+               GROUP BY window_start, window_end"
+        )
+    };
+    place.succeed(&["run", "-q", "-e", &script("debezium-json")]);
+    let (late, counts) = (place.published("late"), place.published("out"));
+    assert_eq!(counts.values().sum::<usize>(), 3, "{counts:?}");
+    let expected = r#"{"before":{"id":1},"after":null,"op":"d"}"#;
+    assert_eq!(late.keys().collect::<Vec<_>>(), [expected], "{late:?}");
+    let refused = place.run(&["run", "-e", &script("json")]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("late rows of an input that is updated may take others back"), "{said}");
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+}

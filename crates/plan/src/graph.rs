@@ -83,6 +83,20 @@ impl Plan {
         inputs.map(|input| self.node(input.from).delay).max().unwrap_or_default()
     }
 
+    /// Can rows be taken back of the output that is `input`? Late rows can be where those in time can.
+    pub fn is_updating(&self, input: &Input) -> bool {
+        let node = self.node(input.from);
+        match (&node.kind, input.port) {
+            (_, 0) => node.is_updating,
+            (NodeKind::Aggregate(_) | NodeKind::SessionRows(_), _) => {
+                self.is_updating(&node.inputs[0])
+            }
+            (NodeKind::Join(_), side) => self.is_updating(&node.inputs[side - 1]),
+            // `OVER` by time, patterns and users' functions read inserts only.
+            _ => false,
+        }
+    }
+
     /// Returns the schema of output `port` of node `id`.
     pub fn output_schema(&self, id: NodeId, port: usize) -> SchemaRef {
         let node = self.node(id);
@@ -200,7 +214,7 @@ impl PlanBuilder {
             NodeKind::Join(join) => {
                 !join.is_monotone() || inputs.iter().any(|i| self.plan.node(i.from).is_updating)
             }
-            _ => inputs.iter().any(|i| i.port == 0 && self.plan.node(i.from).is_updating),
+            _ => inputs.iter().any(|input| self.plan.is_updating(input)),
         };
         let domains: BTreeSet<DomainId> = match &kind {
             NodeKind::Source(source) => source.domain.into_iter().collect(),

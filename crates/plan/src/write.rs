@@ -20,11 +20,11 @@ use crate::unique;
 /// # Errors
 /// `Invalid` if the result is updated in a way that the sink cannot take.
 pub fn add(builder: &mut PlanBuilder, input: Input, sink: SinkNode) -> Result<NodeId> {
-    let (schema, node) =
-        (builder.plan().output_schema(input.from, input.port), builder.plan().node(input.from));
-    let is_updating = input.port == 0 && node.is_updating;
+    let plan = builder.plan();
+    let (schema, is_updating) =
+        (plan.output_schema(input.from, input.port), plan.is_updating(&input));
     let is_by_key = matches!(sink.sink.accepts(), Accepts::Upsert(_));
-    check_clock(builder.plan(), (input.from, is_by_key))?;
+    check_clock(plan, (input.from, is_by_key))?;
     let input = match (sink.sink.accepts(), is_updating) {
         (Accepts::Append, true) => return Err(takes_inserts_only(&sink.table)),
         (Accepts::Append, false) | (Accepts::Changelog, _) => input,

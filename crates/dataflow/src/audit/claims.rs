@@ -75,19 +75,9 @@ pub fn of(plan: &Plan) -> Vec<Claim> {
 
 /// Returns what is claimed of the output that is `input`, of whose node's first output this is `claimed`.
 pub fn of_port(plan: &Plan, claimed: &Claim, input: &Input) -> Claim {
-    let node = plan.node(input.from);
-    let is_late_row = matches!(
-        node.kind,
-        NodeKind::Aggregate(_)
-            | NodeKind::Over(_)
-            | NodeKind::Match(_)
-            | NodeKind::SessionRows(_)
-            | NodeKind::Join(_)
-    );
-    let is_updated = |input: &Input| input.port == 0 && plan.node(input.from).is_updating;
     match input.port {
         0 => claimed.clone(),
-        _ if is_late_row && node.inputs.iter().any(is_updated) => Claim::Other,
+        _ if plan.is_updating(input) => Claim::Other,
         _ => Claim::Inserts,
     }
 }

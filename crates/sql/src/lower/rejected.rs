@@ -1,13 +1,15 @@
 //! Late rows and bad records on their way to the tables that want them.
 //!
 //! Invariants: a table of rejected rows has one writer, whoever sends rows to it; columns are
-//! matched by name, since what is rejected does not have the shape of any query.
+//! matched by name, since what is rejected does not have the shape of any query. Late rows of an input that is
+//! updated keep their weights, so their table must be able to tell them.
 
 use std::sync::Arc;
 
 use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use thalweg_plan::node::{BadRecords, Input, MapNode, NodeKind};
+use thalweg_plan::sink::Accepts;
 use thalweg_plan::source::bad_record_schema;
 use thalweg_types::{Error, Result};
 
@@ -48,6 +50,13 @@ impl Lowering<'_> {
                 _ => self.builder.add(NodeKind::Union, inputs, schema),
             };
             let sink = self.registry.get(table.connector()?)?.sink(&table.spec)?;
+            if self.builder.plan().node(node).is_updating && sink.accepts() == Accepts::Append {
+                return Err(Error::invalid(format!(
+                    "late rows of an input that is updated may take others back, and table `{name}` \
+                     takes inserts only"
+                ))
+                .remedy("give it 'format' = 'debezium-json'"));
+            }
             self.sink(node, Target { name, sink })?;
         }
         Ok(())
