@@ -371,7 +371,6 @@ fn what_is_a_collection_is_known() {
     assert_eq!(claimed(Changes::Changelog, same), trusts(&[0], &[]));
     assert_eq!(claimed(Changes::Changelog, |plan, from| plan.union(from)), trusts(&[0], &[]));
     assert_eq!(claimed(Changes::Changelog, count), trusts(&[], &[0]));
-    assert_eq!(claimed(Changes::Changelog, counted_clock), Claim::Other);
     assert_eq!(claimed(Changes::Upsert, same), Claim::Other);
     let kept = |plan: &mut Planning, from: NodeId| {
         let schema = plan.0.plan().node(from).schema.clone();
