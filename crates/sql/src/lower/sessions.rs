@@ -39,6 +39,16 @@ impl Lowering<'_> {
         let picks = picks.collect();
         self.map(&mut stream, Arc::new(Reorder { picks, schema }));
         stream.window = Some(Assigner::Attached);
+        stream.pass_times();
         Ok(stream)
+    }
+}
+
+impl Stream {
+    /// Notes that rows come out when their window is complete: the watermark has passed their times by then,
+    /// and only the ends of windows still tell when nothing older comes.
+    pub(super) fn pass_times(&mut self) {
+        let times = self.roles.iter_mut().filter(|role| **role == Role::Rowtime);
+        times.for_each(|role| *role = Role::Plain);
     }
 }

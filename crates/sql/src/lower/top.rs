@@ -168,6 +168,7 @@ impl Lowering<'_> {
         let made = self.with_rank(stream, first.has_rank);
         let edge = Input { from: stream.node, port: 0, exchange };
         stream.node = self.builder.add(NodeKind::WindowTop(node), vec![edge], made);
+        stream.pass_times();
         stream.roles.extend(first.has_rank.then_some(Role::Plain));
         Ok(())
     }
