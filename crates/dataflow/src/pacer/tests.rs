@@ -84,7 +84,7 @@ fn a_clock_that_stands_still_wakes_nobody() {
     assert!(matches!(pacer.next_of_clock(), Err(None)));
     pacer.inbox.borrow_mut().push(wake(now.0));
     pacer.hear();
-    let opening = pacer.next_of_clock().ok().expect("a wake is due");
+    let Ok(opening) = pacer.next_of_clock() else { panic!("a wake is due") };
     assert_eq!(opening.clock, now);
     let saved = now.plus(Duration::from_secs(1));
     pacer.clock = saved;
