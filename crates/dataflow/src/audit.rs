@@ -21,7 +21,7 @@
 //! - What is made of a changelog from outside that takes back a row that never came. Where its table trusts
 //!   it (`'bad-records' = 'fail'`), that shows in some operators only, and an audit shows it nowhere else: it
 //!   ends. That is known by a process alone, so a job of several ones audits nothing that rests on such a table.
-//! - An input from where it has more than [`ROWS_MAX`] different rows, and one with columns that have no hash.
+//! - An input from where it has more than `ROWS_MAX` different rows, and one with columns that have no hash.
 //!
 //! A time-to-live needs no exception. An operator that has forgotten a row sends nothing when that is taken
 //! back, and begins anew when it comes again, so what it sent once stays there. It takes back what it
